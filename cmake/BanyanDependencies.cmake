@@ -1,0 +1,13 @@
+# Every outside library, found once. All are linked statically or header-only.
+find_package(Threads REQUIRED)
+find_package(absl REQUIRED)
+find_package(Boost 1.81 REQUIRED)
+find_package(GTest QUIET)
+find_library(BANYAN_BOOST_JSON libboost_json.a REQUIRED)
+
+add_library(banyan_boost_json INTERFACE)
+target_link_libraries(banyan_boost_json INTERFACE ${BANYAN_BOOST_JSON} Boost::headers)
+
+# fmt and spdlog are used header-only, so that no shared library of theirs is needed.
+add_library(banyan_fmt INTERFACE)
+target_compile_definitions(banyan_fmt INTERFACE FMT_HEADER_ONLY=1 SPDLOG_FMT_EXTERNAL=1)

@@ -1,0 +1,67 @@
+# banyan_layer(NAME DEPS...): src/NAME becomes the static library banyan_NAME, and its *_test.cc files
+# the program NAME_test. A layer names the layers that it may include; scripts/check_layers.py holds the
+# includes against the order in docs/design.md.
+#   banyan_layer(cache DEPS base tensor LIBS absl::flat_hash_map TEST_LIBS rapidcheck COST 5)
+function(banyan_layer name)
+  cmake_parse_arguments(ARG "" "COST" "DEPS;LIBS;TEST_LIBS;EXCLUDE" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  set(tests ${sources})
+  list(FILTER sources EXCLUDE REGEX "_(test|fuzz|bench)\\.cc$")
+  list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  foreach(pattern ${ARG_EXCLUDE})
+    list(FILTER sources EXCLUDE REGEX "${pattern}")
+  endforeach()
+
+  list(TRANSFORM ARG_DEPS PREPEND banyan_ OUTPUT_VARIABLE deps)
+  if(sources)
+    add_library(banyan_${name} STATIC ${sources})
+    set(scope PUBLIC)
+  else()
+    add_library(banyan_${name} INTERFACE)
+    set(scope INTERFACE)
+  endif()
+  target_include_directories(banyan_${name} ${scope} ${CMAKE_SOURCE_DIR}/src ${CMAKE_BINARY_DIR}/generated)
+  target_link_libraries(banyan_${name} ${scope} ${deps} ${ARG_LIBS})
+
+  if(BANYAN_TESTS AND tests)
+    if(NOT ARG_COST)
+      set(ARG_COST 2)
+    endif()
+    add_executable(${name}_test ${tests})
+    target_link_libraries(${name}_test PRIVATE banyan_${name} ${ARG_TEST_LIBS} GTest::gtest GTest::gmock GTest::gtest_main)
+    target_compile_definitions(${name}_test PRIVATE BANYAN_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+    add_test(NAME ${name} COMMAND ${name}_test WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+    set_tests_properties(${name} PROPERTIES LABELS "unit;${name}" COST ${ARG_COST})
+  endif()
+endfunction()
+
+# banyan_registrations(FOLDER OUT PREFIX ARG_TYPE): one Register<File>(ARG_TYPE&) per .cc file of FOLDER, called from
+# a generated source, so that adding a file is all that registering takes. foo_bar.cc defines RegisterFooBar.
+function(banyan_registrations folder output function_name arg_type header)
+  file(GLOB files CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*.cc)
+  list(FILTER files EXCLUDE REGEX "_(test|fuzz|bench)\\.cc$")
+  set(declarations "")
+  set(calls "")
+  foreach(file ${files})
+    get_filename_component(stem ${file} NAME_WE)
+    string(REPLACE "_" ";" words ${stem})
+    set(pascal "")
+    foreach(word ${words})
+      string(SUBSTRING ${word} 0 1 head)
+      string(SUBSTRING ${word} 1 -1 tail)
+      string(TOUPPER ${head} head)
+      string(APPEND pascal ${head}${tail})
+    endforeach()
+    string(APPEND declarations "void Register${pascal}(${arg_type}&);\n")
+    string(APPEND calls "  Register${pascal}(registry);\n")
+  endforeach()
+  file(CONFIGURE OUTPUT ${output} CONTENT
+"// Made by CMake from the files of src/${folder}.
+#include \"${header}\"
+namespace banyan {
+${declarations}
+void ${function_name}(${arg_type}& registry) {
+${calls}}
+}  // namespace banyan
+")
+endfunction()

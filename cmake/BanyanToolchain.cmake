@@ -1,0 +1,21 @@
+# Compiler, linker and warning settings that every target shares.
+find_program(CCACHE ccache)
+if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+endif()
+find_program(MOLD mold)
+if(MOLD)
+  add_link_options(-fuse-ld=mold)
+endif()
+
+# One binary that needs only libc, libm and the loader: the C++ run time is linked in.
+add_link_options(-static-libstdc++ -static-libgcc)
+
+add_compile_options(-Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers
+                    -fno-math-errno -ffp-contract=off)
+
+if(BANYAN_SANITIZE)
+  add_compile_options(-fsanitize=${BANYAN_SANITIZE} -fno-omit-frame-pointer -g1)
+  add_link_options(-fsanitize=${BANYAN_SANITIZE})
+endif()
