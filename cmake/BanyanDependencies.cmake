@@ -1,6 +1,17 @@
 # Every outside library, found once. All are linked statically or header-only.
 find_package(Threads REQUIRED)
 find_package(absl REQUIRED)
+# Debian's package names the shared libraries; the archives lie beside them.
+get_property(imported DIRECTORY PROPERTY IMPORTED_TARGETS)
+foreach(target ${imported})
+  if(target MATCHES "^absl::")
+    get_target_property(location ${target} IMPORTED_LOCATION_NONE)
+    if(location)
+      string(REGEX REPLACE "\\.so.*$" ".a" archive ${location})
+      set_target_properties(${target} PROPERTIES IMPORTED_LOCATION_NONE ${archive})
+    endif()
+  endif()
+endforeach()
 find_package(Boost 1.81 REQUIRED)
 find_package(GTest QUIET)
 find_library(BANYAN_BOOST_JSON libboost_json.a REQUIRED)

@@ -1,5 +1,5 @@
 # banyan_layer(NAME DEPS...): src/NAME becomes the static library banyan_NAME, and its *_test.cc files
-# the program NAME_test. A layer names the layers that it may include; scripts/check_layers.py holds the
+# the program NAME_test; each *_fuzz.cc is a libFuzzer program of its own (preset fuzz). A layer names the layers that it may include; scripts/check_layers.py holds the
 # includes against the order in docs/design.md.
 #   banyan_layer(cache DEPS base tensor LIBS absl::flat_hash_map TEST_LIBS rapidcheck COST 5)
 function(banyan_layer name)
@@ -22,6 +22,17 @@ function(banyan_layer name)
   endif()
   target_include_directories(banyan_${name} ${scope} ${CMAKE_SOURCE_DIR}/src ${CMAKE_BINARY_DIR}/generated)
   target_link_libraries(banyan_${name} ${scope} ${deps} ${ARG_LIBS})
+
+  if(BANYAN_FUZZ)
+    file(GLOB_RECURSE fuzzers CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*_fuzz.cc)
+    foreach(fuzzer ${fuzzers})
+      get_filename_component(stem ${fuzzer} NAME_WE)
+      add_executable(${stem} ${fuzzer})
+      set_target_properties(${stem} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
+      target_link_libraries(${stem} PRIVATE banyan_${name})
+      target_link_options(${stem} PRIVATE -fsanitize=fuzzer)
+    endforeach()
+  endif()
 
   if(BANYAN_TESTS AND tests)
     if(NOT ARG_COST)

@@ -15,6 +15,9 @@ add_link_options(-static-libstdc++ -static-libgcc)
 add_compile_options(-Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers
                     -fno-math-errno -ffp-contract=off)
 
+if(BANYAN_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
 if(BANYAN_SANITIZE)
   add_compile_options(-fsanitize=${BANYAN_SANITIZE} -fno-omit-frame-pointer -g1)
   add_link_options(-fsanitize=${BANYAN_SANITIZE})

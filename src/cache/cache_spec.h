@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a model asks of the cache, as plain values: one CacheGroupSpec per group of layers whose
+// entries live and die together (all full-attention layers are one group, all layers with a window
+// of 512 another). nn/ fills it while the model is declared; cache/kinds turns each into a
+// CacheKind; run/ allocates the pools from the segments.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tensor/dtype.h"
+
+namespace banyan {
+
+using TokenId = int32_t;
+using PageId = int32_t;    // logical page number within one group; page 0 is a dump for padding and
+                           // is never handed out
+using KindId = int32_t;    // position of a group in the model's list
+using Position = int64_t;  // 0-based position of a token in its sequence
+inline constexpr PageId kNoPage = -1;
+
+enum class CacheKindType : uint8_t { kFull, kWindow, kChunkedLocal, kState, kLatent };
+
+enum class SegmentRole : uint8_t { kKey, kValue, kLatent, kIndex, kScale, kState };
+
+// One tensor of the pool: for paged kinds [pages, page_size, heads, dim]; for kState [slots, heads
+// * dim].
+struct CacheSegment {
+  int layer = 0;
+  SegmentRole role = SegmentRole::kKey;
+  int heads = 0;
+  int dim = 0;
+  DType dtype = DType::kF32;
+  int alias_layer = -1;  // the layer whose memory this one reads instead of having its own, or -1
+  int64_t BytesPerToken() const { return Bytes(dtype, int64_t{heads} * dim); }
+};
+
+struct CacheGroupSpec {
+  CacheKindType type = CacheKindType::kFull;
+  int window = 0;  // kWindow: positions visible, the query's own included; kChunkedLocal: the chunk
+  int sinks = 0;   // kWindow: first positions that stay visible
+  std::vector<CacheSegment> segments;
+  std::string name;  // "full", "window 512": for logs, /memory and metrics
+
+  int64_t BytesPerToken() const {
+    int64_t bytes = 0;
+    for (const CacheSegment& segment : segments)
+      bytes += segment.alias_layer < 0 ? segment.BytesPerToken() : 0;
+    return bytes;
+  }
+};
+
+}  // namespace banyan

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// EngineConfig: every setting of one engine. Names and defaults are SGLang's where it has them;
+// app/ fills it from the command line.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace banyan {
+
+struct EngineConfig {
+  std::string model_path;
+  std::string tokenizer_path;  // empty: model_path
+  bool skip_tokenizer_init = false;
+  std::string served_model_name;  // empty: model_path
+  std::string chat_template;      // a file; empty: the model's own
+  std::string dtype = "auto";
+  int64_t context_length = 0;  // 0: from the model, as far as memory allows
+  std::string device = "cpu";
+  std::string cpu_isa = "auto";  // auto | reference | avx2 | avx512 | avx512_vnni_bf16 | amx
+  int threads = 0;               // 0: the cores that affinity and cgroup allow
+
+  int page_size = 16;
+  int64_t max_total_tokens = 0;      // 0: from memory
+  double mem_fraction_static = 0.0;  // 0: computed
+  int max_running_requests = 0;      // 0: computed
+  int max_queued_requests = 0;       // 0: computed
+  int chunked_prefill_size = 0;      // 0: computed; -1: off
+  int max_prefill_tokens = 16384;
+  std::string schedule_policy = "fcfs";
+  double schedule_conservativeness = 1.0;
+  std::string radix_eviction_policy = "lru";
+  bool disable_radix_cache = false;
+  bool disable_overlap_schedule = false;
+  bool enable_mixed_chunk = true;
+
+  uint64_t random_seed = 0;
+  bool random_seed_set = false;
+  std::string sampling_defaults = "model";  // model | openai
+  int stream_interval = 1;
+  int decode_log_interval = 40;
+  double watchdog_timeout = 300;  // seconds
+};
+
+}  // namespace banyan

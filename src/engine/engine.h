@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Engine: submit, abort, stream. The one owner of requests; everything above it (serve/, app/)
+// speaks to this header only.
+//
+// Threads: one engine thread (scheduler, cache), one executor thread (device), one output thread
+// (detokenize, stop strings, callbacks). All methods are thread-safe and return at once unless they
+// say otherwise. Every accepted request gets exactly one update with `finish` set, after which its
+// sink is not called again.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "base/metrics.h"
+#include "base/status.h"
+#include "engine/config.h"
+#include "nn/model.h"
+#include "sched/request.h"
+#include "sched/scheduler.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace banyan {
+
+struct GenerateRequest {
+  std::string rid;  // the caller's name for it; empty: one is made
+  std::vector<TokenId> input_ids;
+  SamplingParams sampling;
+  LogprobParams logprobs;
+  int priority = 0;
+  std::string extra_key;  // cache salt
+  bool want_text = true;  // false: ids only, no tokenizer needed
+  std::optional<std::chrono::milliseconds> timeout;
+};
+
+// What has come since the last update of this request. `index` tells the samples of n > 1 apart.
+struct GenerateUpdate {
+  int index = 0;
+  std::string text;
+  std::vector<TokenId> tokens;
+  std::vector<TokenLogprob> logprobs;
+  std::vector<TokenLogprob> prompt_logprobs;
+  int prompt_tokens = 0;
+  int completion_tokens = 0;  // so far
+  int cached_tokens = 0;
+  int retractions = 0;
+  std::optional<FinishReason> finish;
+};
+
+// Called on the output thread; must not block. Owned by the engine until the last sample's finish.
+using GenerateSink = std::function<void(GenerateUpdate)>;
+
+struct EngineSnapshot {
+  SchedulerStats scheduler;
+  double generation_throughput = 0;  // tokens a second, over the last decode log interval
+  int64_t weight_bytes = 0, cache_bytes = 0, scratch_bytes = 0;
+  int64_t max_total_tokens = 0;
+  bool healthy = true;
+};
+
+class Engine {
+ public:
+  // Loads the model and starts the threads; each phase is logged with its time. Returns when a
+  // request would be fast.
+  static StatusOr<std::unique_ptr<Engine>> Start(EngineConfig config);
+  virtual ~Engine() = default;  // ends every request with kUnavailable
+
+  // Accepted (OK) or refused: kInvalidArgument names the field and both numbers when a prompt does
+  // not fit; kResourceExhausted when the queue is full; kUnavailable while draining. The id names
+  // the request to Abort.
+  virtual StatusOr<RequestId> Submit(GenerateRequest request, GenerateSink sink) = 0;
+  virtual void Abort(RequestId id) = 0;
+  virtual int AbortByRid(std::string_view rid_prefix, bool all) = 0;  // how many were found
+  virtual void FlushCache(std::function<void(Status)> done) = 0;
+  // No new requests from now on; `done` is called when the last one has ended.
+  virtual void Drain(std::function<void()> done) = 0;
+
+  virtual EngineSnapshot Snapshot() const = 0;
+  virtual const EngineConfig& config() const = 0;
+  virtual const nn::ModelInfo& model() const = 0;
+  virtual int64_t max_request_length() const = 0;  // prompt and output together
+  virtual const std::shared_ptr<const text::Tokenizer>& tokenizer()
+      const = 0;  // null with skip_tokenizer_init
+  virtual const std::shared_ptr<const text::ChatTemplate>& chat_template()
+      const = 0;  // null when the model has none
+  virtual const json::object& generation_config() const = 0;
+  virtual Metrics& metrics() = 0;
+};
+
+}  // namespace banyan

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// Model: a loaded network, ready to run steps. What run/ sees of nn/, models/ and weights/.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "cache/cache_spec.h"
+#include "ops/attention.h"
+#include "ops/context.h"
+#include "tensor/tensor.h"
+
+namespace banyan::nn {
+
+struct ModelInfo {
+  std::string family;        // registry name: "llama"
+  std::string architecture;  // as the checkpoint says: "LlamaForCausalLM"
+  int vocab_size = 0;
+  int hidden_size = 0;
+  int num_layers = 0;
+  int64_t context_length = 0;  // positions that the model declares
+  std::vector<TokenId>
+      end_ids;  // eos of config.json / GGUF metadata (generation_config.json is read by engine/)
+  std::optional<TokenId> bos_id;
+  DType compute = DType::kF32;
+  int64_t num_parameters = 0;
+  int64_t weight_bytes = 0;  // held by packed weights and mapped tensors
+  std::vector<CacheGroupSpec> cache_groups;
+};
+
+// The pools of one group, one per layer that it holds, indexed by layer number of the model.
+struct CachePool {
+  int page_size = 0;
+  std::vector<ops::PagedKv> layers;
+};
+
+// One step. All spans borrow from the caller for the call.
+struct ForwardBatch {
+  std::span<const TokenId> tokens;
+  std::span<const int32_t> positions;
+  // Per cache group, the sequences in the order of the tokens: the same q ranges, each group's own
+  // page tables.
+  std::span<const std::span<const ops::AttentionSequence>> sequences;
+  std::span<const CachePool> pools;     // per cache group
+  std::span<const int32_t> logit_rows;  // token indices whose logits are wanted
+};
+
+class Model {
+ public:
+  virtual ~Model() = default;
+  virtual const ModelInfo& info() const = 0;
+  // logits: [logit_rows.size(), vocab_size] f32. One step at a time.
+  virtual Status Forward(const ops::OpContext& context, const ForwardBatch& batch,
+                         const Tensor& logits) = 0;
+};
+
+}  // namespace banyan::nn

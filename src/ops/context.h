@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// OpContext: what every op needs beside its operands. One per executor; a forward pass resets
+// `scratch` when it begins.
+//
+// Ops (the other headers of this folder) are typed entries: they check shapes (BANYAN_DCHECK: a
+// wrong shape is a bug of ours), look up the kernel that the OpTable chose when the model was
+// loaded, and call it with raw pointers and sizes. On the CPU activations are f32 between ops,
+// whatever the compute type; ops/linear.h says what a product rounds to.
+//
+// Order of reduction: on the CPU every op computes each output row by an order that the row alone
+// sets (never the batch, the chunk, the page size or the number of threads), so that an answer does
+// not depend on who else is running.
+#pragma once
+
+#include "device/backend.h"
+#include "ops/op_table.h"
+#include "tensor/tensor.h"
+
+namespace banyan {
+class ThreadPool;
+}
+
+namespace banyan::ops {
+
+// Bump allocator for the temporaries of one forward pass. Grows in blocks and keeps them. Not
+// thread-safe.
+class Scratch {
+ public:
+  explicit Scratch(Backend* backend) : backend_(backend) {}
+  Tensor Get(DType dtype,
+             Shape shape);  // uninitialized, aligned to 64 bytes, valid until the next Reset
+  void Reset();
+  std::size_t bytes() const { return bytes_; }  // held now
+
+ private:
+  struct Block {
+    Buffer memory;
+    std::size_t used = 0;
+  };
+  Backend* backend_;
+  std::vector<Block> blocks_;
+  std::size_t current_ = 0;
+  std::size_t bytes_ = 0;
+};
+
+struct OpContext {
+  Backend* backend = nullptr;
+  const OpTable* table = nullptr;
+  ThreadPool* pool = nullptr;  // the CPU's compute threads; the caller's thread takes part
+  Scratch* scratch = nullptr;
+};
+
+}  // namespace banyan::ops

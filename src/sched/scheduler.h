@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// Scheduler: a pure function of its inputs. No device, no input or output, no clock and no thread
+// of its own, so that it can be simulated for a million steps (tests/sim). The engine's thread owns
+// it and calls Step once per turn.
+//
+// Owns: the waiting queue, the running rows, the page pools and the prefix tree. docs/design.md
+// sections 3 to 5; the admission budget, the policies and the retraction rule follow SGLang's
+// (section 1.5 to 1.7 of its description) where nothing better is known.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "cache/cache_spec.h"
+#include "sched/plan.h"
+#include "sched/request.h"
+
+namespace banyan {
+
+struct SchedulerConfig {
+  std::vector<CacheGroupSpec> groups;
+  std::vector<int64_t> pages_per_group;  // capacity of each, without the dump page
+  int page_size = 16;
+  int max_running = 256;            // rows
+  int64_t max_length = 0;           // positions of one request
+  int chunked_prefill_size = 2048;  // most prefill tokens of one step; -1: no limit
+  int max_prefill_tokens = 16384;   // most prefill tokens admitted in one turn
+  bool mixed_chunk = true;          // prefill and decode in one step
+  double schedule_conservativeness = 1.0;
+  bool disable_prefix_cache = false;
+  int max_inflight = 1;  // plans given out whose outcome has not come back
+  std::string policy = "fcfs";
+  std::string eviction_policy = "lru";
+};
+
+struct SchedulerInput {
+  TimePoint now;
+  std::vector<Arrival> arrivals;
+  std::vector<RequestId> aborts;
+  std::vector<StopAt> stops;
+  std::vector<StepOutcome> outcomes;
+  bool flush_cache = false;
+};
+
+struct SchedulerOutput {
+  std::optional<StepPlan> plan;  // none: nothing to do, or max_inflight plans are out
+  std::vector<RequestEvent> events;
+  std::optional<Status> flushed;  // answer to flush_cache: refused while requests are there
+};
+
+struct PoolUsage {
+  std::string name;
+  int64_t total = 0, free = 0, evictable = 0, leased = 0, fenced = 0;  // pages
+};
+
+struct SchedulerStats {
+  int running = 0;
+  int waiting = 0;
+  int64_t waiting_tokens = 0;
+  int64_t used_tokens = 0;
+  int64_t cached_tokens_total = 0, prompt_tokens_total = 0;
+  int64_t retracted_total = 0;
+  double new_token_ratio = 0;
+  std::vector<PoolUsage> pools;
+  // Of the last plan: what the prefill and decode log lines print.
+  int last_prefill_requests = 0, last_prefill_tokens = 0, last_cached_tokens = 0,
+      last_decode_rows = 0;
+};
+
+class Scheduler {
+ public:
+  // kInvalidArgument names the setting that cannot be.
+  static StatusOr<std::unique_ptr<Scheduler>> Create(SchedulerConfig config);
+  virtual ~Scheduler() = default;
+
+  virtual SchedulerOutput Step(SchedulerInput input) = 0;
+  virtual bool idle() const = 0;  // nothing waiting, running or in flight
+  virtual SchedulerStats stats() const = 0;
+  // The invariant of docs/design.md section 5: every page in exactly one place. O(pages): debug
+  // builds, tests, the idle check.
+  virtual Status CheckInvariants() const = 0;
+};
+
+}  // namespace banyan
