@@ -66,6 +66,9 @@ class Metrics {
 
  private:
   struct Family;
+  Family& GetFamily(std::string_view name, std::string_view help, int kind);  // mutex_ is held
+  std::string SeriesKey(const Labels& labels) const;
+
   Labels common_;
   mutable std::mutex mutex_;
   std::map<std::string, std::unique_ptr<Family>, std::less<>> families_;
