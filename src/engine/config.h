@@ -5,11 +5,18 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
+
+#include "base/status.h"
 
 namespace banyan {
 
+// The model path that stands for no model at all: every request is answered with a fixed rule from
+// its last token (run/echo_runner.h), which leaves the cost of everything around a model.
+inline constexpr char kEchoModel[] = "echo";
+
 struct EngineConfig {
-  std::string model_path;
+  std::string model_path;      // a folder, a .gguf file, ORG/NAME, or kEchoModel
   std::string tokenizer_path;  // empty: model_path
   bool skip_tokenizer_init = false;
   std::string served_model_name;  // empty: model_path
@@ -39,7 +46,25 @@ struct EngineConfig {
   std::string sampling_defaults = "model";  // model | openai
   int stream_interval = 1;
   int decode_log_interval = 40;
-  double watchdog_timeout = 300;  // seconds
+  double watchdog_timeout = 300;  // seconds that one step may take; 0: no watchdog
+
+  // From the environment (ReadEnvironment), under the names that SGLang gives them there.
+  double request_waiting_timeout = 0;      // seconds in the queue; 0: none
+  double request_running_timeout = 0;      // seconds from arrival to end; 0: none
+  bool return_original_logprob = false;    // output logprobs before the temperature
+  bool health_endpoint_generation = true;  // /health runs a token through the engine
+  std::string hf_endpoint = "https://huggingface.co";
+  std::string hf_token;
+  std::string hf_cache;  // folder that holds models--ORG--NAME
+  bool hf_offline = false;
+
+  // Settings that contradict each other or are out of range, by name.
+  Status Validate() const;
 };
+
+// Reads the SGLANG_ and HF_ variables that mean something here into `config`; a malformed value is
+// kInvalidArgument. Returns the warnings to log: SGLANG_ variables that are set and have no effect.
+// The one place that looks at the environment.
+StatusOr<std::vector<std::string>> ReadEnvironment(EngineConfig& config);
 
 }  // namespace banyan

@@ -8,10 +8,12 @@
 // sink is not called again.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/json.h"
@@ -34,6 +36,7 @@ struct GenerateRequest {
   int priority = 0;
   std::string extra_key;  // cache salt
   bool want_text = true;  // false: ids only, no tokenizer needed
+  bool stream = true;     // false: one update, at the end
   std::optional<std::chrono::milliseconds> timeout;
 };
 
@@ -88,6 +91,9 @@ class Engine {
   virtual const std::shared_ptr<const text::ChatTemplate>& chat_template()
       const = 0;  // null when the model has none
   virtual const json::object& generation_config() const = 0;
+  // Where a request's parameters start from: SGLang's defaults and, with sampling_defaults=model,
+  // what generation_config.json says instead.
+  virtual const SamplingParams& default_sampling() const = 0;
   virtual Metrics& metrics() = 0;
 };
 
