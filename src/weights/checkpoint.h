@@ -5,7 +5,10 @@
 // Open checks every header against the file's size before anything is believed: a cut or hostile
 // file gives an error that names the file, the tensor or key and the two numbers that disagree, and
 // allocates no more than the file's own size justifies. Tensors point into the mapping and live as
-// long as the Checkpoint. Thread-safe after Open.
+// long as the Checkpoint. A file may place a tensor at an address that is not aligned for its type;
+// the Loader (weights/loader.h) copies such tensors, who reads them here must not assume alignment.
+// Thread-safe after Open. (A file that another process truncates while it is mapped ends this
+// process with SIGBUS, as with every mapping reader: replace model files by renaming.)
 #pragma once
 
 #include <memory>
@@ -23,6 +26,8 @@ namespace banyan::weights {
 
 enum class Format : unsigned char { kSafetensors, kGguf };
 
+class GgufMetadata;
+
 struct NamedTensor {
   std::string name;  // as in the file
   Tensor tensor;     // row major, outermost dimension first (GGUF's order turned around)
@@ -37,12 +42,16 @@ class Checkpoint {
   static StatusOr<std::unique_ptr<Checkpoint>> Open(const std::string& path);
 
   virtual Format format() const = 0;
+  virtual const std::string& path() const = 0;
   // config.json; for GGUF its metadata translated to the same keys (architectures, hidden_size,
-  // rope_parameters, ...).
+  // rope_parameters, ...; weights/gguf_config.h).
   virtual const json::object& config() const = 0;
   virtual const std::vector<NamedTensor>& tensors() const = 0;  // sorted by name
   const Tensor* Find(std::string_view name) const;              // null when absent
+  // The raw metadata of a GGUF file (the vocabulary, keys of one family); null for safetensors.
+  virtual const GgufMetadata* gguf() const { return nullptr; }
   // The pages behind a tensor are not needed soon: lets the kernel drop them from this process.
+  // They stay valid and are read again from the page cache on the next use.
   virtual void Release(const Tensor& tensor) const = 0;
   virtual int64_t file_bytes() const = 0;
 };

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loader: hands out a checkpoint's tensors under a family's logical names, once each, and in the
+// end refuses a checkpoint of which anything was left over.
+//
+//   Loader loader(checkpoint, table, progress);
+//   if (tied) loader.Tie("embed.weight", "lm_head.weight");
+//   BANYAN_ASSIGN_OR_RETURN(Weight q, loader.Take("layers.0.attn.q.weight", {rows, cols}));
+//   ...
+//   BANYAN_RETURN_IF_ERROR(loader.Finish());
+//
+// Errors name the checkpoint's tensor: missing (kInvalidArgument), of another shape (both shapes),
+// of a type that a transform cannot handle (kUnimplemented), quantized with a scale that is
+// infinite or not a number (kDataLoss), left over or taken in part (kInvalidArgument). Not
+// thread-safe. Borrows the checkpoint and the table, which must outlive it.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/status.h"
+#include "tensor/buffer.h"
+#include "tensor/tensor.h"
+#include "weights/checkpoint.h"
+#include "weights/tensor_table.h"
+
+namespace banyan::weights {
+
+// A contiguous tensor aligned for its type, over the mapped file (`owned` is empty) or over `owned`
+// where a transform, a conversion or a misaligned file made a copy necessary. Who keeps `tensor`
+// keeps `owned`.
+struct Weight {
+  Tensor tensor;
+  Buffer owned;
+};
+
+class Loader {
+ public:
+  using Progress = std::function<void(int64_t done, int64_t total)>;  // bytes of checkpoint tensors
+
+  Loader(const Checkpoint& checkpoint, const TensorTable& table, Progress progress = {});
+
+  // Is the weight's tensor in the checkpoint? For weights that a config does not decide. Unknown
+  // logical names are a broken invariant of the family (BANYAN_CHECK), here and in Take.
+  bool Has(std::string_view logical) const;
+
+  // The weight in the checkpoint's type (f32 where the transform says so).
+  StatusOr<Weight> Take(std::string_view logical, const Shape& shape);
+  // The same as f32, always in memory of its own: norms, biases, other small vectors.
+  StatusOr<Weight> TakeF32(std::string_view logical, const Shape& shape);
+
+  // For tied embeddings: from now on, whichever of the two the checkpoint lacks stands for the
+  // other one (its transform included). If it has both, both are read, untied, as transformers 5
+  // does.
+  void Tie(std::string_view first, std::string_view second);
+  // True if `logical` now stands for the other of a tied pair: the caller can share what it packed.
+  bool IsTied(std::string_view logical) const;
+
+  // Fails unless every element of every tensor that the table does not ignore was taken.
+  Status Finish();
+
+  int64_t bytes_taken() const { return bytes_taken_; }
+  double seconds() const;  // since construction: bytes_taken() / seconds() is the load speed
+
+ private:
+  struct Source {  // where a logical name is found
+    const TensorRow* row = nullptr;
+    const Transform* transform = nullptr;
+    std::size_t tensor = 0;      // index in checkpoint_.tensors()
+    std::vector<int64_t> items;  // dimension 0 indices for placeholders that the pattern lacks
+    std::string wanted;          // the name looked for, when nothing was found
+    bool found = false;
+  };
+  Source Resolve(std::string_view logical) const;
+  StatusOr<Weight> Load(const Source& source, const Shape& shape, bool as_f32);
+  void Account(std::size_t tensor, int64_t elements);
+
+  const Checkpoint& checkpoint_;
+  const TensorTable& table_;
+  Progress progress_;
+  bool strip_prefix_ = false;
+  std::unordered_map<std::string, std::vector<const TensorRow*>>
+      rows_;  // by logical name, numbers as {}
+  std::map<std::string, std::string, std::less<>> ties_;
+  std::vector<int64_t> taken_;  // elements per checkpoint tensor
+  int64_t bytes_taken_ = 0;
+  int64_t bytes_total_ = 0;
+  std::chrono::steady_clock::time_point start_;
+};
+
+}  // namespace banyan::weights
