@@ -25,10 +25,25 @@ struct AttentionSequence {
       pages;  // page of positions [i * page_size, (i + 1) * page_size); kNoPage where given back
 };
 
+// A part of one sequence's queries and keys. Segments are the kernels' fixed ranges of positions;
+// which parts are made never shows in the result.
+struct AttentionWork {
+  int32_t sequence = 0;
+  int32_t query = 0;  // first of `queries`, counted from q_begin
+  int32_t queries = 0;
+  int32_t segment_begin = 0;  // of the keys; split parts only
+  int32_t segment_end = 0;
+  int32_t partial = -1;  // index of the part's first state in the step's partials, or -1: not split
+};
+
+// Borrows `sequences` and their page tables, which must stay while the plan is used.
 struct AttentionPlan {
   int page_size = 0;
   std::span<const AttentionSequence> sequences;
-  std::vector<int32_t> work;  // the kernel's own partition of the step
+  std::vector<AttentionWork> work;    // largest first
+  std::vector<AttentionWork> merges;  // one per sequence that is split over its keys
+  int64_t partials = 0;               // states (of `queries` queries each) that the parts write
+  int64_t cost = 0;                   // query-key pairs of one head
 };
 
 // One layer's pool: keys [pages, page_size, kv_heads, key_dim], values [..., value_dim]; f32, bf16
@@ -42,10 +57,13 @@ struct AttentionParams {
   float scale = 1.0f;
   float softcap = 0.0f;  // 0: none; else logits = softcap * tanh(logits / softcap), before the mask
   int window = 0;        // 0: none; else a query sees the last `window` positions, its own included
-  int sinks = 0;         // with a window: the first positions that stay visible
+  int sinks = 0;         // with a window or chunk: the first positions that stay visible
   int chunk = 0;         // 0: none; else a query sees only positions of its own chunk (Llama 4)
-  Tensor
-      sink_logits;  // [heads] f32 or empty: one more logit per head in the softmax's sum (gpt-oss)
+  // [heads] f32 or empty: one more logit per head in the softmax's sum (gpt-oss).
+  Tensor sink_logits;
+  // [heads] f32 or empty: slope * (key position - query position) is added to the scaled logits
+  // (Press et al. 2022).
+  Tensor alibi_slopes;
 };
 
 AttentionPlan PlanAttention(const OpContext& context, std::span<const AttentionSequence> sequences,

@@ -12,6 +12,9 @@
 // not depend on who else is running.
 #pragma once
 
+#include <cstddef>
+#include <vector>
+
 #include "device/backend.h"
 #include "ops/op_table.h"
 #include "tensor/tensor.h"
@@ -22,15 +25,24 @@ class ThreadPool;
 
 namespace banyan::ops {
 
-// Bump allocator for the temporaries of one forward pass. Grows in blocks and keeps them. Not
-// thread-safe.
+// Bump allocator for the temporaries of one forward pass. Grows in blocks and keeps them; Reset
+// makes one block of what a pass used. Not thread-safe.
 class Scratch {
  public:
   explicit Scratch(Backend* backend) : backend_(backend) {}
-  Tensor Get(DType dtype,
-             Shape shape);  // uninitialized, aligned to 64 bytes, valid until the next Reset
+  // Uninitialized, aligned to 64 bytes, valid until the next Reset, or Release of an earlier mark.
+  Tensor Get(DType dtype, Shape shape);
+  std::byte* GetBytes(std::size_t bytes);
   void Reset();
   std::size_t bytes() const { return bytes_; }  // held now
+
+  // Temporaries of one op: everything got after Mark is free again after Release(mark).
+  struct Position {
+    std::size_t block = 0;
+    std::size_t used = 0;
+  };
+  Position Mark() const;
+  void Release(Position mark);
 
  private:
   struct Block {
@@ -41,6 +53,19 @@ class Scratch {
   std::vector<Block> blocks_;
   std::size_t current_ = 0;
   std::size_t bytes_ = 0;
+};
+
+// Gives back at the end of a scope what was got inside it.
+class ScratchScope {
+ public:
+  explicit ScratchScope(Scratch* scratch) : scratch_(scratch), mark_(scratch->Mark()) {}
+  ~ScratchScope() { scratch_->Release(mark_); }
+  ScratchScope(const ScratchScope&) = delete;
+  ScratchScope& operator=(const ScratchScope&) = delete;
+
+ private:
+  Scratch* scratch_;
+  Scratch::Position mark_;
 };
 
 struct OpContext {

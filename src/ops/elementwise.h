@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Activations and other elementwise maps. Tensors are [n, dim] f32, rows may be strided; out may be
-// an input.
+// Activations and other elementwise maps. Tensors are [n, dim] or [n, heads, dim] f32, rows may be
+// strided; out may be an input.
 #pragma once
 
 #include <span>
@@ -11,10 +11,11 @@ namespace banyan::ops {
 
 enum class Activation : unsigned char {
   kSilu,
-  kGelu,
-  kGeluTanh,
+  kGelu,       // x / 2 * (1 + erf(x / sqrt(2)))
+  kGeluTanh,   // its tanh form: gelu_new, gelu_fast, gelu_pytorch_tanh
+  kGeluQuick,  // x * sigmoid(1.702 * x)
   kRelu,
-  kRelu2,
+  kRelu2,  // relu(x)^2
   kSigmoid,
   kTanh,
   kXielu,
@@ -24,15 +25,22 @@ enum class Activation : unsigned char {
 // out = act(x).
 void Activate(const OpContext& context, Activation activation, const Tensor& x, const Tensor& out);
 
-// out = act(gate) * up, with x = [n, 2 * dim] holding gate then up.
+// out = act(gate) * up, with x = [n, 2 * dim] holding gate then up. kXielu has parameters of its
+// own and is not for here, nor for Activate.
 void GatedActivate(const OpContext& context, Activation activation, const Tensor& x,
                    const Tensor& out);
 
-// xIELU (Huang and Schlag 2024) with its two trained scalars already mapped to alpha_p and alpha_n.
+// xIELU (Huang and Schlag 2024): x > 0: alpha_p * x^2 + beta * x; else (expm1(min(x, eps)) - x) *
+// alpha_n + beta * x. The two trained scalars are already mapped: alpha_p = softplus(a), alpha_n =
+// beta + softplus(b).
 void Xielu(const OpContext& context, const Tensor& x, float alpha_p, float alpha_n, float beta,
            float eps, const Tensor& out);
 
 void Add(const OpContext& context, const Tensor& a, const Tensor& b, const Tensor& out);
+void Mul(const OpContext& context, const Tensor& a, const Tensor& b, const Tensor& out);
+// out[i] = x[i] * factors[i]: one factor per row.
+void ScaleRows(const OpContext& context, const Tensor& x, std::span<const float> factors,
+               const Tensor& out);
 void Scale(const OpContext& context, const Tensor& x, float factor, const Tensor& out);
 void Softcap(const OpContext& context, const Tensor& x, float cap,
              const Tensor& out);  // cap * tanh(x / cap)

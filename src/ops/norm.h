@@ -7,17 +7,19 @@
 
 namespace banyan::ops {
 
-// out = x / sqrt(mean(x^2) + eps) * weight (Zhang and Sennrich 2019). weight: [dim] f32, or empty
-// for none. A "+1" of Gemma is folded into the weight when it is loaded.
+// out = x / sqrt(mean(x^2) + eps) * weight (Zhang and Sennrich 2019). weight: [dim] f32, [heads,
+// dim] where x has heads, or empty for none. A "+1" of Gemma is folded into the weight when it is
+// loaded.
 void RmsNorm(const OpContext& context, const Tensor& x, const Tensor& weight, float eps,
              const Tensor& out);
 
-// residual += x, then out = RmsNorm(residual).
+// residual += x, then out = RmsNorm(residual). [n, dim].
 void AddRmsNorm(const OpContext& context, const Tensor& x, const Tensor& residual,
                 const Tensor& weight, float eps, const Tensor& out);
 
 // out = (x - mean) / sqrt(variance + eps) * weight + bias; weight and bias may be empty. weight may
-// be [heads, dim] when x is [n, heads, dim] (per-head norms of Cohere and StableLM).
+// be [heads, dim] when x is [n, heads, dim] (per-head norms of Cohere and StableLM), and bias then
+// too.
 void LayerNorm(const OpContext& context, const Tensor& x, const Tensor& weight, const Tensor& bias,
                float eps, const Tensor& out);
 

@@ -13,16 +13,23 @@
 namespace banyan::ops {
 
 struct SampleRow {
-  float temperature = 0.0f;  // 0: greedy
-  int top_k = -1;
+  float temperature = 0.0f;  // below 1e-6: greedy
+  int top_k = -1;            // 1: greedy; below 1: all
   float top_p = 1.0f;
   float min_p = 0.0f;
   uint64_t seed = 0;     // with `position` decides the draw, whatever else is in the batch
-  int64_t position = 0;  // index of the token in its request's output
+  int64_t position = 0;  // of the row's last input token in its sequence, as SGLang counts
 };
 
-// tokens[i] = the choice from logits[i] ([rows, vocab] f32). Ties go to the lowest id. A row
-// without a finite logit yields -1.
+// tokens[i] = the choice from logits[i] ([rows, vocab] f32). Ties go to the lowest id. A row that
+// holds a NaN or +infinity, or nothing finite, yields -1.
+//
+// SGLang's rule of deterministic inference: probabilities softmax(logits / temperature), sorted;
+// those after the first top_k go, then those before which the sum (of what top_k left, not
+// renormalized) exceeds top_p, then those below min_p times the largest. Of the rest the one with
+// the largest log(probability) + Gumbel noise is taken (Gumbel 1954), the noise made in f64 from
+// u = hash / (2^32 - 1), hash = MurmurHash3_x86_32 of (seed low word, seed high word, position,
+// column). The column is the token's id where nothing filters the row, else its rank.
 void Sample(const OpContext& context, const Tensor& logits, std::span<const SampleRow> rows,
             std::span<int32_t> tokens);
 
