@@ -4,13 +4,11 @@
 // microsecond, idle threads spin shortly and then sleep.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
-#include <span>
 #include <string>
 #include <vector>
-
-#include "base/status.h"
 
 namespace banyan {
 
@@ -24,14 +22,21 @@ class ThreadPool {
   // logged once, not an error.
   explicit ThreadPool(std::vector<int> cores, std::string name = "compute");
   ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
 
   int size() const;  // threads that take part, the caller's included
 
-  // Calls fn(begin, end) on parts of [0, n) of at least `grain` items each, on all threads, and
-  // returns when all are done. Not reentrant: one ParallelFor at a time. fn must not throw.
+  // Pins the calling thread to the first core: for the thread that will make the calls below.
+  bool PinCaller();
+
+  // Calls fn(begin, end) on disjoint parts of [0, n) of at least `grain` items each, on all
+  // threads, and returns when all are done. Threads take parts as they become free. fn must not
+  // throw. A call from within fn, or while another thread's call is under way, runs fn(0, n) on its
+  // own thread.
   void ParallelFor(int64_t n, int64_t grain,
                    const std::function<void(int64_t begin, int64_t end)>& fn);
-  // Calls fn(thread) once on every thread.
+  // Calls fn(thread) once on every thread, 0 being the caller's. Not from within a call.
   void RunOnAll(const std::function<void(int thread)>& fn);
 
  private:

@@ -68,9 +68,9 @@ void Linear(const OpContext& context, const Tensor& x, const PackedWeight& weigh
                                  bias.NumElements() == weight.rows),
                 "bias {}", bias.shape().ToString());
   if (x.dim(0) == 0 || weight.rows == 0) return;
-  context.table->linear[static_cast<int>(weight.format)].run(
-      context, x.data<float>(), x.stride(0), x.dim(0), weight, bias.data<float>(),
-      out.data<float>(), out.stride(0));
+  context.table->linear[static_cast<int>(weight.format)].run(context, x.data<float>(), x.stride(0),
+                                                             x.dim(0), weight, bias.data<float>(),
+                                                             out.data<float>(), out.stride(0));
 }
 
 void EmbeddingLookup(const OpContext& context, std::span<const int32_t> ids, const Tensor& table,
@@ -83,9 +83,10 @@ void EmbeddingLookup(const OpContext& context, std::span<const int32_t> ids, con
                   for (int64_t i = begin; i < end; ++i) {
                     const int64_t id = ids[static_cast<std::size_t>(i)];
                     BANYAN_DCHECK(id >= 0 && id < table.dim(0), "row {} of {}", id, table.dim(0));
-                    DequantizeRow(table.dtype(),
-                                  table.data<std::byte>() + Bytes(table.dtype(), id * table.stride(0)),
-                                  dim, out.data<float>() + i * out.stride(0));
+                    DequantizeRow(
+                        table.dtype(),
+                        table.data<std::byte>() + Bytes(table.dtype(), id * table.stride(0)), dim,
+                        out.data<float>() + i * out.stride(0));
                   }
                 });
 }

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/cpu/table.h"
+
+#include "kernels/cpu/isa.h"
+
+namespace banyan::kernels {
+
+StatusOr<ops::OpTable> MakeCpuTable(ops::IsaLevel level) {
+  if (level > DetectIsa()) {
+    return FailedPrecondition("cpu isa {}: this machine has {} at most", ops::Name(level),
+                              ops::Name(DetectIsa()));
+  }
+  ops::OpTable table;
+  ops::FillReference(table);
+  if (level >= ops::IsaLevel::kAvx2) avx2::Fill(table);
+  if (level >= ops::IsaLevel::kAvx512) avx512::Fill(table);
+  if (level >= ops::IsaLevel::kAvx512VnniBf16) avx512_vnni_bf16::Fill(table);
+  if (level >= ops::IsaLevel::kAmx) amx::Fill(table);
+  table.level = level;
+  return table;
+}
+
+}  // namespace banyan::kernels
