@@ -15,6 +15,7 @@
 
 #include "base/status.h"
 #include "cache/cache_spec.h"
+#include "cache/pool_usage.h"
 #include "sched/plan.h"
 #include "sched/request.h"
 
@@ -49,11 +50,6 @@ struct SchedulerOutput {
   std::optional<StepPlan> plan;  // none: nothing to do, or max_inflight plans are out
   std::vector<RequestEvent> events;
   std::optional<Status> flushed;  // answer to flush_cache: refused while requests are there
-};
-
-struct PoolUsage {
-  std::string name;
-  int64_t total = 0, free = 0, evictable = 0, leased = 0, fenced = 0;  // pages
 };
 
 struct SchedulerStats {

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cache/lease.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "cache/prefix_cache.h"
+
+namespace banyan {
+
+CacheLease::CacheLease(PrefixCache* cache, NodeId node, Position shared)
+    : cache_(cache), node_(node), shared_(shared), held_(cache->kinds()) {
+  cache_->leases_.insert(this);
+  cache_->tree_.Pin(node_);
+}
+
+CacheLease::CacheLease(CacheLease&& other) noexcept
+    : cache_(std::exchange(other.cache_, nullptr)),
+      node_(other.node_),
+      shared_(other.shared_),
+      held_(std::move(other.held_)) {
+  if (cache_ == nullptr) return;
+  cache_->leases_.erase(&other);
+  cache_->leases_.insert(this);
+}
+
+CacheLease& CacheLease::operator=(CacheLease&& other) noexcept {
+  if (this == &other) return *this;
+  Release();
+  cache_ = std::exchange(other.cache_, nullptr);
+  node_ = other.node_;
+  shared_ = other.shared_;
+  held_ = std::move(other.held_);
+  if (cache_ != nullptr) {
+    cache_->leases_.erase(&other);
+    cache_->leases_.insert(this);
+  }
+  return *this;
+}
+
+void CacheLease::LockPath(int priority) {
+  PrefixTree& tree = cache_->tree_;
+  const int page_size = cache_->page_size();
+  for (KindId kind = 0; kind < cache_->kinds(); ++kind) {
+    if (!cache_->kind(kind).paged()) continue;
+    held_[kind].pages.assign(shared_ / page_size, kNoPage);
+    held_[kind].lock_from = shared_;
+    held_[kind].given_back = static_cast<int32_t>(shared_ / page_size);
+  }
+  for (NodeId id = node_; tree.node(id).parent != kNoNode; id = tree.node(id).parent) {
+    const Node& node = tree.node(id);
+    tree.Use(id, priority);
+    for (KindId kind = 0; kind < cache_->kinds(); ++kind) {
+      const CacheKind& rule = cache_->kind(kind);
+      if (!rule.paged()) continue;
+      Held& held = held_[kind];
+      const bool reached = node.end() > rule.NeedsFrom(shared_);
+      const bool head = node.begin < rule.sinks();
+      if (!reached && !head) continue;
+      if (reached) held.lock_from = node.begin;
+      if (head) held.lock_head = std::max(held.lock_head, node.end());
+      tree.Lock(id, kind);
+      const auto& pages = tree.slot(id, kind).pages;
+      BANYAN_CHECK(bool{pages}, "kind {}: a match over a gap", kind);
+      std::copy_n(pages.data(), node.length / page_size,
+                  held.pages.begin() + node.begin / page_size);
+    }
+  }
+}
+
+Position CacheLease::Reservable(Position to) const {
+  for (KindId kind = 0; kind < cache_->kinds(); ++kind) {
+    if (!cache_->kind(kind).paged()) continue;
+    const int64_t pages = static_cast<int64_t>(held_[kind].pages.size()) + cache_->Available(kind);
+    to = std::min<Position>(to, pages * cache_->page_size());
+  }
+  return to;
+}
+
+bool CacheLease::Reserve(Position to, std::vector<PageChange>* changes) {
+  if (Reservable(to) < to) return false;
+  const int64_t end = (to + cache_->page_size() - 1) / cache_->page_size();
+  for (KindId kind = 0; kind < cache_->kinds(); ++kind) {
+    if (!cache_->kind(kind).paged()) continue;
+    std::vector<PageId>& pages = held_[kind].pages;
+    const int64_t count = end - static_cast<int64_t>(pages.size());
+    if (count <= 0) continue;
+    BANYAN_CHECK(cache_->MakeRoom(kind, count), "{} pages: {}", count, cache_->Describe());
+    cache_->own_[kind] += count;
+    for (int64_t i = 0; i < count; ++i) {
+      pages.push_back(cache_->pools_[kind].Take());
+      changes->push_back({kind, static_cast<int32_t>(pages.size()) - 1, pages.back()});
+    }
+  }
+  return true;
+}
+
+void CacheLease::Publish(std::span<const TokenId> tokens, Position computed, int priority,
+                         std::vector<PageChange>* changes) {
+  const Position end = computed / cache_->page_size() * cache_->page_size();
+  if (end <= shared_ || cache_->config_.disabled) return;
+  PrefixTree& tree = cache_->tree_;
+  tree.BeginInsertion();
+  if (cache_->fifo_) {
+    for (NodeId id = node_; id != kNoNode; id = tree.node(id).parent) tree.MarkInserted(id);
+  }
+  NodeId at = node_;
+  while (shared_ < end) {
+    at = PublishRun(at, tokens.subspan(shared_, end - shared_), shared_, changes);
+    tree.Use(at, priority);
+    tree.MarkInserted(at);
+    shared_ = tree.node(at).end();
+  }
+  tree.Pin(at);
+  tree.Unpin(std::exchange(node_, at));
+}
+
+// One node further: a child of `at` that holds the front of `run`, whose first token is at `begin`.
+// Where own entries of a kind begin or end inside, the node ends there, so that each node has all
+// entries of a kind or none.
+NodeId CacheLease::PublishRun(NodeId at, std::span<const TokenId> run, Position begin,
+                              std::vector<PageChange>* changes) {
+  PrefixTree& tree = cache_->tree_;
+  const int page_size = cache_->page_size();
+  const int64_t first = begin / page_size;
+  uint32_t common = 0;
+  NodeId child = tree.Child(at, run, &common);
+  int64_t count = (child == kNoNode ? static_cast<int64_t>(run.size()) : common) / page_size;
+  for (KindId kind = 0; kind < cache_->kinds(); ++kind) {
+    if (!cache_->kind(kind).paged()) continue;
+    if (child != kNoNode && tree.slot(child, kind).pages) continue;
+    const PageId* own = held_[kind].pages.data() + first;
+    int64_t same = 1;
+    while (same < count && (own[same] == kNoPage) == (own[0] == kNoPage)) ++same;
+    count = same;
+  }
+  const auto length = static_cast<uint32_t>(count * page_size);
+  if (child == kNoNode) {
+    child = tree.AddChild(at, run.first(length));
+  } else if (length < tree.node(child).length) {
+    child = tree.Split(child, length);
+  }
+
+  for (KindId kind = 0; kind < cache_->kinds(); ++kind) {
+    if (!cache_->kind(kind).paged()) continue;
+    PageId* own = held_[kind].pages.data() + first;
+    const NodeSlot& slot = tree.slot(child, kind);
+    tree.Lock(child, kind);
+    if (begin < cache_->kind(kind).sinks()) held_[kind].lock_head = begin + length;
+    if (!slot.pages) {
+      if (own[0] == kNoPage) continue;
+      tree.Fill(child, kind, own, static_cast<uint32_t>(count));
+      cache_->own_[kind] -= count;
+      continue;
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      if (own[i] == kNoPage) continue;
+      cache_->GiveFenced(kind, own[i]);
+      --cache_->own_[kind];
+      own[i] = slot.pages.data()[i];
+      changes->push_back({kind, static_cast<int32_t>(first + i), own[i]});
+    }
+  }
+  return child;
+}
+
+void CacheLease::Advance(Position next) {
+  for (KindId kind = 0; kind < cache_->kinds(); ++kind) {
+    const CacheKind& rule = cache_->kind(kind);
+    if (!rule.paged() || !rule.may_have_gaps()) continue;
+    Held& held = held_[kind];
+    const int page_size = cache_->page_size();
+    const auto keep = static_cast<int32_t>(rule.NeedsFrom(next) / page_size);
+    if (keep <= held.given_back && held.lock_from >= shared_) continue;
+    UnlockBelow(kind, rule.NeedsFrom(next));
+    // No fence: what plans in flight compute lies at `next` or later, and sees none of these.
+    const auto sinks = static_cast<int32_t>((rule.sinks() + page_size - 1) / page_size);
+    const auto own = static_cast<int32_t>(shared_ / page_size);
+    const int32_t end = std::min(keep, static_cast<int32_t>(held.pages.size()));
+    for (int32_t i = std::max({held.given_back, own, sinks}); i < end; ++i) {
+      if (held.pages[i] == kNoPage) continue;
+      cache_->pools_[kind].Give(std::exchange(held.pages[i], kNoPage));
+      --cache_->own_[kind];
+    }
+    held.given_back = std::max(held.given_back, end);
+  }
+}
+
+// Lets go of the nodes of the path that end at `need` or before, but for the sinks.
+void CacheLease::UnlockBelow(KindId kind, Position need) {
+  PrefixTree& tree = cache_->tree_;
+  Held& held = held_[kind];
+  if (need <= held.lock_from) return;
+  Position from = shared_;
+  for (NodeId id = node_; tree.node(id).parent != kNoNode; id = tree.node(id).parent) {
+    const Node& node = tree.node(id);
+    if (node.end() <= held.lock_from) break;
+    if (node.end() > need) {
+      from = node.begin;
+    } else if (node.begin >= held.lock_head) {
+      tree.Unlock(id, kind);
+    }
+  }
+  held.lock_from = from;
+}
+
+void CacheLease::Release() {
+  if (cache_ == nullptr) return;
+  PrefixTree& tree = cache_->tree_;
+  ForEachOwn([this](KindId kind, PageId page) {
+    cache_->pools_[kind].Give(page);
+    --cache_->own_[kind];
+  });
+  for (NodeId id = node_; tree.node(id).parent != kNoNode; id = tree.node(id).parent) {
+    for (KindId kind = 0; kind < cache_->kinds(); ++kind) {
+      if (cache_->kind(kind).paged() && Locks(held_[kind], tree.node(id))) tree.Unlock(id, kind);
+    }
+  }
+  tree.Unpin(node_);
+  cache_->leases_.erase(this);
+  cache_ = nullptr;
+  held_.clear();
+}
+
+}  // namespace banyan
