@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "ops/parallel.h"
+#include "ops/reference/half.h"
 #include "ops/reference/linear_blocks.h"
 
 namespace banyan::ops {
@@ -22,12 +23,12 @@ void DequantizeRow(DType dtype, const void* row, int64_t count, float* to) {
       return;
     case DType::kF16:
       for (int64_t i = 0; i < count; ++i) {
-        to[i] = HalfToFloat(static_cast<const uint16_t*>(row)[i]);
+        to[i] = FromF16(static_cast<const uint16_t*>(row)[i]);
       }
       return;
     case DType::kBF16:
       for (int64_t i = 0; i < count; ++i) {
-        to[i] = BFloatToFloat(static_cast<const uint16_t*>(row)[i]);
+        to[i] = FromBf16(static_cast<const uint16_t*>(row)[i]);
       }
       return;
     default:

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "ops/parallel.h"
+#include "ops/reference/half.h"
 #include "ops/reference/linear_blocks.h"
 
 namespace banyan::ops {
@@ -15,9 +16,9 @@ namespace {
 float Element(DType dtype, const void* row, int64_t k) {
   switch (dtype) {
     case DType::kF16:
-      return HalfToFloat(static_cast<const uint16_t*>(row)[k]);
+      return FromF16(static_cast<const uint16_t*>(row)[k]);
     case DType::kBF16:
-      return BFloatToFloat(static_cast<const uint16_t*>(row)[k]);
+      return FromBf16(static_cast<const uint16_t*>(row)[k]);
     default:
       return static_cast<const float*>(row)[k];
   }
@@ -140,10 +141,10 @@ void RoundRow(const float* x, int64_t cols, DType compute, float* rounded) {
   for (int64_t k = 0; k < cols; ++k) {
     switch (compute) {
       case DType::kBF16:
-        rounded[k] = BFloatToFloat(FloatToBFloat(x[k]));
+        rounded[k] = FromBf16(ToBf16(x[k]));
         break;
       case DType::kF16:
-        rounded[k] = HalfToFloat(FloatToHalf(x[k]));
+        rounded[k] = FromF16(ToF16(x[k]));
         break;
       default:
         rounded[k] = x[k];

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ops/reference/linear_blocks.h"
 
-#include <bit>
-#include <cmath>
 #include <cstring>
+
+#include "ops/reference/half.h"
 
 namespace banyan::ops {
 namespace {
@@ -171,71 +171,40 @@ SubScales SubScalesOf(DType dtype, const void* row, int64_t index) {
   return sub;
 }
 
+void DecodeCodes(DType dtype, const void* row, int64_t index, int8_t* codes) {
+  if (FormatOf(dtype).super) {
+    return SuperCodes(dtype, BlockAt(dtype, row, index / 8), static_cast<int>(index % 8), codes);
+  }
+  const uint8_t* b = BlockAt(dtype, row, index);
+  switch (dtype) {
+    case DType::kQ4_0:
+      return Nibbles(b + 2, 8, codes);
+    case DType::kQ4_1:
+      return Nibbles(b + 4, 0, codes);
+    case DType::kQ5_0:
+      return NibblesWithHighBit(b + 2, b + 6, 16, codes);
+    case DType::kQ5_1:
+      return NibblesWithHighBit(b + 4, b + 8, 0, codes);
+    default:
+      std::memcpy(codes, b + 2, 32);
+  }
+}
+
 void DecodeBlock(DType dtype, const void* row, int64_t index, Block32& block) {
   const BlockFormat& format = FormatOf(dtype);
   const BlockHalves halves = HalvesOf(dtype, row, format.super ? index / 8 : index);
-  const float d = HalfToFloat(halves.d);
-  const float min = HalfToFloat(halves.min);
+  const float d = FromF16(halves.d);
+  const float min = FromF16(halves.min);
+  block.scale[0] = block.scale[1] = d;
+  block.min[0] = block.min[1] = min;
   if (format.super) {
     const SubScales sub = SubScalesOf(dtype, row, index);
     for (int i = 0; i < 2; ++i) {
       block.scale[i] = d * static_cast<float>(sub.scale[i]);
       block.min[i] = format.has_min ? -(min * static_cast<float>(sub.min[i])) : 0.0f;
     }
-    SuperCodes(dtype, BlockAt(dtype, row, index / 8), static_cast<int>(index % 8), block.codes);
-    return;
   }
-  block.scale[0] = block.scale[1] = d;
-  block.min[0] = block.min[1] = min;
-  const uint8_t* b = BlockAt(dtype, row, index);
-  switch (dtype) {
-    case DType::kQ4_0:
-      return Nibbles(b + 2, 8, block.codes);
-    case DType::kQ4_1:
-      return Nibbles(b + 4, 0, block.codes);
-    case DType::kQ5_0:
-      return NibblesWithHighBit(b + 2, b + 6, 16, block.codes);
-    case DType::kQ5_1:
-      return NibblesWithHighBit(b + 4, b + 8, 0, block.codes);
-    default:
-      std::memcpy(block.codes, b + 2, 32);
-  }
-}
-
-float HalfToFloat(uint16_t bits) {
-  const uint32_t sign = static_cast<uint32_t>(bits & 0x8000) << 16;
-  const uint32_t exponent = bits >> 10 & 31;
-  const uint32_t mantissa = bits & 0x3ff;
-  if (exponent == 0) {  // zero and subnormals: mantissa * 2^-24, exact
-    const float value = static_cast<float>(mantissa) * 0x1p-24f;
-    return sign != 0 ? -value : value;
-  }
-  const uint32_t wide = exponent == 31 ? 255 : exponent + 112;
-  return std::bit_cast<float>(sign | wide << 23 | mantissa << 13);
-}
-
-uint16_t FloatToHalf(float value) {
-  const uint32_t bits = std::bit_cast<uint32_t>(value);
-  const auto sign = static_cast<uint16_t>(bits >> 16 & 0x8000);
-  const float magnitude = std::fabs(value);
-  if (std::isnan(value)) return static_cast<uint16_t>(sign | 0x7e00 | (bits >> 13 & 0x3ff));
-  if (magnitude >= 65520.0f) return sign | 0x7c00;  // rounds beyond the largest half
-  if (magnitude < 0x1p-14f) {                       // subnormal: a multiple of 2^-24
-    return static_cast<uint16_t>(sign |
-                                 static_cast<uint16_t>(std::nearbyintf(magnitude * 0x1p24f)));
-  }
-  const uint32_t rounded = (bits & 0x7fffffff) + 0xfff + (bits >> 13 & 1);
-  return static_cast<uint16_t>(sign | ((rounded >> 13) - (112u << 10)));
-}
-
-float BFloatToFloat(uint16_t bits) {
-  return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
-}
-
-uint16_t FloatToBFloat(float value) {
-  const uint32_t bits = std::bit_cast<uint32_t>(value);
-  if (std::isnan(value)) return static_cast<uint16_t>(bits >> 16 | 0x40);
-  return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+  DecodeCodes(dtype, row, index, block.codes);
 }
 
 }  // namespace banyan::ops

@@ -36,6 +36,9 @@ struct Block32 {
 // Elements [32 * index, 32 * index + 32) of a row whose blocks begin at `row`.
 void DecodeBlock(DType dtype, const void* row, int64_t index, Block32& block);
 
+// The codes alone.
+void DecodeCodes(DType dtype, const void* row, int64_t index, int8_t* codes);
+
 // The halves that GGML stores: d, and dmin (or m); 0 where the format lacks it. `index` counts
 // blocks of the dtype.
 struct BlockHalves {
@@ -49,10 +52,5 @@ struct SubScales {
   uint8_t min[2];
 };
 SubScales SubScalesOf(DType dtype, const void* row, int64_t index);
-
-float HalfToFloat(uint16_t bits);
-uint16_t FloatToHalf(float value);  // to nearest even
-float BFloatToFloat(uint16_t bits);
-uint16_t FloatToBFloat(float value);  // to nearest even; NaN stays NaN
 
 }  // namespace banyan::ops
