@@ -6,6 +6,8 @@
 // after opening. Follows ggml's docs/gguf.md.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -47,9 +49,10 @@ struct GgufValue {
 
 struct GgufTensor {
   std::string_view name;
-  uint32_t type = 0;           // ggml_type
-  std::vector<uint64_t> dims;  // innermost first, as in the file
-  uint64_t offset = 0;         // from the start of the tensor data
+  uint32_t type = 0;                         // ggml_type
+  std::array<uint64_t, 4> dims{1, 1, 1, 1};  // innermost first, as in the file
+  int rank = 0;
+  uint64_t offset = 0;  // from the start of the tensor data
 };
 
 class GgufMetadata {
@@ -85,6 +88,7 @@ class GgufMetadata {
 
  private:
   GgufMetadata() = default;
+  Status ReadAll();
 
   std::shared_ptr<const MappedFile> file_;
   uint32_t version_ = 0;

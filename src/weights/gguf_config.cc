@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "weights/gguf_config.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <set>
+
+#include "weights/gguf_arch.h"
+
+namespace banyan::weights {
+namespace {
+
+json::string_view Key(std::string_view text) { return {text.data(), text.size()}; }
+
+enum class Kind : unsigned char { kInt, kFloat, kBool, kInts };  // kInts: a number or one per layer
+
+struct Mapping {
+  std::string_view gguf;  // after "{arch}."
+  std::string_view config;
+  Kind kind;
+};
+
+constexpr Mapping kMappings[] = {
+    {"block_count", "num_hidden_layers", Kind::kInt},
+    {"embedding_length", "hidden_size", Kind::kInt},
+    {"feed_forward_length", "intermediate_size", Kind::kInts},
+    {"attention.head_count", "num_attention_heads", Kind::kInts},
+    {"attention.head_count_kv", "num_key_value_heads", Kind::kInts},
+    {"attention.key_length", "head_dim", Kind::kInt},
+    {"attention.layer_norm_rms_epsilon", "rms_norm_eps", Kind::kFloat},
+    {"attention.layer_norm_epsilon", "layer_norm_eps", Kind::kFloat},
+    {"attention.clamp_kqv", "clip_qkv", Kind::kFloat},
+    {"context_length", "max_position_embeddings", Kind::kInt},
+    {"use_parallel_residual", "use_parallel_residual", Kind::kBool},
+    {"logit_scale", "logit_scale", Kind::kFloat},
+    {"embedding_scale", "embedding_multiplier", Kind::kFloat},
+    {"residual_scale", "residual_multiplier", Kind::kFloat},
+    {"attention.scale", "attention_multiplier", Kind::kFloat},
+    {"attn_logit_softcapping", "attn_logit_softcapping", Kind::kFloat},
+    {"final_logit_softcapping", "final_logit_softcapping", Kind::kFloat},
+    {"expert_count", "num_experts", Kind::kInt},
+    {"expert_used_count", "num_experts_per_tok", Kind::kInt},
+    {"expert_feed_forward_length", "moe_intermediate_size", Kind::kInt},
+    {"expert_shared_feed_forward_length", "shared_expert_intermediate_size", Kind::kInt},
+    {"expert_weights_norm", "norm_topk_prob", Kind::kBool},
+    {"expert_weights_scale", "routed_scaling_factor", Kind::kFloat},
+};
+
+// Special tokens that end a turn, by the text that model makers give them. Many files name only one
+// of them as eos; a chat would run on past the others.
+constexpr std::string_view kEndTexts[] = {
+    "<|eot_id|>",         "<|im_end|>",    "<|end|>",
+    "<end_of_turn>",      "<|endoftext|>", "<|end_of_text|>",
+    "<end_of_utterance>", "<|eom_id|>",    "<|return|>",
+    "<|call|>",           "<EOT>",         "<｜end▁of▁sentence｜>",
+};
+
+class Translator {
+ public:
+  Translator(const GgufMetadata& metadata, std::vector<NamedTensor>& tensors)
+      : metadata_(metadata),
+        tensors_(tensors),
+        prefix_(metadata.architecture() + "."),
+        arch_(FindGgufArch(metadata.architecture())) {}
+
+  StatusOr<json::object> Run() {
+    if (metadata_.architecture().empty())
+      return InvalidArgument("{}: 'general.architecture' is missing", metadata_.path());
+    BANYAN_RETURN_IF_ERROR(Common());
+    BANYAN_RETURN_IF_ERROR(Vocabulary());
+    BANYAN_RETURN_IF_ERROR(Rope());
+    BANYAN_RETURN_IF_ERROR(Window());
+    BANYAN_RETURN_IF_ERROR(FamilyExtras());
+    return std::move(config_);
+  }
+
+ private:
+  std::string Full(std::string_view suffix) const { return prefix_ + std::string(suffix); }
+
+  // Sets a common key under the family's own name.
+  void Set(std::string_view common, json::value value) {
+    std::string_view name = common;
+    std::string_view renames = arch_ != nullptr ? arch_->renames : std::string_view();
+    while (!renames.empty()) {
+      const std::size_t end = std::min(renames.find(' '), renames.size());
+      const std::string_view rename = renames.substr(0, end);
+      const std::size_t equals = rename.find('=');
+      if (rename.substr(0, equals) == common) name = rename.substr(equals + 1);
+      renames.remove_prefix(std::min(end + 1, renames.size()));
+    }
+    if (!name.empty()) config_[Key(name)] = std::move(value);
+  }
+
+  const Tensor* FindTensor(std::string_view name) const {
+    auto found = std::ranges::find(tensors_, name, &NamedTensor::name);
+    return found == tensors_.end() ? nullptr : &found->tensor;
+  }
+
+  Status Common() {
+    config_["architectures"] = {
+        json::string(arch_ != nullptr ? Key(arch_->architecture) : Key(metadata_.architecture()))};
+    config_["model_type"] =
+        arch_ != nullptr ? Key(arch_->model_type) : Key(metadata_.architecture());
+    if (arch_ != nullptr && !arch_->constants.empty()) {
+      BANYAN_ASSIGN_OR_RETURN(json::object constants,
+                              ParseJsonObject(arch_->constants, "constants"));
+      for (auto& item : constants) config_[item.key()] = item.value();
+    }
+    for (const Mapping& mapping : kMappings) BANYAN_RETURN_IF_ERROR(Apply(mapping));
+    // llama.cpp reads a file without head_count_kv as one with a key head per query head.
+    if (!metadata_.Has(Full("attention.head_count_kv")) && heads_ > 0)
+      Set("num_key_value_heads", heads_);
+    BANYAN_ASSIGN_OR_RETURN(auto value_length, metadata_.Int(Full("attention.value_length")));
+    BANYAN_ASSIGN_OR_RETURN(auto key_length, metadata_.Int(Full("attention.key_length")));
+    if (value_length && value_length != key_length) Set("v_head_dim", *value_length);
+    if (!tensors_.empty()) {
+      Set("attention_bias", FindTensor("blk.0.attn_q.bias") || FindTensor("blk.0.attn_qkv.bias"));
+      Set("mlp_bias", FindTensor("blk.0.ffn_up.bias") != nullptr);
+      Set("tie_word_embeddings", FindTensor("output.weight") == nullptr);
+    }
+    return OkStatus();
+  }
+
+  Status Apply(const Mapping& mapping) {
+    const std::string key = Full(mapping.gguf);
+    switch (mapping.kind) {
+      case Kind::kInt: {
+        BANYAN_ASSIGN_OR_RETURN(auto value, metadata_.Int(key));
+        if (value) Set(mapping.config, *value);
+        if (value && mapping.config == "hidden_size") hidden_ = *value;
+        if (value && mapping.config == "num_hidden_layers") layers_ = *value;
+        break;
+      }
+      case Kind::kFloat: {
+        BANYAN_ASSIGN_OR_RETURN(auto value, metadata_.Float(key));
+        if (value) Set(mapping.config, Shorten(*value));
+        break;
+      }
+      case Kind::kBool: {
+        BANYAN_ASSIGN_OR_RETURN(auto value, metadata_.Bool(key));
+        if (value) Set(mapping.config, *value);
+        break;
+      }
+      case Kind::kInts: {
+        BANYAN_ASSIGN_OR_RETURN(auto values, metadata_.Ints(key));
+        if (!values || values->empty()) break;
+        const bool uniform =
+            std::ranges::all_of(*values, [&](auto v) { return v == values->front(); });
+        if (mapping.config == "num_attention_heads") heads_ = *std::ranges::max_element(*values);
+        Set(mapping.config, uniform ? json::value(values->front())
+                                    : json::value(json::array(values->begin(), values->end())));
+        break;
+      }
+    }
+    return OkStatus();
+  }
+
+  // GGUF keeps numbers as float32; the shortest decimal that reads back to the same float is what
+  // config.json had (1e-6, not 9.99999997e-07).
+  static double Shorten(double value) {
+    const auto narrow = static_cast<float>(value);
+    if (static_cast<double>(narrow) != value) return value;
+    return std::stod(fmt::format("{}", narrow));
+  }
+
+  Status Vocabulary() {
+    BANYAN_ASSIGN_OR_RETURN(auto vocab_size, metadata_.Int(Full("vocab_size")));
+    const GgufValue* tokens = metadata_.Find("tokenizer.ggml.tokens");
+    const Tensor* embedding = FindTensor("token_embd.weight");
+    // The embedding decides: files exist whose vocab_size counts without padding.
+    if (embedding != nullptr && embedding->rank() == 2)
+      Set("vocab_size", embedding->dim(0));
+    else if (vocab_size)
+      Set("vocab_size", *vocab_size);
+    else if (tokens != nullptr && tokens->is_array)
+      Set("vocab_size", tokens->count);
+    BANYAN_ASSIGN_OR_RETURN(auto bos, metadata_.Int("tokenizer.ggml.bos_token_id"));
+    if (bos) Set("bos_token_id", *bos);
+    BANYAN_ASSIGN_OR_RETURN(auto pad, metadata_.Int("tokenizer.ggml.padding_token_id"));
+    if (pad) Set("pad_token_id", *pad);
+
+    std::vector<int64_t> ends;
+    auto add = [&](int64_t id) {
+      if (std::ranges::find(ends, id) == ends.end()) ends.push_back(id);
+    };
+    for (std::string_view key : {"eos_token_id", "eot_token_id", "eom_token_id"}) {
+      BANYAN_ASSIGN_OR_RETURN(auto id, metadata_.Int(fmt::format("tokenizer.ggml.{}", key)));
+      if (id) add(*id);
+    }
+    BANYAN_ASSIGN_OR_RETURN(auto texts, metadata_.Strings("tokenizer.ggml.tokens"));
+    BANYAN_ASSIGN_OR_RETURN(auto types, metadata_.Ints("tokenizer.ggml.token_type"));
+    if (texts && types && types->size() == texts->size()) {
+      constexpr int64_t kControl = 3;
+      for (std::size_t i = 0; i < texts->size(); ++i)
+        if ((*types)[i] == kControl &&
+            std::ranges::find(kEndTexts, (*texts)[i]) != std::end(kEndTexts))
+          add(static_cast<int64_t>(i));
+    }
+    if (ends.size() == 1) Set("eos_token_id", ends[0]);
+    if (ends.size() > 1) Set("eos_token_id", json::array(ends.begin(), ends.end()));
+    return OkStatus();
+  }
+
+  // Moves a tensor of f32 factors into the config.
+  StatusOr<json::array> TakeFactors(std::string_view name) {
+    json::array factors;
+    auto found = std::ranges::find(tensors_, name, &NamedTensor::name);
+    if (found == tensors_.end()) return factors;
+    const Tensor& tensor = found->tensor;
+    if (tensor.dtype() != DType::kF32 || tensor.rank() != 1)
+      return InvalidArgument("{}: tensor '{}' is {} of {}, expected a list of f32",
+                             metadata_.path(), name, tensor.shape().ToString(),
+                             banyan::Name(tensor.dtype()));
+    for (int64_t i = 0; i < tensor.dim(0); ++i) {
+      float value;
+      std::memcpy(&value, tensor.data<std::byte>() + i * 4, 4);
+      if (!std::isfinite(value) || value <= 0)
+        return DataLoss("{}: tensor '{}' has the factor {}", metadata_.path(), name, value);
+      factors.push_back(Shorten(value));
+    }
+    tensors_.erase(found);
+    return factors;
+  }
+
+  Status Rope() {
+    if (arch_ == nullptr || arch_->pairing == RopePairing::kNone) return OkStatus();
+    config_["rope_interleaved"] = arch_->pairing == RopePairing::kNeighbours;
+    json::object rope;
+    rope["rope_type"] = "default";
+    BANYAN_ASSIGN_OR_RETURN(auto theta, metadata_.Float(Full("rope.freq_base")));
+    rope["rope_theta"] = Shorten(theta.value_or(10000.0));
+    BANYAN_ASSIGN_OR_RETURN(auto dimensions, metadata_.Int(Full("rope.dimension_count")));
+    BANYAN_ASSIGN_OR_RETURN(auto key_length, metadata_.Int(Full("attention.key_length")));
+    const int64_t head_dim = key_length.value_or(heads_ > 0 ? hidden_ / heads_ : 0);
+    if (dimensions && head_dim > 0 && *dimensions != head_dim)
+      rope["partial_rotary_factor"] =
+          static_cast<double>(*dimensions) / static_cast<double>(head_dim);
+    BANYAN_RETURN_IF_ERROR(Scaling(rope));
+    config_["rope_parameters"] = std::move(rope);
+    return OkStatus();
+  }
+
+  Status Scaling(json::object& rope) {
+    BANYAN_ASSIGN_OR_RETURN(auto type, metadata_.String(Full("rope.scaling.type")));
+    BANYAN_ASSIGN_OR_RETURN(auto factor, metadata_.Float(Full("rope.scaling.factor")));
+    // Before rope.scaling.factor there was scale_linear.
+    if (!factor) {
+      BANYAN_ASSIGN_OR_RETURN(factor, metadata_.Float(Full("rope.scale_linear")));
+      if (factor && *factor != 1.0 && !type) type = "linear";
+    }
+    BANYAN_ASSIGN_OR_RETURN(auto original,
+                            metadata_.Int(Full("rope.scaling.original_context_length")));
+    BANYAN_ASSIGN_OR_RETURN(auto attention, metadata_.Float(Full("rope.scaling.attn_factor")));
+    BANYAN_ASSIGN_OR_RETURN(json::array frequencies, TakeFactors("rope_freqs.weight"));
+    BANYAN_ASSIGN_OR_RETURN(json::array longs, TakeFactors("rope_factors_long.weight"));
+    BANYAN_ASSIGN_OR_RETURN(json::array shorts, TakeFactors("rope_factors_short.weight"));
+    if (original) rope["original_max_position_embeddings"] = *original;
+    if (!frequencies.empty()) {
+      // Llama 3's scaling, worked out per frequency by the converter.
+      rope["rope_type"] = "longrope";
+      rope["short_factor"] = frequencies;
+      rope["long_factor"] = std::move(frequencies);
+      rope["attention_factor"] = 1.0;
+    } else if (!longs.empty() || !shorts.empty()) {
+      rope["rope_type"] = "longrope";
+      rope["short_factor"] = std::move(shorts);
+      rope["long_factor"] = std::move(longs);
+      rope["attention_factor"] = Shorten(attention.value_or(1.0));
+    } else if (!type || *type == "none") {
+      return OkStatus();
+    } else if (*type == "linear") {
+      rope["rope_type"] = "linear";
+      rope["factor"] = Shorten(factor.value_or(1.0));
+    } else if (*type == "yarn") {
+      return Yarn(rope, factor.value_or(1.0), attention);
+    } else if (*type == "longrope") {
+      return InvalidArgument("{}: '{}' is longrope, but the rope_factors tensors are missing",
+                             metadata_.path(), Full("rope.scaling.type"));
+    } else {
+      return Unimplemented("{}: '{}' is '{}', which has no implementation", metadata_.path(),
+                           Full("rope.scaling.type"), *type);
+    }
+    return OkStatus();
+  }
+
+  Status Yarn(json::object& rope, double factor, std::optional<double> attention) {
+    rope["rope_type"] = "yarn";
+    rope["factor"] = Shorten(factor);
+    BANYAN_ASSIGN_OR_RETURN(auto whole, metadata_.Float(Full("rope.scaling.yarn_attn_factor")));
+    BANYAN_ASSIGN_OR_RETURN(auto log_multiplier,
+                            metadata_.Float(Full("rope.scaling.yarn_log_multiplier")));
+    if (whole) {
+      rope["attention_factor"] = Shorten(*whole);
+    } else if (log_multiplier && *log_multiplier != 0.0) {
+      // DeepSeek's form, kept as 0.1 * mscale_all_dim; mscale is equal to it in every model that
+      // llama.cpp converts, so that the factor on the rotation is 1.
+      rope["mscale"] = rope["mscale_all_dim"] = Shorten(*log_multiplier * 10.0);
+    } else if (attention && *attention != 1.0) {
+      rope["attention_factor"] = *attention * (0.1 * std::log(factor) + 1.0);
+    }
+    for (auto [gguf, own] :
+         {std::pair{"yarn_beta_fast", "beta_fast"}, {"yarn_beta_slow", "beta_slow"}}) {
+      BANYAN_ASSIGN_OR_RETURN(auto value,
+                              metadata_.Float(Full(fmt::format("rope.scaling.{}", gguf))));
+      if (value) rope[own] = Shorten(*value);
+    }
+    return OkStatus();
+  }
+
+  Status Window() {
+    BANYAN_ASSIGN_OR_RETURN(auto window, metadata_.Int(Full("attention.sliding_window")));
+    const json::value* pattern = config_.if_contains("_sliding_window_pattern");
+    const int64_t every = pattern != nullptr ? pattern->as_int64() : 0;
+    config_.erase("_sliding_window_pattern");
+    if (!window || *window <= 0) return OkStatus();
+    Set("sliding_window", *window);
+    if (arch_ == nullptr) return OkStatus();
+    // Per layer: 1 = sliding; or one number: every n-th layer is full.
+    json::array types;
+    const std::string key = Full("attention.sliding_window_pattern");
+    const GgufValue* given = metadata_.Find(key);
+    if (given != nullptr && given->is_array && given->type == GgufType::kBool) {
+      for (uint64_t i = 0; i < given->count; ++i)
+        types.push_back(given->data[i] != std::byte{0} ? "sliding_attention" : "full_attention");
+    } else {
+      BANYAN_ASSIGN_OR_RETURN(auto period, metadata_.Int(key));
+      const int64_t n = period.value_or(every);
+      if (n <= 0 || layers_ <= 0 || layers_ > 100000) return OkStatus();
+      for (int64_t i = 0; i < layers_; ++i)
+        types.push_back((i + 1) % n == 0 ? "full_attention" : "sliding_attention");
+    }
+    config_["layer_types"] = std::move(types);
+    return OkStatus();
+  }
+
+  // What one architecture needs beyond renaming, mostly told by which tensors there are.
+  Status FamilyExtras() {
+    const std::string_view name = arch_ != nullptr ? arch_->name : std::string_view();
+    const bool qk_norm = FindTensor("blk.0.attn_q_norm.weight") != nullptr;
+    if (name == "stablelm" || name == "phi2") config_["qk_layernorm"] = qk_norm;
+    if (name == "command-r") config_["use_qk_norm"] = qk_norm;
+    if (name == "smollm3" && layers_ > 0 && layers_ <= 100000) {
+      json::array uses_rope;
+      for (int64_t i = 0; i < layers_; ++i) uses_rope.push_back((i + 1) % 4 == 0 ? 0 : 1);
+      config_["no_rope_layers"] = std::move(uses_rope);
+    }
+    if (name == "seed_oss")
+      config_["attention_out_bias"] = FindTensor("blk.0.attn_output.bias") != nullptr;
+    if (name == "falcon") {
+      BANYAN_ASSIGN_OR_RETURN(auto kv_heads, metadata_.Int(Full("attention.head_count_kv")));
+      const bool two_norms = FindTensor("blk.0.attn_norm_2.weight") != nullptr;
+      config_["multi_query"] = kv_heads == 1;
+      config_["new_decoder_architecture"] = kv_heads != 1;
+      config_["num_ln_in_parallel_attn"] = two_norms ? 2 : 1;
+    }
+    if (name == "llama") {
+      if (config_.contains("sliding_window")) {
+        config_["architectures"] = {"MistralForCausalLM"};
+        config_["model_type"] = "mistral";
+      } else if (config_.contains("num_local_experts")) {
+        config_["architectures"] = {"MixtralForCausalLM"};
+        config_["model_type"] = "mixtral";
+      }
+    }
+    if (name == "apertus") {
+      json::object xielu;
+      for (std::string_view key : {"alpha_n", "alpha_p", "beta", "eps"}) {
+        BANYAN_ASSIGN_OR_RETURN(auto values, metadata_.Floats(fmt::format("xielu.{}", key)));
+        if (values) xielu[Key(key)] = json::array(values->begin(), values->end());
+      }
+      config_["xielu"] = std::move(xielu);
+    }
+    if (name == "gemma2" || name == "gemma3") {
+      // Not in the file; the 27B models scale by the width per head instead of the head's size.
+      BANYAN_ASSIGN_OR_RETURN(auto key_length, metadata_.Int(Full("attention.key_length")));
+      const bool large = layers_ == (name == "gemma2" ? 46 : 62);
+      if (large && heads_ > 0)
+        config_["query_pre_attn_scalar"] = hidden_ / heads_;
+      else if (key_length)
+        config_["query_pre_attn_scalar"] = *key_length;
+    }
+    return OkStatus();
+  }
+
+  const GgufMetadata& metadata_;
+  std::vector<NamedTensor>& tensors_;
+  std::string prefix_;
+  const GgufArch* arch_;
+  json::object config_;
+  int64_t hidden_ = 0;
+  int64_t heads_ = 0;
+  int64_t layers_ = 0;
+};
+
+}  // namespace
+
+StatusOr<json::object> TranslateGgufConfig(const GgufMetadata& metadata,
+                                           std::vector<NamedTensor>& tensors) {
+  return Translator(metadata, tensors).Run();
+}
+
+}  // namespace banyan::weights
