@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rotary position embedding (Su et al. 2021): from a config's keys to frequencies, and from the
+// positions of a step to the angles that ops/rope.h applies.
+//
+// The scaling rules are those of transformers' modeling_rope_utils: default, linear (position
+// interpolation), dynamic (NTK), yarn (Peng et al. 2023), llama3, longrope (Ding et al. 2024).
+// Frequencies are computed in f32 in the same order of operations, since a position in the
+// thousands times a frequency one ulp away is a visibly different angle.
+//
+// A key is rotated once, when it is written to the cache, and may be read by any request that
+// shares its prefix. So its angle may depend on its position and on the model, and on nothing else:
+// - dynamic: position p uses the frequencies for a sequence of p + 1 tokens. This is what
+//   transformers does token by token while it decodes beyond the trained length; a prompt that is
+//   itself longer differs, because transformers turns all of it by the prompt's length.
+// - longrope: the long factors hold for every position if the context in force (LoadOptions::
+//   context_length, else what the model declares) exceeds the trained length, else the short ones.
+//   transformers chooses by each sequence's own length; to have the short factors, serve with a
+//   context of at most the trained length.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/fields.h"
+#include "ops/rope.h"
+
+namespace banyan::nn {
+
+enum class RopeType : uint8_t { kDefault, kLinear, kDynamic, kYarn, kLlama3, kLongrope };
+
+// One rule with its parameters, complete: nothing in it is looked up later.
+struct RopeSpec {
+  RopeType type = RopeType::kDefault;
+  ops::RopePairing pairing = ops::RopePairing::kHalves;
+  int dim = 0;  // rotated elements of each head, from its first on; even
+  double theta = 10000.0;
+  double factor = 1.0;
+  double attention_factor = 1.0;  // times cos and sin
+  int64_t trained_length = 0;     // dynamic, yarn, llama3, longrope: positions before scaling
+  double beta_fast = 32.0, beta_slow = 1.0;  // yarn
+  bool truncate = true;                      // yarn: the ramp's ends are rounded to whole indices
+  double low_freq_factor = 1.0, high_freq_factor = 4.0;  // llama3
+  std::vector<float> factors;  // longrope's divisors in force; or a GGUF file's own, any type
+
+  // Llama 4's temperature (Ministral 3): queries at position p are scaled by
+  // 1 + beta * log(1 + floor(p / trained_length)). 0: none.
+  double query_scale_beta = 0.0;
+};
+
+// What a family's config class says where the keys are silent.
+struct RopeDefaults {
+  int head_dim = 0;
+  ops::RopePairing pairing = ops::RopePairing::kHalves;
+  double theta = 10000.0;
+  double partial_rotary_factor = 1.0;
+  int64_t max_position = 0;
+  int64_t context_length = 0;  // in force: decides longrope's factors
+  // The transformers 4 keys beside the rule; empty: none.
+  std::string theta_key = "rope_theta";
+  std::string partial_key = "partial_rotary_factor";
+  // gemma3, olmo3: a rule without layer types is not for this layer type.
+  bool nested_only = false;
+  // phi3: the trained length is a key beside the rope's, and yarn and su mean longrope.
+  int64_t trained_length = 0;
+  bool longrope_only = false;
+  // hunyuan: `alpha` in a dynamic rule raises theta once and for all.
+  bool ntk_alpha = false;
+  // What stands for `rope_parameters` when neither it nor `rope_scaling` is there (apertus, cwm).
+  json::object parameters;
+};
+
+// Reads `rope_parameters` (transformers 5) or `rope_theta`, `rope_scaling` and
+// `partial_rotary_factor` (transformers 4) of a model's config. `layer_type` picks one rule of a
+// config that has a rule per layer type ("full_attention"), and may be empty. Problems are
+// remembered in `config` and name the key; an unknown type is kUnimplemented, returned.
+StatusOr<RopeSpec> ParseRope(Fields& config, const RopeDefaults& defaults,
+                             std::string_view layer_type = {});
+
+// The frequencies of a rule for a sequence of `length` tokens (only dynamic looks at it).
+std::vector<float> RopeFrequencies(const RopeSpec& spec, int64_t length);
+
+// Positions that the rule was made for, given the config's max_position_embeddings: linear and
+// dynamic stretch it, the others have it included already (as SGLang counts).
+int64_t StretchedLength(const RopeSpec& spec, int64_t max_position);
+
+// One step's angles: cos and sin [n, dim / 2] f32 in the step's scratch memory, and the factor of
+// each query where the rule scales queries.
+struct RopeAngles {
+  Tensor cos, sin;
+  std::vector<float> query_scale;
+};
+
+class Rope {
+ public:
+  explicit Rope(RopeSpec spec);
+  const RopeSpec& spec() const { return spec_; }
+
+  RopeAngles Angles(const ops::OpContext& context, std::span<const int32_t> positions) const;
+  // Turns q and k [n, heads, head_dim] in place.
+  void Apply(const ops::OpContext& context, const RopeAngles& angles, const Tensor& q,
+             const Tensor& k) const;
+
+ private:
+  RopeSpec spec_;
+  std::vector<float> frequencies_;
+};
+
+}  // namespace banyan::nn
