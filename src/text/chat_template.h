@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // ChatTemplate: a model's Jinja template, rendered as transformers renders it (sandbox,
 // trim_blocks, lstrip_blocks, loop controls, the generation tag, tojson without escapes,
-// strftime_now, raise_exception). Thread-safe once compiled. Time, memory and recursion are
-// bounded; a template that fails gives kInvalidArgument with its own message.
+// strftime_now, raise_exception) with Python's own values and string forms. Immutable and
+// thread-safe once compiled. Work, memory, output and recursion are bounded; a template that fails
+// or exceeds a bound gives kInvalidArgument with its own message.
 #pragma once
 
 #include <cstdint>
@@ -21,16 +22,21 @@ class ChatTemplate {
   virtual ~ChatTemplate() = default;
 
   static StatusOr<std::shared_ptr<const ChatTemplate>> Compile(std::string_view source);
-  // chat_template.jinja, tokenizer_config.json's chat_template (a text or named ones), GGUF's
-  // tokenizer.chat_template. kNotFound when the model has none. `name`: one of several named
-  // templates ("default", "tool_use", "rag").
-  static StatusOr<std::shared_ptr<const ChatTemplate>> Load(const std::string& model_path,
+  // From a model folder: chat_template.jinja, additional_chat_templates/NAME.jinja,
+  // chat_template.json, tokenizer_config.json's chat_template (a text or named ones). `name`: one
+  // of several named templates ("default", "tool_use", "rag"); empty: the default. kNotFound when
+  // the model has none of that name. (For a .gguf file see engine/text_model.h.)
+  static StatusOr<std::shared_ptr<const ChatTemplate>> Load(const std::string& folder,
                                                             std::string_view name = {});
 
   // `variables`: messages, tools, add_generation_prompt, bos_token, ... exactly as the template
   // will see them. `now`: what strftime_now sees, seconds since the epoch in UTC; none: the clock.
   virtual StatusOr<std::string> Render(const json::object& variables,
                                        std::optional<int64_t> now) const = 0;
+  // The same with the variables as the text of a JSON object, which keeps integers of any size;
+  // `defaults` hold what the text does not name.
+  virtual StatusOr<std::string> RenderJson(std::string_view variables, const json::object& defaults,
+                                           std::optional<int64_t> now) const = 0;
   virtual const std::string& source() const = 0;
 };
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Detokenizer: streaming decode of one sequence. The pieces that Push and Finish return, joined,
 // equal the whole decode, and no piece ends within a character or within what a later token may
-// still change. Not thread-safe; borrows the tokenizer.
+// still change. Time and memory per token do not grow with the sequence. Not thread-safe; keeps
+// the tokenizer alive.
 #pragma once
 
 #include <memory>
 #include <span>
 #include <string>
-#include <vector>
 
 #include "text/tokenizer.h"
 
@@ -20,15 +20,18 @@ class Detokenizer {
   Detokenizer(std::shared_ptr<const Tokenizer> tokenizer, bool skip_special,
               std::span<const TokenId> context = {});
 
-  std::string Push(TokenId id);  // text that is now certain; often empty
-  std::string Finish();          // what was held back: broken bytes become U+FFFD here only
+  // Text that is now certain; often empty. An id that is no token (models pad their vocabulary)
+  // adds nothing, as in transformers.
+  std::string Push(TokenId id);
+  // What was held back: the bytes of a character that stayed incomplete become U+FFFD here.
+  std::string Finish();
 
  private:
+  void Push(TokenId id, std::string& out);
+
   std::shared_ptr<const Tokenizer> tokenizer_;
   bool skip_special_;
-  std::vector<TokenId> ids_;  // the window that is decoded again at each push
-  std::size_t read_ = 0;
-  std::string emitted_;  // text of the window already given out
+  std::unique_ptr<DecodeStream> stream_;
 };
 
 }  // namespace banyan::text

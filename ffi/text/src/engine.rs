@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The two tokenizer libraries behind one face. The fast one (tokenizers 1.0) reads only a canonical
+//! file and refuses what it cannot do exactly; the complete one (0.22) takes the rest.
+
+use serde_json::Value;
+use tokenizers_fast::pipeline::{EncodeOptions, PipelineToken, PipelineTokenizer};
+
+pub enum Engine {
+    Fast { tokenizer: Box<PipelineTokenizer>, split_special: bool },
+    Full(Box<tokenizers_full::Tokenizer>),
+}
+
+impl Engine {
+    /// `document` yields the tokenizer.json; it is asked again for the second engine, which is rare.
+    pub fn new(document: &dyn Fn() -> Result<Value, String>, split_special: bool) -> Result<Engine, String> {
+        if let Some(tokenizer) = fast(document()?) {
+            return Ok(Engine::Fast { tokenizer: Box::new(tokenizer), split_special });
+        }
+        let text = serde_json::to_vec(&document()?).map_err(|error| error.to_string())?;
+        let mut tokenizer = tokenizers_full::Tokenizer::from_bytes(text).map_err(|error| error.to_string())?;
+        tokenizer.set_encode_special_tokens(split_special);
+        Ok(Engine::Full(Box::new(tokenizer)))
+    }
+
+    pub fn encode(&self, text: &str, add_special: bool) -> Result<Vec<u32>, String> {
+        match self {
+            Engine::Fast { tokenizer, split_special } => {
+                let options = EncodeOptions {
+                    add_special_tokens: add_special,
+                    encode_special_tokens: *split_special,
+                    ..EncodeOptions::default()
+                };
+                let mut ids: Vec<PipelineToken> = Vec::with_capacity(text.len() / 3 + 8);
+                tokenizer.encode_into(text, &options, &mut ids).map_err(|error| error.to_string())?;
+                Ok(ids.into_iter().map(u32::from).collect())
+            }
+            Engine::Full(tokenizer) => tokenizer
+                .encode_fast(text, add_special)
+                .map(|encoding| encoding.get_ids().to_vec())
+                .map_err(|error| error.to_string()),
+        }
+    }
+
+    pub fn is_fast(&self) -> bool {
+        matches!(self, Engine::Fast { .. })
+    }
+}
+
+fn fast(mut document: Value) -> Option<PipelineTokenizer> {
+    let build = std::panic::AssertUnwindSafe(|| {
+        tokenizers_fast::canonicalize_value(&mut document).ok()?;
+        let text = serde_json::to_string(&document).ok()?;
+        tokenizers_fast::from_json(&text).ok()
+    });
+    // A panic while it reads is a refusal as well.
+    std::panic::catch_unwind(build).ok().flatten()
+}
+
+/// Tokens come and go as frames: a 32-bit size in the machine's byte order, then the bytes.
+pub fn run_decoder(json: &[u8], mut frames: &[u8]) -> Result<Vec<u8>, String> {
+    use tokenizers_full::Decoder;
+    let decoder: tokenizers_full::DecoderWrapper =
+        serde_json::from_slice(json).map_err(|error| error.to_string())?;
+    let mut tokens = Vec::new();
+    while let Some((size, rest)) = frames.split_first_chunk::<4>() {
+        let size = u32::from_ne_bytes(*size) as usize;
+        let token = rest.get(..size).ok_or("a cut frame")?;
+        tokens.push(String::from_utf8_lossy(token).into_owned());
+        frames = &rest[size..];
+    }
+    if tokens.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut out = Vec::new();
+    for token in decoder.decode_chain(tokens).map_err(|error| error.to_string())? {
+        out.extend_from_slice(&(token.len() as u32).to_ne_bytes());
+        out.extend_from_slice(token.as_bytes());
+    }
+    Ok(out)
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A tokenizer.json made usable: the engine that encodes and the table of its tokens. Decoding is
+//! done by the caller, from the table and the decoder's description.
+
+use crate::engine::Engine;
+use crate::hf_config;
+use serde_json::Value;
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+const EXISTS: u32 = 1;
+const ADDED: u32 = 2;
+const SPECIAL: u32 = 4;
+
+pub struct Tokenizer {
+    engine: Engine,
+    vocabulary: Vocabulary,
+    decoder: String,
+    model: String,
+}
+
+impl Tokenizer {
+    pub fn new(json: &[u8], config: &[u8]) -> Result<Tokenizer, String> {
+        let config: Value = if config.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(config).map_err(|error| format!("tokenizer_config.json: {error}"))?
+        };
+        let document = || -> Result<Value, String> {
+            let mut document: Value =
+                serde_json::from_slice(json).map_err(|error| format!("tokenizer.json: {error}"))?;
+            hf_config::apply(&mut document, &config)?;
+            Ok(document)
+        };
+        let first = document()?;
+        let vocabulary = Vocabulary::new(&first)?;
+        let decoder = first.get("decoder").unwrap_or(&Value::Null).to_string();
+        let model = hf_config::model_type(&first).to_string();
+        // The first reading serves the fast engine; only the complete one asks for a second.
+        let first = std::cell::RefCell::new(Some(first));
+        let split_special = config.get("split_special_tokens").and_then(Value::as_bool).unwrap_or(false);
+        let engine = Engine::new(&|| first.borrow_mut().take().map_or_else(document, Ok), split_special)?;
+        Ok(Tokenizer { engine, vocabulary, decoder, model })
+    }
+
+    pub fn encode(&self, text: &str, add_special: bool) -> Result<Vec<u32>, String> {
+        self.engine.encode(text, add_special)
+    }
+    pub fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
+    }
+    pub fn decoder(&self) -> &str {
+        &self.decoder
+    }
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+    pub fn is_fast(&self) -> bool {
+        self.engine.is_fast()
+    }
+}
+
+/// Tokens by id, in one string.
+pub struct Vocabulary {
+    text: String,
+    entries: Vec<(u32, u32, u32)>, // begin, size, flags
+    ids: OnceLock<HashMap<Box<str>, u32>>,
+}
+
+impl Vocabulary {
+    fn new(document: &Value) -> Result<Vocabulary, String> {
+        let model: Vec<(&str, u64)> = hf_config::model_tokens(document)?;
+        let added = hf_config::added_tokens(document)?;
+        let largest = model.iter().map(|token| token.1).chain(added.iter().map(|token| token.id)).max();
+        let bound = largest.map_or(0, |id| id.saturating_add(1));
+        let count = model.len() + added.len();
+        // Ids may have gaps, but a table is never larger than the file justifies.
+        if bound > 16 * count as u64 + 65536 {
+            return Err(format!("tokenizer.json: id {} is far beyond its {count} tokens", bound - 1));
+        }
+        let mut table = Vocabulary {
+            text: String::new(),
+            entries: vec![(0, 0, 0); bound as usize],
+            ids: OnceLock::new(),
+        };
+        for (token, id) in model {
+            table.set(id, token, EXISTS)?;
+        }
+        for token in added {
+            table.set(token.id, token.content, EXISTS | ADDED | if token.special { SPECIAL } else { 0 })?;
+        }
+        Ok(table)
+    }
+
+    fn set(&mut self, id: u64, token: &str, flags: u32) -> Result<(), String> {
+        let begin = u32::try_from(self.text.len()).map_err(|_| "the vocabulary is larger than 4 GiB")?;
+        self.text.push_str(token);
+        self.entries[id as usize] = (begin, token.len() as u32, flags);
+        Ok(())
+    }
+
+    pub fn id_bound(&self) -> u32 {
+        self.entries.len() as u32
+    }
+
+    pub fn token(&self, id: u32) -> (&str, u32) {
+        match self.entries.get(id as usize) {
+            Some(&(begin, size, flags)) => (&self.text[begin as usize..(begin + size) as usize], flags),
+            None => ("", 0),
+        }
+    }
+
+    pub fn id(&self, token: &str) -> Option<u32> {
+        let ids = self.ids.get_or_init(|| {
+            let existing = (0..self.id_bound()).filter(|&id| self.token(id).1 != 0);
+            existing.map(|id| (Box::from(self.token(id).0), id)).collect()
+        });
+        ids.get(token).copied()
+    }
+}

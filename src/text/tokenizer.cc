@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "text/tokenizer.h"
+
+#include <cstring>
+#include <utility>
+
+#include "text/ffi.h"
+#include "text/model_files.h"
+
+namespace banyan::text {
+namespace {
+
+struct FreeTokenizer {
+  void operator()(BtTokenizer* tokenizer) const { bt_tokenizer_free(tokenizer); }
+};
+
+class FfiTokenizer : public Tokenizer {
+ public:
+  FfiTokenizer(std::unique_ptr<BtTokenizer, FreeTokenizer> ffi,
+               std::shared_ptr<const Decoder> decoder, json::object special_tokens)
+      : ffi_(std::move(ffi)),
+        decoder_(std::move(decoder)),
+        special_tokens_(std::move(special_tokens)),
+        bos_(Named("bos_token")),
+        eos_(Named("eos_token")) {}
+
+  StatusOr<std::vector<TokenId>> Encode(std::string_view text, bool add_special) const override {
+    BtBuffer ids{}, error{};
+    if (bt_tokenizer_encode(ffi_.get(), ffi::Data(text), text.size(), add_special, &ids, &error) !=
+        0)
+      return InvalidArgument("{}", ffi::Take(error));
+    std::vector<TokenId> result(ids.size / sizeof(TokenId));
+    if (ids.size > 0) std::memcpy(result.data(), ids.data, ids.size);
+    bt_buffer_free(ids);
+    return result;
+  }
+
+  StatusOr<std::string> Decode(std::span<const TokenId> ids, bool skip_special) const override {
+    auto stream = decoder_->Start();
+    std::string text;
+    for (TokenId id : ids) {
+      const Entry entry = Find(id);
+      if (entry.flags == 0)
+        return InvalidArgument("{} is not the id of a token (the vocabulary ends at {})", id,
+                               vocab_size() - 1);
+      if (skip_special && (entry.flags & BT_TOKEN_SPECIAL)) continue;
+      stream->Push(entry.text, text);
+    }
+    stream->Finish(text);
+    return text;
+  }
+
+  std::string TokenBytes(TokenId id) const override {
+    const Entry entry = Find(id);
+    if (entry.flags & BT_TOKEN_ADDED) return std::string(entry.text);
+    return decoder_->TokenBytes(entry.text);
+  }
+
+  std::optional<std::string_view> TokenText(TokenId id) const override {
+    const Entry entry = Find(id);
+    if (entry.flags == 0) return std::nullopt;
+    return entry.text;
+  }
+
+  std::optional<TokenId> TokenToId(std::string_view token) const override {
+    const int64_t id = bt_tokenizer_token_id(ffi_.get(), ffi::Data(token), token.size());
+    if (id < 0) return std::nullopt;
+    return static_cast<TokenId>(id);
+  }
+
+  bool IsSpecial(TokenId id) const override { return Find(id).flags & BT_TOKEN_SPECIAL; }
+  int vocab_size() const override { return static_cast<int>(bt_tokenizer_id_bound(ffi_.get())); }
+  std::optional<TokenId> bos_id() const override { return bos_; }
+  std::optional<TokenId> eos_id() const override { return eos_; }
+  const Decoder& decoder() const override { return *decoder_; }
+  const json::object& special_tokens() const override { return special_tokens_; }
+
+ private:
+  struct Entry {
+    std::string_view text;
+    uint32_t flags;
+  };
+  Entry Find(TokenId id) const {
+    const uint8_t* data = nullptr;
+    std::size_t size = 0;
+    // A negative id becomes one far beyond the table.
+    const uint32_t flags = bt_tokenizer_token(ffi_.get(), static_cast<uint32_t>(id), &data, &size);
+    return {{reinterpret_cast<const char*>(data), size}, flags};
+  }
+  std::optional<TokenId> Named(std::string_view name) const {
+    const json::value* token = special_tokens_.if_contains(name);
+    if (!token || !token->is_string()) return std::nullopt;
+    return TokenToId(View(token->get_string()));
+  }
+
+  std::unique_ptr<BtTokenizer, FreeTokenizer> ffi_;
+  std::shared_ptr<const Decoder> decoder_;
+  json::object special_tokens_;
+  std::optional<TokenId> bos_, eos_;
+};
+
+std::string_view Borrowed(const BtTokenizer* tokenizer,
+                          void (*getter)(const BtTokenizer*, const uint8_t**, std::size_t*)) {
+  const uint8_t* data = nullptr;
+  std::size_t size = 0;
+  getter(tokenizer, &data, &size);
+  return {reinterpret_cast<const char*>(data), size};
+}
+
+// transformers ignores clean_up_tokenization_spaces for BPE, where it would eat real spaces.
+bool CleansUpSpaces(const json::object& config, std::string_view model) {
+  const auto is_true = [&](std::string_view key) {
+    const json::value* value = config.if_contains(key);
+    return value && value->is_bool() && value->get_bool();
+  };
+  if (!is_true("clean_up_tokenization_spaces")) return false;
+  return model != "BPE" ||
+         is_true("clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output");
+}
+
+}  // namespace
+
+StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::FromJson(std::string_view tokenizer_json,
+                                                               const json::object& config) {
+  const std::string config_text = json::serialize(config);
+  BtTokenizer* raw = nullptr;
+  BtBuffer error{};
+  if (bt_tokenizer_new(ffi::Data(tokenizer_json), tokenizer_json.size(), ffi::Data(config_text),
+                       config_text.size(), &raw, &error) != 0)
+    return InvalidArgument("{}", ffi::Take(error));
+  std::unique_ptr<BtTokenizer, FreeTokenizer> tokenizer(raw);
+  BANYAN_ASSIGN_OR_RETURN(json::value spec, ParseJson(Borrowed(raw, bt_tokenizer_decoder)));
+  const bool clean_up = CleansUpSpaces(config, Borrowed(raw, bt_tokenizer_model));
+  BANYAN_ASSIGN_OR_RETURN(auto decoder, Decoder::FromJson(spec, clean_up));
+  return std::make_shared<const FfiTokenizer>(std::move(tokenizer), std::move(decoder),
+                                              SpecialTokens(config));
+}
+
+StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::Load(const std::string& folder) {
+  BANYAN_ASSIGN_OR_RETURN(json::object config, ReadTokenizerConfig(folder));
+  BANYAN_ASSIGN_OR_RETURN(std::optional<std::string> text,
+                          ReadFileIfAny(folder + "/tokenizer.json"));
+  if (!text)
+    return NotFound("{}: no tokenizer.json (a tokenizer can be read from nothing else there)",
+                    folder);
+  auto tokenizer = FromJson(*text, config);
+  if (!tokenizer.ok()) return Annotate(tokenizer.status(), folder);
+  return tokenizer;
+}
+
+}  // namespace banyan::text
