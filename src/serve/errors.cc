@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "serve/errors.h"
+
+#include "serve/json_writer.h"
+
+namespace banyan::serve {
+namespace {
+
+std::string_view ErrorType(int http_status) {
+  switch (http_status) {
+    case 401:
+      return "authentication_error";
+    case 403:
+      return "permission_error";
+    case 404:
+      return "not_found_error";
+    case 429:
+      return "rate_limit_error";
+    case 503:
+    case 504:
+      return "service_unavailable_error";
+    default:
+      return http_status < 500 ? "invalid_request_error" : "server_error";
+  }
+}
+
+// NAME of "request: 'NAME' ...".
+std::string_view ParamOf(std::string_view message) {
+  constexpr std::string_view kBefore = "request: '";
+  if (!message.starts_with(kBefore)) return {};
+  message.remove_prefix(kBefore.size());
+  return message.substr(0, message.find('\''));
+}
+
+}  // namespace
+
+std::string ErrorJson(int http_status, std::string_view message, std::string_view param,
+                      std::string_view code) {
+  std::string out;
+  JsonWriter json(out);
+  json.Begin('{').Key("error").Begin('{');
+  json.Field("message", message).Field("type", ErrorType(http_status));
+  json.Key("param");
+  param.empty() ? json.Null() : json.Value(param);
+  json.Key("code");
+  code.empty() ? json.Null() : json.Value(code);
+  json.End('}').End('}');
+  return out;
+}
+
+HttpResponse ErrorResponse(int http_status, std::string_view message, std::string_view param,
+                           std::string_view code) {
+  HttpResponse response;
+  response.status = http_status;
+  response.body = ErrorJson(http_status, message, param, code);
+  // One second: a step or two of the engine; when the queue will have moved is not known here.
+  if (http_status == 429 || http_status == 503) response.headers.emplace_back("Retry-After", "1");
+  if (http_status == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer");
+  return response;
+}
+
+std::string ErrorJson(const Status& status) {
+  const std::string message = Message(status);
+  return ErrorJson(HttpStatus(status), message, ParamOf(message));
+}
+
+HttpResponse ErrorResponse(const Status& status) {
+  const std::string message = Message(status);
+  return ErrorResponse(HttpStatus(status), message, ParamOf(message));
+}
+
+}  // namespace banyan::serve
