@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// Outcomes of plans, and how a request leaves its row.
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "base/check.h"
+#include "sched/scheduler_impl.h"
+
+namespace banyan {
+
+void SchedulerImpl::Commit(StepOutcome outcome) {
+  BANYAN_CHECK(!in_flight_.empty() && in_flight_.front().number == outcome.number,
+               "outcome of plan {}, which is not the oldest in flight", outcome.number);
+  const InFlight record = std::move(in_flight_.front());
+  in_flight_.pop_front();
+  cache_->PlanEnded(record.number);
+  Status error = std::move(outcome.error);
+  if (error.ok() && outcome.rows.size() != record.entries.size()) {
+    error =
+        Internal("an outcome of {} rows for {} spans", outcome.rows.size(), record.entries.size());
+  }
+  outcome.rows.resize(record.entries.size());
+  for (size_t i = 0; i < record.entries.size(); ++i) {
+    CommitRow(record.entries[i], std::move(outcome.rows[i]), error);
+  }
+}
+
+void SchedulerImpl::CommitRow(const InFlight::Entry& entry, RowOutcome row,
+                              const Status& step_error) {
+  Request& request = *entry.request;
+  --request.in_flight;
+  request.sampling_in_flight -= entry.sample;
+  // What was sampled after the end, or after a stop that was found late, is nobody's.
+  if (request.state() == RequestState::kFinished) return Forget(request);
+  if (!step_error.ok()) return FinishWithError(request, step_error);
+  if (!row.error.ok()) return FinishWithError(request, std::move(row.error));
+
+  const bool running = request.state() == RequestState::kRunning;
+  // A retracted request has no entries any more, but what was sampled for it counts.
+  if (running) request.computed += entry.num_tokens;
+  std::move(row.prompt_logprobs.begin(), row.prompt_logprobs.end(),
+            std::back_inserter(request.prompt_logprobs));
+  FinishReason reason;
+  bool ended = false;
+  if (entry.sample) {
+    if (row.accepted.empty()) {
+      return FinishWithError(request, Internal("a sampling row came back without a token"));
+    }
+    RequestEvent& event = EventOf(request);
+    for (size_t i = 0; i < row.accepted.size() && !ended; ++i) {
+      if (!running) waiting_.TokensAdded(1);
+      request.tokens.push_back(row.accepted[i]);
+      event.tokens.push_back(row.accepted[i]);
+      if (i < row.logprobs.size()) event.logprobs.push_back(std::move(row.logprobs[i]));
+      ended = request.EndsAt(request.outputs() - 1, &reason);
+    }
+    if (!request.prompt_logprobs_told) {
+      event.prompt_logprobs = request.prompt_logprobs;
+      request.prompt_logprobs_told = true;
+    }
+  } else if (request.max_new_tokens() == 0 && running && request.computed >= request.fill) {
+    ended = true;
+    reason.kind = FinishReason::Kind::kLength;
+  }
+  if (ended) return Finish(request, std::move(reason));
+  if (!running) return;
+  if (request.computed <= request.fill) Publish(request);
+  request.lease.Advance(request.computed);
+}
+
+void SchedulerImpl::StopRequest(const StopAt& stop) {
+  Request* request = Find(stop.id);
+  if (request == nullptr || stop.index < 0 || stop.index >= request->outputs()) return;
+  const auto length = static_cast<size_t>(request->prompt_length() + stop.index + 1);
+  if (request->state() == RequestState::kWaiting) {
+    waiting_.TokensAdded(static_cast<int64_t>(length) -
+                         static_cast<int64_t>(request->tokens.size()));
+  }
+  request->tokens.resize(length);
+  // Entries beyond the cut are right for tokens that the request does not have.
+  request->computed = std::min<Position>(request->computed, static_cast<Position>(length));
+  Finish(*request, {.kind = FinishReason::Kind::kStop, .stop_string = stop.stop_string});
+}
+
+void SchedulerImpl::FinishWithError(Request& request, Status status) {
+  Finish(request, {.kind = FinishReason::Kind::kAbort, .status = std::move(status)});
+}
+
+void SchedulerImpl::Finish(Request& request, FinishReason reason) {
+  RequestEvent& event = EventOf(request);
+  if (!request.prompt_logprobs_told) {
+    event.prompt_logprobs = std::move(request.prompt_logprobs);
+    request.prompt_logprobs_told = true;
+  }
+  event.output_length = request.outputs();
+  // After a failure nobody knows what the pages hold; of a cancelled request they are good.
+  const bool sound = reason.kind != FinishReason::Kind::kAbort ||
+                     reason.status.code() == StatusCode::kCancelled ||
+                     reason.status.code() == StatusCode::kDeadlineExceeded;
+  event.finished = std::move(reason);
+  deadlines_.erase({request.arrival.deadline, &request});
+  queue_deadlines_.erase({request.arrival.queue_deadline, &request});
+  if (request.state() == RequestState::kWaiting) {
+    waiting_.Remove(&request);
+  } else {
+    LeaveRow(request, sound);
+  }
+  request.Transition(RequestTransition::kFinish);
+  Forget(request);
+}
+
+void SchedulerImpl::Forget(Request& request) {
+  if (request.in_flight == 0) requests_.erase(request.id());
+}
+
+// What it computed goes to the tree, so that it is found again if nobody needed the room after all;
+// its outputs stay.
+void SchedulerImpl::Retract(Request& request) {
+  LeaveRow(request, true);
+  request.Transition(RequestTransition::kRetract);
+  request.computed = request.planned = request.fill = 0;
+  ++request.retractions;
+  ++counters_.retracted_total;
+  EventOf(request);
+  waiting_.Add(&request);
+}
+
+void SchedulerImpl::LeaveRow(Request& request, bool publish) {
+  if (publish) Publish(request);
+  request.page_changes.clear();
+  cache_->ReleaseAfter(std::move(request.lease));
+  closing_.push_back(request.row);
+  free_rows_.push_back(request.row);
+  request.row = -1;
+  running_.erase(std::find(running_.begin(), running_.end(), &request));
+  blocked_until_ = 0;
+}
+
+void SchedulerImpl::Publish(Request& request) {
+  request.lease.Publish(request.tokens, request.computed, request.arrival.priority,
+                        &request.page_changes);
+}
+
+}  // namespace banyan

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one implementation of Scheduler, in three files: scheduler.cc (what comes in and goes out),
+// commit.cc (outcomes, and how a request ends), planner.cc (the next plan). Private to sched/.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/btree_set.h"
+#include "absl/container/flat_hash_map.h"
+#include "cache/prefix_cache.h"
+#include "sched/admission.h"
+#include "sched/queue.h"
+#include "sched/request_state.h"
+#include "sched/scheduler.h"
+
+namespace banyan {
+
+class SchedulerImpl : public Scheduler {
+ public:
+  SchedulerImpl(SchedulerConfig config, std::unique_ptr<PrefixCache> cache);
+  ~SchedulerImpl() override;
+
+  SchedulerOutput Step(SchedulerInput input) override;
+  bool idle() const override;
+  SchedulerStats stats() const override;
+  Status CheckInvariants() const override;
+
+ private:
+  // A plan whose outcome has not come back: its spans in order.
+  struct InFlight {
+    struct Entry {
+      Request* request;
+      int32_t num_tokens;
+      bool sample;
+    };
+    PlanNumber number = 0;
+    std::vector<Entry> entries;
+  };
+  using Deadline = std::pair<TimePoint, Request*>;
+
+  // scheduler.cc
+  void Arrive(Arrival arrival);
+  Status Refusal(const Arrival& arrival) const;
+  void Expire(TimePoint now);
+  Request* Find(RequestId id);  // null when it has ended
+  RequestEvent& EventOf(Request& request);
+
+  // commit.cc
+  void Commit(StepOutcome outcome);
+  void CommitRow(const InFlight::Entry& entry, RowOutcome row, const Status& step_error);
+  void StopRequest(const StopAt& stop);
+  void Finish(Request& request, FinishReason reason);
+  void FinishWithError(Request& request, Status status);
+  void Retract(Request& request);
+  void LeaveRow(Request& request, bool publish);
+  void Publish(Request& request);
+  void Forget(Request& request);  // unless a plan in flight names it
+
+  // planner.cc
+  std::optional<StepPlan> MakePlan();
+  void PlanSpans();
+  void PlanDecodes();
+  bool MakeRoomForDecodes();
+  bool RetractOne();
+  void PlanPrefills();
+  void Admit();
+  bool AdmitOne(Request& request, const AdmissionBudget& budget, bool must_fit);
+  bool PlanChunk(Request& request);
+  void PlanSpan(Request& request, int32_t num_tokens, bool sample);
+  int64_t ChunkBudget(int64_t decode_rows) const;
+
+  const SchedulerConfig config_;
+  std::unique_ptr<PrefixCache> cache_;
+  absl::flat_hash_map<RequestId, std::unique_ptr<Request>> requests_;
+  WaitingQueue waiting_;
+  std::vector<Request*> running_;  // by arrival, the oldest first
+  std::vector<RowId> free_rows_;   // a stack
+  std::vector<RowId> closing_;     // to be told in the next plan
+  std::deque<InFlight> in_flight_;
+  absl::btree_set<Deadline> deadlines_, queue_deadlines_;
+
+  NewTokenRatio ratio_;
+  uint64_t arrivals_ = 0;
+  PlanNumber plans_ = 0;
+  int64_t steps_ = 0;
+  // Admission was refused for want of pages: not tried again until one of these plans or a request
+  // that leaves.
+  PlanNumber blocked_until_ = 0;
+
+  SchedulerOutput out_;  // of the step that runs
+  StepPlan plan_;        // being made
+  InFlight record_;
+  int64_t chunk_left_ = 0, prefill_left_ = 0;
+  SchedulerStats counters_;
+};
+
+}  // namespace banyan

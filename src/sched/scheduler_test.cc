@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sched/scheduler.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <numeric>
+
+namespace banyan {
+namespace {
+
+SchedulerConfig SmallConfig(int64_t pages = 64, int page_size = 1) {
+  SchedulerConfig config;
+  config.groups = {{.type = CacheKindType::kFull, .name = "full"}};
+  config.pages_per_group = {pages};
+  config.page_size = page_size;
+  config.max_running = 8;
+  config.max_length = 1000;
+  return config;
+}
+
+Arrival MakeArrival(RequestId id, std::vector<TokenId> prompt, int max_new_tokens) {
+  Arrival arrival;
+  arrival.id = id;
+  arrival.prompt = std::move(prompt);
+  arrival.sampling.max_new_tokens = max_new_tokens;
+  return arrival;
+}
+
+std::vector<TokenId> Count(TokenId first, int n) {
+  std::vector<TokenId> tokens(n);
+  std::iota(tokens.begin(), tokens.end(), first);
+  return tokens;
+}
+
+// Runs plans at once; every sampled token is 100 + the row's length.
+class Harness {
+ public:
+  explicit Harness(SchedulerConfig config) {
+    auto made = Scheduler::Create(std::move(config));
+    EXPECT_TRUE(made.ok()) << made.status();
+    scheduler = *std::move(made);
+  }
+
+  SchedulerOutput Step(SchedulerInput input = {}) {
+    for (const StepPlan& plan : pending_) input.outcomes.push_back(Run(plan));
+    pending_.clear();
+    SchedulerOutput output = scheduler->Step(std::move(input));
+    if (output.plan) pending_.push_back(*output.plan);
+    for (RequestEvent& event : output.events) {
+      RequestEvent& sum = events[event.id];
+      sum.tokens.insert(sum.tokens.end(), event.tokens.begin(), event.tokens.end());
+      if (event.admitted) sum.cached_tokens = event.cached_tokens;
+      sum.retractions = event.retractions;
+      sum.output_length = event.output_length;
+      sum.prompt_logprobs.insert(sum.prompt_logprobs.end(), event.prompt_logprobs.begin(),
+                                 event.prompt_logprobs.end());
+      EXPECT_FALSE(sum.finished.has_value()) << "an event after the end";
+      sum.finished = event.finished;
+    }
+    EXPECT_TRUE(scheduler->CheckInvariants().ok()) << scheduler->CheckInvariants();
+    return output;
+  }
+
+  void RunToEnd() {
+    for (int i = 0; i < 1000 && !(scheduler->idle() && pending_.empty()); ++i) Step();
+    EXPECT_TRUE(scheduler->idle());
+  }
+
+  std::unique_ptr<Scheduler> scheduler;
+  std::map<RequestId, RequestEvent> events;
+
+ private:
+  StepOutcome Run(const StepPlan& plan) {
+    StepOutcome outcome;
+    outcome.number = plan.number;
+    for (const RowOpened& opened : plan.opened) lengths_[opened.row] = opened.length;
+    for (const Span& span : plan.spans) {
+      lengths_[span.row] += span.num_tokens;
+      RowOutcome row;
+      row.row = span.row;
+      if (span.sample) row.accepted = {100 + lengths_[span.row]};
+      for (TokenId id : span.prompt_logprob_targets) {
+        row.prompt_logprobs.push_back({.id = id, .logprob = -static_cast<float>(id)});
+      }
+      outcome.rows.push_back(row);
+    }
+    return outcome;
+  }
+
+  std::vector<StepPlan> pending_;
+  std::map<RowId, int> lengths_;
+};
+
+TEST(SchedulerTest, RunsARequestToItsLength) {
+  Harness h(SmallConfig());
+  h.Step({.arrivals = {MakeArrival(1, Count(0, 10), 3)}});
+  h.RunToEnd();
+  const RequestEvent& event = h.events[1];
+  EXPECT_EQ(event.tokens, (std::vector<TokenId>{110, 111, 112}));
+  ASSERT_TRUE(event.finished.has_value());
+  EXPECT_EQ(event.finished->kind, FinishReason::Kind::kLength);
+  EXPECT_EQ(event.output_length, 3);
+}
+
+TEST(SchedulerTest, SecondRequestFindsTheFirstOnesPrefix) {
+  Harness h(SmallConfig());
+  h.Step({.arrivals = {MakeArrival(1, Count(0, 10), 3)}});
+  h.RunToEnd();
+  h.Step({.arrivals = {MakeArrival(2, Count(0, 10), 3)}});
+  h.RunToEnd();
+  EXPECT_EQ(h.events[2].cached_tokens, 9);
+  auto other = MakeArrival(3, Count(0, 10), 3);
+  other.cache_namespace = "salt";
+  h.Step({.arrivals = {other}});
+  h.RunToEnd();
+  EXPECT_EQ(h.events[3].cached_tokens, 0);
+}
+
+TEST(SchedulerTest, PromptLogprobsAcrossChunksAndHits) {
+  SchedulerConfig config = SmallConfig();
+  config.chunked_prefill_size = 4;
+  Harness h(config);
+  for (RequestId id = 1; id <= 3; ++id) {
+    auto arrival = MakeArrival(id, Count(10, 10), 2);
+    arrival.logprobs.enabled = true;
+    arrival.logprobs.prompt_start = id == 1 ? 0 : 6;
+    h.Step({.arrivals = {arrival}});
+    h.RunToEnd();
+    const auto& got = h.events[id].prompt_logprobs;
+    ASSERT_EQ(got.size(), id == 1 ? 10u : 4u);
+    for (size_t i = 0; i < got.size(); ++i) {
+      EXPECT_EQ(got[i].id, static_cast<TokenId>(i) + (id == 1 ? 10 : 16));
+      EXPECT_EQ(got[i].logprob.has_value(), !(id == 1 && i == 0));
+    }
+    EXPECT_EQ(h.events[id].cached_tokens, id == 1 ? 0 : 5);
+  }
+}
+
+TEST(SchedulerTest, EndIdsCountFromMinNewTokens) {
+  Harness h(SmallConfig());
+  auto arrival = MakeArrival(1, Count(0, 10), 8);
+  arrival.end_ids = {110, 113};
+  arrival.sampling.min_new_tokens = 2;
+  h.Step({.arrivals = {arrival}});
+  h.RunToEnd();
+  EXPECT_EQ(h.events[1].tokens, (std::vector<TokenId>{110, 111, 112, 113}));
+  EXPECT_EQ(h.events[1].finished->kind, FinishReason::Kind::kStop);
+  EXPECT_EQ(h.events[1].finished->stop_token, 113);
+}
+
+TEST(SchedulerTest, PrefillOnly) {
+  Harness h(SmallConfig());
+  h.Step({.arrivals = {MakeArrival(1, Count(0, 10), 0)}});
+  h.RunToEnd();
+  EXPECT_TRUE(h.events[1].tokens.empty());
+  EXPECT_EQ(h.events[1].finished->kind, FinishReason::Kind::kLength);
+}
+
+TEST(SchedulerTest, LateStopCutsTheOutput) {
+  Harness h(SmallConfig());
+  h.Step({.arrivals = {MakeArrival(1, Count(0, 10), 20)}});
+  for (int i = 0; i < 6; ++i) h.Step();
+  h.Step({.stops = {{.id = 1, .index = 2, .stop_string = "x"}}});
+  EXPECT_EQ(h.events[1].output_length, 3);
+  EXPECT_EQ(h.events[1].finished->stop_string, "x");
+  h.RunToEnd();
+}
+
+TEST(SchedulerTest, AbortsInEveryState) {
+  SchedulerConfig config = SmallConfig();
+  config.max_running = 1;
+  Harness h(config);
+  h.Step({.arrivals = {MakeArrival(1, Count(0, 10), 20), MakeArrival(2, Count(0, 10), 20)}});
+  h.Step({.aborts = {2, 77}});
+  EXPECT_EQ(h.events[2].finished->status.code(), StatusCode::kCancelled);
+  h.Step({.aborts = {1}});
+  EXPECT_EQ(h.events[1].finished->status.code(), StatusCode::kCancelled);
+  h.RunToEnd();
+}
+
+TEST(SchedulerTest, RetractsWhenPagesRunOutAndLosesNothing) {
+  SchedulerConfig config = SmallConfig(40);
+  config.schedule_conservativeness = 0.01;  // admits far too many
+  Harness h(config);
+  for (RequestId id = 1; id <= 6; ++id) {
+    h.Step({.arrivals = {MakeArrival(id, Count(static_cast<TokenId>(1000 * id), 5), 25)}});
+  }
+  h.RunToEnd();
+  int retractions = 0;
+  for (RequestId id = 1; id <= 6; ++id) {
+    EXPECT_EQ(h.events[id].tokens, Count(105, 25)) << id;
+    retractions += h.events[id].retractions;
+  }
+  EXPECT_GT(retractions, 0);
+  EXPECT_EQ(h.events[1].retractions, 0) << "the oldest is never retracted";
+}
+
+TEST(SchedulerTest, RefusesWhatCanNeverFit) {
+  Harness h(SmallConfig(16));
+  h.Step({.arrivals = {MakeArrival(1, Count(0, 10), 8), MakeArrival(2, Count(0, 10), 7),
+                       MakeArrival(3, {}, 7)}});
+  EXPECT_EQ(h.events[1].finished->status.code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(h.events[3].finished->status.code(), StatusCode::kInvalidArgument);
+  h.RunToEnd();
+  EXPECT_EQ(h.events[2].tokens.size(), 7u);
+}
+
+TEST(SchedulerTest, FlushesOnlyWhenIdle) {
+  Harness h(SmallConfig());
+  EXPECT_FALSE(
+      h.Step({.arrivals = {MakeArrival(1, Count(0, 10), 3)}, .flush_cache = true}).flushed->ok());
+  h.RunToEnd();
+  EXPECT_GT(h.scheduler->stats().pools[0].evictable, 0);
+  EXPECT_TRUE(h.Step({.flush_cache = true}).flushed->ok());
+  EXPECT_EQ(h.scheduler->stats().pools[0].free, 64);
+}
+
+TEST(SchedulerTest, Deadlines) {
+  SchedulerConfig config = SmallConfig();
+  config.max_running = 1;
+  Harness h(config);
+  const TimePoint start;
+  auto slow = MakeArrival(1, Count(0, 10), 20);
+  slow.deadline = start + std::chrono::seconds(5);
+  auto queued = MakeArrival(2, Count(0, 10), 20);
+  queued.queue_deadline = start + std::chrono::seconds(1);
+  h.Step({.now = start, .arrivals = {slow, queued}});
+  h.Step({.now = start + std::chrono::seconds(2)});
+  EXPECT_EQ(h.events[2].finished->status.code(), StatusCode::kDeadlineExceeded);
+  EXPECT_FALSE(h.events[1].finished.has_value());
+  h.Step({.now = start + std::chrono::seconds(6)});
+  EXPECT_EQ(h.events[1].finished->status.code(), StatusCode::kDeadlineExceeded);
+  h.RunToEnd();
+}
+
+TEST(SchedulerTest, BadSettingsAreNamed) {
+  for (auto [field, change] : std::map<std::string, void (*)(SchedulerConfig&)>{
+           {"max_running", [](SchedulerConfig& c) { c.max_running = 0; }},
+           {"max_inflight", [](SchedulerConfig& c) { c.max_inflight = 0; }},
+           {"chunked_prefill_size", [](SchedulerConfig& c) { c.chunked_prefill_size = 0; }},
+           {"page_size", [](SchedulerConfig& c) { c.page_size = 0; }},
+           {"pool", [](SchedulerConfig& c) { c.pages_per_group.clear(); }},
+           {"eviction policy", [](SchedulerConfig& c) { c.eviction_policy = "x"; }},
+           {"schedule policy", [](SchedulerConfig& c) { c.policy = "x"; }}}) {
+    SchedulerConfig config = SmallConfig();
+    change(config);
+    const auto made = Scheduler::Create(config);
+    ASSERT_FALSE(made.ok()) << field;
+    EXPECT_NE(Message(made.status()).find(field), std::string::npos) << made.status();
+  }
+}
+
+}  // namespace
+}  // namespace banyan
