@@ -8,10 +8,11 @@
 //   ...
 //   BANYAN_RETURN_IF_ERROR(loader.Finish());
 //
-// Errors name the checkpoint's tensor: missing (kInvalidArgument), of another shape (both shapes),
-// of a type that a transform cannot handle (kUnimplemented), quantized with a scale that is
-// infinite or not a number (kDataLoss), left over or taken in part (kInvalidArgument). Not
-// thread-safe. Borrows the checkpoint and the table, which must outlive it.
+// Errors name the checkpoint's tensor: missing (kInvalidArgument), of another shape (both shapes;
+// dimensions of size 1 do not count), of a type that a transform cannot handle (kUnimplemented),
+// with a quantization scale or an f32 value that is infinite or not a number (kDataLoss), left over
+// or taken in part (kInvalidArgument). Not thread-safe. Borrows the checkpoint and the table, which
+// must outlive it.
 #pragma once
 
 #include <chrono>
@@ -51,7 +52,7 @@ class Loader {
 
   // The weight in the checkpoint's type (f32 where the transform says so).
   StatusOr<Weight> Take(std::string_view logical, const Shape& shape);
-  // The same as f32, always in memory of its own: norms, biases, other small vectors.
+  // The same as f32, always in memory of its own: norms, biases, other small tensors.
   StatusOr<Weight> TakeF32(std::string_view logical, const Shape& shape);
 
   // For tied embeddings: from now on, whichever of the two the checkpoint lacks stands for the
@@ -59,38 +60,38 @@ class Loader {
   // does.
   void Tie(std::string_view first, std::string_view second);
   // True if `logical` now stands for the other of a tied pair: the caller can share what it packed.
-  bool IsTied(std::string_view logical) const;
+  bool IsTied(std::string_view logical) const { return ties_.find(logical) != ties_.end(); }
 
   // Fails unless every element of every tensor that the table does not ignore was taken.
-  Status Finish();
+  Status Finish() const;
 
   int64_t bytes_taken() const { return bytes_taken_; }
   double seconds() const;  // since construction: bytes_taken() / seconds() is the load speed
 
  private:
-  struct Source {  // where a logical name is found
-    const TensorRow* row = nullptr;
-    const Transform* transform = nullptr;
-    std::size_t tensor = 0;      // index in checkpoint_.tensors()
-    std::vector<int64_t> items;  // dimension 0 indices for placeholders that the pattern lacks
-    std::string wanted;          // the name looked for, when nothing was found
+  // Where a logical name is found.
+  struct Source {
     bool found = false;
+    std::string name;            // of the file's tensor: found, or looked for
+    std::size_t index = 0;       // in checkpoint_.tensors()
+    std::vector<int64_t> items;  // of dimension 0, for placeholders that the pattern lacks
+    const Transform* transform = nullptr;
   };
   Source Resolve(std::string_view logical) const;
-  StatusOr<Weight> Load(const Source& source, const Shape& shape, bool as_f32);
-  void Account(std::size_t tensor, int64_t elements);
+  StatusOr<Weight> TakeAs(std::string_view logical, const Shape& shape, bool as_f32);
+  void Account(std::size_t index, const Shape& shape, bool whole);
+  bool IsIgnored(std::string_view name) const;
 
   const Checkpoint& checkpoint_;
   const TensorTable& table_;
   Progress progress_;
   bool strip_prefix_ = false;
-  std::unordered_map<std::string, std::vector<const TensorRow*>>
-      rows_;  // by logical name, numbers as {}
+  std::unordered_map<std::string, std::vector<const TensorRow*>> rows_;  // by logical, numbers "{}"
   std::map<std::string, std::string, std::less<>> ties_;
-  std::vector<int64_t> taken_;  // elements per checkpoint tensor
+  std::vector<int64_t> taken_;  // elements, per checkpoint tensor
   int64_t bytes_taken_ = 0;
   int64_t bytes_total_ = 0;
-  std::chrono::steady_clock::time_point start_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
 }  // namespace banyan::weights
