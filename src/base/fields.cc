@@ -141,6 +141,8 @@ std::vector<std::string> Fields::Unread() const {
   return unread;
 }
 
+std::vector<std::string> Fields::Read() const { return {read_.begin(), read_.end()}; }
+
 #define BANYAN_FIELDS_FOR(T)                                           \
   template T Fields::Required<T>(std::string_view, Range);             \
   template T Fields::Optional<T>(std::string_view, T, Range);          \

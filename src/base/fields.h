@@ -56,6 +56,7 @@ class Fields {
   void Fail(std::string_view key, std::string_view problem);
 
   std::vector<std::string> Unread() const;  // keys that nobody asked for, in the object's order
+  std::vector<std::string> Read() const;    // keys that were asked for, sorted: what is known
   const Status& status() const { return status_; }
   const std::string& where() const { return where_; }
   const json::object& object() const { return *object_; }

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "serve/admin/handlers.h"
+#include "serve/errors.h"
+#include "serve/request_fields.h"
+
+namespace banyan::serve {
+namespace {
+
+constexpr std::chrono::seconds kProbeTimeout{20};  // SGLang's
+
+void SendText(const ReplyPtr& reply, std::string text) {
+  HttpResponse response;
+  response.content_type = "text/plain; charset=utf-8";
+  response.body = std::move(text);
+  reply->Send(std::move(response));
+}
+
+}  // namespace
+
+void HandleHealthGenerate(const ServeContext& context, const ReplyPtr& reply) {
+  const EngineSnapshot now = context.engine.Snapshot();
+  if (!now.healthy) return reply->Send(ErrorResponse(503, "the engine has stopped answering"));
+  if (now.scheduler.running + now.scheduler.waiting > 0) return SendText(reply, "");
+  GenerateRequest probe;
+  probe.rid = NewId("HEALTH_CHECK_");
+  probe.input_ids = {0};
+  probe.sampling.max_new_tokens = 1;
+  probe.sampling.temperature = 0;
+  probe.sampling.ignore_eos = true;
+  probe.want_text = false;
+  probe.stream = false;
+  probe.timeout = kProbeTimeout;
+  const auto id = context.engine.Submit(std::move(probe), [reply](const GenerateUpdate& update) {
+    if (!update.finish) return;
+    const Status& status = update.finish->status;
+    status.ok() ? SendText(reply, "") : reply->Send(ErrorResponse(503, Message(status)));
+  });
+  if (!id.ok()) {
+    // Full is busy, and busy is well.
+    id.status().code() == StatusCode::kResourceExhausted
+        ? SendText(reply, "")
+        : reply->Send(ErrorResponse(503, Message(id.status())));
+    return;
+  }
+  reply->RunAfter(kProbeTimeout, [reply] {
+    reply->Send(ErrorResponse(503, "no answer from the engine in time"));
+  });
+}
+
+void HandleFlushCache(const ServeContext& context, const HttpRequest&, const ReplyPtr& reply) {
+  context.engine.FlushCache([reply](const Status& status) {
+    if (!status.ok()) return reply->Send(ErrorResponse(status));
+    SendText(reply, "Cache flushed.\n");
+  });
+}
+
+void HandleAbort(const ServeContext& context, const HttpRequest& request, const ReplyPtr& reply) {
+  const auto body = ReadBody(request, reply);
+  if (!body) return;
+  Fields fields(*body, "request");
+  const bool all = fields.Optional<bool>("abort_all", false);
+  const std::vector<std::string> rids = ReadStrings(fields, "rid");
+  constexpr std::string_view kReason = "an aborted request always ends with the reason 'abort'";
+  constexpr RefusedField kRefused[] = {
+      {"finished_reason", kReason, ""},
+      {"abort_message", kReason, ""},
+      {"http_worker_ipc", "it is for the parts of an SGLang server among themselves", ""},
+  };
+  RefuseFields(fields, kRefused);
+  bool named = !rids.empty();
+  for (const std::string& rid : rids) named = named && !rid.empty();
+  if (!all && !named) fields.Fail("rid", "or 'abort_all': true must say which requests");
+  if (Status status = FinishFields(fields); !status.ok()) return reply->Send(ErrorResponse(status));
+  if (all) context.engine.AbortByRid("", true);
+  for (const std::string& rid : rids) context.engine.AbortByRid(rid, false);
+  SendText(reply, "");
+}
+
+}  // namespace banyan::serve

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/version.h"
+#include "serve/admin/handlers.h"
+#include "serve/json_writer.h"
+
+namespace banyan::serve {
+namespace {
+
+const std::string& TokenizerPath(const EngineConfig& config) {
+  return config.tokenizer_path.empty() ? config.model_path : config.tokenizer_path;
+}
+
+// The engine's settings as they took effect, under SGLang's names.
+void WriteSettings(JsonWriter& json, const EngineConfig& config) {
+  json.Field("model_path", config.model_path).Field("tokenizer_path", TokenizerPath(config));
+  json.Field("skip_tokenizer_init", config.skip_tokenizer_init).Field("dtype", config.dtype);
+  json.Field("context_length", config.context_length).Field("device", config.device);
+  json.Field("cpu_isa", config.cpu_isa).Field("threads", config.threads);
+  json.Field("page_size", config.page_size).Field("max_total_tokens", config.max_total_tokens);
+  json.Field("mem_fraction_static", config.mem_fraction_static);
+  json.Field("max_running_requests", config.max_running_requests);
+  json.Field("max_queued_requests", config.max_queued_requests);
+  json.Field("chunked_prefill_size", config.chunked_prefill_size);
+  json.Field("max_prefill_tokens", config.max_prefill_tokens);
+  json.Field("schedule_policy", config.schedule_policy);
+  json.Field("schedule_conservativeness", config.schedule_conservativeness);
+  json.Field("radix_eviction_policy", config.radix_eviction_policy);
+  json.Field("disable_radix_cache", config.disable_radix_cache);
+  json.Field("disable_overlap_schedule", config.disable_overlap_schedule);
+  json.Field("enable_mixed_chunk", config.enable_mixed_chunk);
+  json.Field("random_seed", config.random_seed);
+  json.Field("sampling_defaults", config.sampling_defaults);
+  json.Field("stream_interval", config.stream_interval);
+  json.Field("decode_log_interval", config.decode_log_interval);
+  json.Field("watchdog_timeout", config.watchdog_timeout);
+}
+
+}  // namespace
+
+void HandleModelInfo(const ServeContext& context, const HttpRequest&, const ReplyPtr& reply) {
+  const EngineConfig& config = context.engine.config();
+  const nn::ModelInfo& model = context.engine.model();
+  std::string out;
+  JsonWriter json(out);
+  json.Begin('{').Field("model_path", config.model_path);
+  json.Field("tokenizer_path", TokenizerPath(config)).Field("is_generation", true);
+  json.Key("preferred_sampling_params");
+  if (context.config.preferred_sampling_params.empty()) {
+    json.Null();
+  } else {
+    json.Value(json::value(context.config.preferred_sampling_params));
+  }
+  json.Field("weight_version", context.config.weight_version);
+  json.Field("has_image_understanding", false).Field("has_audio_understanding", false);
+  json.Field("model_type", model.family);
+  json.Key("architectures").Begin('[').Value(model.architecture).End(']');
+  json.Field("max_model_len", context.engine.max_request_length()).End('}');
+  SendJson(reply, std::move(out));
+}
+
+void HandleServerInfo(const ServeContext& context, const HttpRequest&, const ReplyPtr& reply) {
+  const Engine& engine = context.engine;
+  const EngineSnapshot now = engine.Snapshot();
+  std::string out;
+  JsonWriter json(out);
+  json.Begin('{');
+  for (const auto& item : context.config.server_args)
+    json.Key({item.key().data(), item.key().size()}).Value(item.value());
+  json.Field("served_model_name", context.model_name);
+  WriteSettings(json, engine.config());
+  json.Field("status", now.healthy ? "ready" : "unhealthy");
+  json.Field("max_total_num_tokens", now.max_total_tokens);
+  json.Field("max_req_input_len", engine.max_request_length() - 1);
+  json.Key("internal_states").Begin('[').Begin('{');
+  json.Field("last_gen_throughput", now.generation_throughput);
+  json.Key("memory_usage").Begin('{');
+  constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
+  json.Field("weight", static_cast<double>(now.weight_bytes) / kGiB);
+  json.Field("kvcache", static_cast<double>(now.cache_bytes) / kGiB);
+  json.Field("token_capacity", now.max_total_tokens).Field("graph", 0.0).End('}');
+  json.Field("effective_max_running_requests_per_dp", engine.config().max_running_requests);
+  json.End('}').End(']');
+  json.Field("version", std::string_view(kVersion)).Field("commit", std::string_view(kCommit));
+  json.End('}');
+  SendJson(reply, std::move(out));
+}
+
+void HandleWeightVersion(const ServeContext& context, const HttpRequest&, const ReplyPtr& reply) {
+  std::string out;
+  JsonWriter json(out);
+  json.Begin('{').Field("weight_version", context.config.weight_version).End('}');
+  SendJson(reply, std::move(out));
+}
+
+void HandleMemory(const ServeContext& context, const HttpRequest&, const ReplyPtr& reply) {
+  const EngineSnapshot now = context.engine.Snapshot();
+  const int64_t page_size = context.engine.config().page_size;
+  std::string out;
+  JsonWriter json(out);
+  json.Begin('{').Field("weight_bytes", now.weight_bytes).Field("cache_bytes", now.cache_bytes);
+  json.Field("scratch_bytes", now.scratch_bytes).Key("pools").Begin('[');
+  for (const PoolUsage& pool : now.scheduler.pools) {
+    // In tokens: used by requests, cached for others to find, free (a page just given back is
+    // fenced until no step in flight can read it).
+    json.Begin('{').Field("name", pool.name).Field("page_size", page_size);
+    json.Field("size", pool.total * page_size).Field("used", pool.leased * page_size);
+    json.Field("cached", pool.evictable * page_size).Field("free", pool.free * page_size);
+    json.Field("fenced", pool.fenced * page_size).End('}');
+  }
+  json.End(']').End('}');
+  SendJson(reply, std::move(out));
+}
+
+void HandleGetLoad(const ServeContext& context, const HttpRequest&, const ReplyPtr& reply) {
+  const SchedulerStats stats = context.engine.Snapshot().scheduler;
+  std::string out;
+  JsonWriter json(out);
+  json.Begin('[').Begin('{').Field("dp_rank", 0);
+  json.Field("num_reqs", stats.running + stats.waiting);
+  json.Field("num_waiting_reqs", stats.waiting);
+  json.Field("num_tokens", stats.used_tokens + stats.waiting_tokens);
+  json.End('}').End(']');
+  SendJson(reply, std::move(out));
+}
+
+void HandleLoads(const ServeContext& context, const HttpRequest&, const ReplyPtr& reply) {
+  const EngineSnapshot now = context.engine.Snapshot();
+  const SchedulerStats& stats = now.scheduler;
+  const double capacity = static_cast<double>(std::max<int64_t>(now.max_total_tokens, 1));
+  std::string out;
+  JsonWriter json(out);
+  json.Begin('{').Field("timestamp", UnixTime()).Field("version", std::string_view(kVersion));
+  json.Field("dp_rank_count", 1).Key("loads").Begin('[').Begin('{').Field("dp_rank", 0);
+  json.Field("num_running_reqs", stats.running).Field("num_waiting_reqs", stats.waiting);
+  json.Field("num_used_tokens", stats.used_tokens)
+      .Field("num_waiting_tokens", stats.waiting_tokens);
+  json.Field("max_total_num_tokens", now.max_total_tokens);
+  json.Field("token_usage", static_cast<double>(stats.used_tokens) / capacity);
+  json.Field("gen_throughput", now.generation_throughput);
+  json.Field("max_running_requests", context.engine.config().max_running_requests);
+  json.End('}').End(']').End('}');
+  SendJson(reply, std::move(out));
+}
+
+void HandleMetrics(const ServeContext& context, const HttpRequest&, const ReplyPtr& reply) {
+  HttpResponse response;
+  response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+  response.body = context.engine.metrics().Print();
+  reply->Send(std::move(response));
+}
+
+}  // namespace banyan::serve

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "serve/generation.h"
+
+#include <iterator>
+
+#include "serve/errors.h"
+
+namespace banyan::serve {
+namespace {
+
+template <typename T>
+void MoveOnto(std::vector<T>& to, std::vector<T>& from) {
+  if (to.empty()) {
+    to = std::move(from);
+  } else {
+    to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+  }
+}
+
+}  // namespace
+
+void Generation::Start(Engine& engine, std::vector<GenerateRequest> requests,
+                       std::unique_ptr<ReplyFormat> format, bool stream, ReplyPtr reply,
+                       const RequestLog* log) {
+  std::make_shared<Generation>(engine, std::move(format), stream, std::move(reply), log)
+      ->Submit(std::move(requests));
+}
+
+Generation::Generation(Engine& engine, std::unique_ptr<ReplyFormat> format, bool stream,
+                       ReplyPtr reply, const RequestLog* log)
+    : engine_(&engine),
+      stream_(stream),
+      log_(log),
+      format_(std::move(format)),
+      reply_(std::move(reply)) {}
+
+void Generation::Submit(std::vector<GenerateRequest> requests) {
+  for (std::size_t prompt = 0; prompt < requests.size(); ++prompt) {
+    for (int sample = 0; sample < requests[prompt].sampling.n; ++sample) {
+      Choice& choice = choices_.emplace_back();
+      choice.index = static_cast<int>(choices_.size()) - 1;
+      choice.prompt = static_cast<int>(prompt);
+      choice.rid = requests[prompt].rid;
+      choice.prompt_tokens = static_cast<int>(requests[prompt].input_ids.size());
+    }
+  }
+  left_ = choices_.size();
+  const ReplyPtr reply = reply_;
+  std::size_t first = 0;
+  for (GenerateRequest& request : requests) {
+    {
+      std::lock_guard lock(mutex_);
+      if (ended_) return;
+    }
+    const auto n = static_cast<std::size_t>(request.sampling.n);
+    request.stream = stream_;
+    if (log_ != nullptr) log_->Received(request);
+    auto id = engine_->Submit(std::move(request),
+                              [self = shared_from_this(), first](GenerateUpdate update) {
+                                self->OnUpdate(first, std::move(update));
+                              });
+    std::lock_guard lock(mutex_);
+    if (!id.ok()) {
+      if (!ended_) Fail(id.status());
+      return;
+    }
+    ids_.push_back(*id);
+    if (ended_) engine_->Abort(*id);  // it ended while this one was on its way
+    first += n;
+  }
+  reply->OnGone([weak = weak_from_this()] {
+    if (auto self = weak.lock()) self->Gone();
+  });
+}
+
+void Generation::OnUpdate(std::size_t first_choice, GenerateUpdate update) {
+  std::lock_guard lock(mutex_);
+  if (ended_) return;
+  Choice& choice = choices_[first_choice + static_cast<std::size_t>(update.index)];
+  choice.prompt_tokens = update.prompt_tokens;
+  choice.completion_tokens = update.completion_tokens;
+  choice.cached_tokens = update.cached_tokens;
+  choice.retractions = update.retractions;
+  if (update.finish) {
+    // What the caller aborted by name ends like any other; what the engine gave up is an error.
+    const FinishReason& finish = *update.finish;
+    if (finish.kind == FinishReason::Kind::kAbort && !finish.status.ok() &&
+        finish.status.code() != StatusCode::kCancelled) {
+      return Fail(finish.status);
+    }
+    choice.finish = std::move(update.finish);
+    --left_;
+    if (log_ != nullptr) log_->Finished(choice.rid, *choice.finish, choice.completion_tokens);
+  }
+  if (stream_) {
+    if (!streaming_) reply_->StartStream("text/event-stream");
+    streaming_ = true;
+    events_.clear();
+    format_->AppendUpdate(events_, choice, update);
+    choice.started = true;
+    if (left_ == 0) {
+      format_->AppendEnd(events_, choices_);
+      events_ += "data: [DONE]\n\n";
+    }
+    if (!events_.empty() && !reply_->Write(events_)) return AbortAll();
+    if (left_ == 0) {
+      reply_->Finish();
+      reply_ = nullptr;
+      ended_ = true;
+    }
+    return;
+  }
+  choice.text += update.text;
+  MoveOnto(choice.tokens, update.tokens);
+  MoveOnto(choice.logprobs, update.logprobs);
+  if (!update.prompt_logprobs.empty()) choice.prompt_logprobs = std::move(update.prompt_logprobs);
+  if (left_ > 0) return;
+  ended_ = true;
+  // Nobody else touches this any more: the output thread goes on with other requests.
+  ReplyPtr reply = std::move(reply_);
+  reply->Run([self = shared_from_this(), reply] {
+    HttpResponse response;
+    response.body = self->format_->Whole(self->choices_);
+    reply->Send(std::move(response));
+  });
+}
+
+void Generation::Fail(const Status& status) {
+  if (streaming_) {
+    events_ = "data: " + ErrorJson(status) + "\n\ndata: [DONE]\n\n";
+    reply_->Write(events_);
+    reply_->Finish();
+  } else {
+    reply_->Send(ErrorResponse(status));
+  }
+  AbortAll();
+}
+
+void Generation::AbortAll() {
+  ended_ = true;
+  reply_ = nullptr;
+  for (RequestId id : ids_) engine_->Abort(id);
+}
+
+void Generation::Gone() {
+  std::lock_guard lock(mutex_);
+  if (!ended_) AbortAll();
+}
+
+}  // namespace banyan::serve

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// The replies of /v1/chat/completions and /v1/completions, whole and as streams.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "serve/generation.h"
+
+namespace banyan::serve {
+
+struct OpenAiReplyInfo {
+  std::string id, model, weight_version;
+  int64_t created = 0;
+  bool include_usage = false, continuous_usage = false;
+  bool logprobs = false;
+  int top_logprobs = 0;
+  int n = 1;                                         // samples per prompt
+  std::shared_ptr<const text::Tokenizer> tokenizer;  // for the tokens of logprobs
+};
+
+std::unique_ptr<ReplyFormat> MakeChatFormat(OpenAiReplyInfo info);
+// `echo`: the prompts' texts when they are to be repeated, else empty.
+std::unique_ptr<ReplyFormat> MakeCompletionFormat(OpenAiReplyInfo info,
+                                                  std::vector<std::string> echo);
+
+}  // namespace banyan::serve

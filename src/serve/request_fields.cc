@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "serve/request_fields.h"
+
+#include <charconv>
+
+#include "base/nearest.h"
+
+namespace banyan::serve {
+namespace {
+
+constexpr double kMaxInt = 2147483647;
+constexpr int kMaxSamples = 128;         // OpenAI's limit of n
+constexpr std::size_t kMaxStops = 1024;  // more is a mistake, and each costs at every token
+constexpr std::size_t kMaxStopBytes = 64 << 10;
+
+bool IsNeutral(const json::value& value, std::string_view neutral) {
+  if (neutral.empty()) return false;
+  const std::string text = json::serialize(value);
+  while (true) {
+    const std::size_t bar = neutral.find('|');
+    if (neutral.substr(0, bar) == text) return true;
+    if (bar == std::string_view::npos) return false;
+    neutral.remove_prefix(bar + 1);
+  }
+}
+
+}  // namespace
+
+void RefuseFields(Fields& fields, std::span<const RefusedField> refused) {
+  for (const RefusedField& field : refused) {
+    const json::value* value = fields.Raw(field.name);
+    if (value != nullptr && !IsNeutral(*value, field.neutral))
+      fields.Fail(field.name, fmt::format("is not supported: {}", field.reason));
+  }
+}
+
+Status FinishFields(Fields& fields) {
+  BANYAN_RETURN_IF_ERROR(fields.status());
+  const std::vector<std::string> unread = fields.Unread();
+  if (unread.empty()) return OkStatus();
+  const std::string nearest = Nearest(unread[0], fields.Read());
+  fields.Fail(unread[0],
+              nearest.empty()
+                  ? "is not a field of this request"
+                  : fmt::format("is not a field of this request; did you mean '{}'?", nearest));
+  return fields.status();
+}
+
+std::vector<std::string> ReadStrings(Fields& fields, std::string_view key) {
+  const json::value* value = fields.Raw(key);
+  if (value == nullptr) return {};
+  if (value->is_string()) return {std::string(View(value->get_string()))};
+  if (!value->is_array()) {
+    fields.Fail(
+        key, fmt::format("expected a string or a list of strings, found {}", JsonTypeName(*value)));
+    return {};
+  }
+  return fields.Optional<std::vector<std::string>>(key, {});
+}
+
+void ReadLogitBias(Fields& fields, SamplingParams& sampling) {
+  const json::value* value = fields.Raw("logit_bias");
+  if (value == nullptr) return;
+  if (!value->is_object()) {
+    fields.Fail("logit_bias", fmt::format("expected an object, found {}", JsonTypeName(*value)));
+    return;
+  }
+  sampling.logit_bias.clear();
+  for (const auto& item : value->get_object()) {
+    const std::string_view key(item.key().data(), item.key().size());
+    TokenId id = 0;
+    const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
+    if (error != std::errc() || end != key.data() + key.size() || id < 0) {
+      fields.Fail("logit_bias", fmt::format("key '{}' is no token id", key.substr(0, 64)));
+      return;
+    }
+    if (!item.value().is_number()) {
+      fields.Fail("logit_bias", fmt::format("value of {} is not a number", id));
+      return;
+    }
+    sampling.logit_bias.emplace_back(id, item.value().to_number<float>());
+  }
+}
+
+void ReadSampling(Fields& fields, SamplingParams& sampling) {
+  auto read = [&fields](std::string_view key, auto& value, Range range = {}) {
+    using T = std::remove_reference_t<decltype(value)>;
+    value = fields.Optional<T>(key, value, range);
+  };
+  read("temperature", sampling.temperature, {0, 1e6});
+  read("top_p", sampling.top_p, {0, 1});
+  read("top_k", sampling.top_k, {-1, kMaxInt});
+  read("min_p", sampling.min_p, {0, 1});
+  read("frequency_penalty", sampling.frequency_penalty, {-2, 2});
+  read("presence_penalty", sampling.presence_penalty, {-2, 2});
+  read("repetition_penalty", sampling.repetition_penalty, {0, 2});
+  read("ignore_eos", sampling.ignore_eos);
+  read("no_stop_trim", sampling.no_stop_trim);
+  read("skip_special_tokens", sampling.skip_special_tokens);
+  read("n", sampling.n, {1, kMaxSamples});
+  if (fields.Has("stop")) {
+    sampling.stop = ReadStrings(fields, "stop");
+    std::size_t bytes = 0;
+    for (const std::string& text : sampling.stop) bytes += text.size();
+    if (sampling.stop.size() > kMaxStops || bytes > kMaxStopBytes)
+      fields.Fail("stop",
+                  fmt::format("holds more than {} strings or {} bytes", kMaxStops, kMaxStopBytes));
+  }
+  if (fields.Has("stop_token_ids"))
+    sampling.stop_token_ids = fields.Optional<std::vector<int>>("stop_token_ids", {}, {0, kMaxInt});
+  fields.Ignore({"stop", "stop_token_ids"});
+  ReadLogitBias(fields, sampling);
+}
+
+}  // namespace banyan::serve

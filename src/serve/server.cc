@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "serve/server.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <map>
+
+#include "base/log.h"
+#include "serve/admin/handlers.h"
+#include "serve/auth.h"
+#include "serve/context.h"
+#include "serve/errors.h"
+#include "serve/native/generate_request.h"
+#include "serve/native/handlers.h"
+#include "serve/openai/handlers.h"
+#include "serve/sglang_routes.h"
+
+namespace banyan::serve {
+namespace {
+
+// The HTTP series of one route.
+struct RouteMetrics {
+  Counter* requests;
+  Gauge* active;
+  std::array<std::atomic<Counter*>, 600> responses{};  // by status
+};
+
+class ServerImpl final : public Server {
+ public:
+  explicit ServerImpl(ServeConfig config)
+      : config_(std::move(config)),
+        auth_(config_.api_key, config_.admin_api_key, config_.open_paths),
+        router_(std::make_shared<Router>()) {}
+
+  ~ServerImpl() override { http_.reset(); }
+
+  Status Open() {
+    SamplingParams checked;
+    BANYAN_RETURN_IF_ERROR(ParseSamplingParams(config_.preferred_sampling_params,
+                                               "--preferred-sampling-params", checked));
+    AddRoutes();
+    for (const std::string& path : config_.open_paths) {
+      const bool known = std::any_of(router_->routes().begin(), router_->routes().end(),
+                                     [&](const auto& route) { return route->pattern == path; });
+      if (!known) return InvalidArgument("--open-paths: there is no path '{}'", path);
+    }
+    HttpHooks hooks;
+    hooks.admit = [this](const HttpRequest& request) { return auth_.Check(request); };
+    hooks.began = [this](const HttpRequest& request) { Began(request); };
+    hooks.ended = [this](const HttpAccess& access) { Ended(access); };
+    BANYAN_ASSIGN_OR_RETURN(http_, HttpServer::Start(config_.http, router_, std::move(hooks)));
+    return OkStatus();
+  }
+
+  void Serve(Engine& engine) override {
+    auto context = std::make_unique<ServeContext>(engine, config_);
+    // Checked by Open.
+    (void)ParseSamplingParams(config_.preferred_sampling_params, "", context->native_defaults);
+    Metrics& metrics = engine.metrics();
+    for (const auto& route : router_->routes()) {
+      const Labels labels = {{"endpoint", route->pattern}, {"method", route->method}};
+      RouteMetrics& series = series_[route.get()];
+      series.requests = &metrics.GetCounter("sglang:http_requests_total", "HTTP requests.", labels);
+      series.active =
+          &metrics.GetGauge("sglang:http_requests_active", "HTTP requests at work.", labels);
+    }
+    served_since_ = std::chrono::steady_clock::now();
+    context_owner_ = std::move(context);
+    context_.store(context_owner_.get(), std::memory_order_release);
+  }
+
+  int port() const override { return http_->port(); }
+  void BeginDrain() override { draining_ = true; }
+  void Shutdown(std::chrono::milliseconds grace) override { http_->Shutdown(grace); }
+  const Router& router() const override { return *router_; }
+
+ private:
+  using ContextHandler = void (*)(const ServeContext&, const HttpRequest&, const ReplyPtr&);
+
+  // A route that needs the engine.
+  void Add(std::string_view methods, std::string_view path, ContextHandler handler,
+           Access access = Access::kNormal, bool heavy = false) {
+    router_->Add(methods, path, access, heavy,
+                 [this, handler](HttpRequest request, ReplyPtr reply) {
+                   const ServeContext* context = context_.load(std::memory_order_acquire);
+                   if (context == nullptr)
+                     return reply->Send(ErrorResponse(503, "the model is being loaded"));
+                   handler(*context, request, reply);
+                 });
+  }
+
+  void AddRoutes() {
+    constexpr bool kHeavy = true;
+    router_->Add("GET", "/health", Access::kOpen, false,
+                 [this](const HttpRequest&, const ReplyPtr& reply) { Health(reply, false); });
+    router_->Add("GET", "/health_generate", Access::kNormal, false,
+                 [this](const HttpRequest&, const ReplyPtr& reply) { Health(reply, true); });
+    router_->Add("GET", "/ready", Access::kNormal, false,
+                 [this](const HttpRequest&, const ReplyPtr& reply) { Ready(reply); });
+
+    Add("POST", "/v1/chat/completions", HandleChat, Access::kNormal, kHeavy);
+    Add("POST", "/v1/completions", HandleCompletions, Access::kNormal, kHeavy);
+    Add("GET", "/v1/models", HandleModels);
+    Add("GET", "/v1/models/{model:path}", HandleModel);
+    Add("POST|PUT", "/generate", HandleGenerate, Access::kNormal, kHeavy);
+    for (const char* path : {"/tokenize", "/v1/tokenize"})
+      Add("POST", path, HandleTokenize, Access::kNormal, kHeavy);
+    for (const char* path : {"/detokenize", "/v1/detokenize"})
+      Add("POST", path, HandleDetokenize, Access::kNormal, kHeavy);
+    Add("POST", "/render", HandleRender, Access::kNormal, kHeavy);
+
+    for (const char* path : {"/model_info", "/get_model_info"}) Add("GET", path, HandleModelInfo);
+    for (const char* path : {"/server_info", "/get_server_info"})
+      Add("GET", path, HandleServerInfo);
+    for (const char* path : {"/weight_version", "/get_weight_version"})
+      Add("GET", path, HandleWeightVersion);
+    Add("GET", "/memory", HandleMemory);
+    Add("GET", "/get_load", HandleGetLoad);
+    Add("GET", "/v1/loads", HandleLoads);
+    Add("GET", "/metrics", HandleMetrics);
+    Add("GET|POST", "/flush_cache", HandleFlushCache, Access::kAdmin);
+    Add("POST", "/abort_request", HandleAbort, Access::kAdmin);
+    for (const UnservedRoute& unserved : UnservedRoutes()) {
+      router_->Add(unserved.methods, unserved.path, Access::kNormal, false,
+                   [unserved](const HttpRequest& request, const ReplyPtr& reply) {
+                     reply->Send(ErrorResponse(501, fmt::format("{} is not supported: {}",
+                                                                request.path, unserved.reason)));
+                   });
+    }
+  }
+
+  // Null after an answer that the server cannot serve now.
+  const ServeContext* Healthy(const ReplyPtr& reply) {
+    const ServeContext* context = context_.load(std::memory_order_acquire);
+    if (context != nullptr && !draining_ && context->engine.Snapshot().healthy) return context;
+    reply->Send(ErrorResponse(503, context == nullptr ? "the model is being loaded"
+                                   : draining_        ? "the server is shutting down"
+                                                      : "the engine has stopped answering"));
+    return nullptr;
+  }
+
+  void Health(const ReplyPtr& reply, bool generate) {
+    const ServeContext* context = Healthy(reply);
+    if (context == nullptr) return;
+    if (generate || context->engine.config().health_endpoint_generation)
+      return HandleHealthGenerate(*context, reply);
+    reply->Send({});
+  }
+
+  void Ready(const ReplyPtr& reply) {
+    if (Healthy(reply) != nullptr) SendJson(reply, R"({"ready":true})");
+  }
+
+  void Began(const HttpRequest& request) {
+    if (context_.load(std::memory_order_acquire) == nullptr) return;
+    const auto found = series_.find(request.route);
+    if (found == series_.end()) return;
+    found->second.requests->Add();
+    found->second.active->Add(1);
+  }
+
+  void Ended(const HttpAccess& access) {
+    const HttpRequest& request = access.request;
+    const ServeContext* context = context_.load(std::memory_order_acquire);
+    const auto found = context == nullptr ? series_.end() : series_.find(request.route);
+    // One that began before the series were there is not in them.
+    const bool counted = std::chrono::steady_clock::now() - access.duration >= served_since_;
+    if (context != nullptr && found != series_.end() && counted) {
+      found->second.active->Add(-1);
+      Response(*context, found->second, access)->Add();
+    }
+    if (!config_.log_access || request.method.empty()) return;
+    for (const std::string& prefix : config_.log_access_exclude)
+      if (request.path.starts_with(prefix)) return;
+    const std::chrono::duration<double, std::milli> time = access.duration;
+    LogInfo("{} \"{} {}\" {} {:.1f} ms", request.remote, request.method, request.path,
+            access.status, time.count());
+  }
+
+  Counter* Response(const ServeContext& context, RouteMetrics& series, const HttpAccess& access) {
+    std::atomic<Counter*>& slot =
+        series.responses[static_cast<std::size_t>(std::clamp(access.status, 0, 599))];
+    Counter* counter = slot.load(std::memory_order_relaxed);
+    if (counter == nullptr) {
+      counter =
+          &context.engine.metrics().GetCounter("sglang:http_responses_total", "HTTP responses.",
+                                               {{"endpoint", access.request.route->pattern},
+                                                {"method", access.request.route->method},
+                                                {"status_code", std::to_string(access.status)}});
+      slot.store(counter, std::memory_order_relaxed);
+    }
+    return counter;
+  }
+
+  const ServeConfig config_;
+  const Auth auth_;
+  const std::shared_ptr<Router> router_;
+  std::atomic<bool> draining_{false};
+  std::map<const Route*, RouteMetrics> series_;  // these two are set before context_ is
+  std::chrono::steady_clock::time_point served_since_;
+  std::unique_ptr<ServeContext> context_owner_;
+  std::atomic<const ServeContext*> context_{nullptr};
+  std::unique_ptr<HttpServer> http_;
+};
+
+}  // namespace
+
+StatusOr<std::unique_ptr<Server>> Server::Start(ServeConfig config) {
+  auto server = std::make_unique<ServerImpl>(std::move(config));
+  BANYAN_RETURN_IF_ERROR(server->Open());
+  return server;
+}
+
+}  // namespace banyan::serve
