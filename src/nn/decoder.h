@@ -9,7 +9,6 @@
 //   layers.{l}.mlp.{gate,up,down} (.weight, .bias)
 //   layers.{l}.mlp.{alpha_p,alpha_n,beta,eps}: xIELU's scalars, as checkpoints store them
 //   final_norm (.weight, .bias)   output.weight [vocab, embedding_dim], output.bias
-//   rope_factors.weight [rotated / 2]: divisors of the frequencies
 #pragma once
 
 #include <array>

@@ -61,14 +61,6 @@ void Decoder::Declare(Scope& scope, weights::Loader& loader) {
     positions_ = scope.AddTable("position.weight", spec_.learned_positions, hidden, Axis::kNone);
   if (width != hidden)
     embed_in_ = scope.AddLinear({{"embed_in", hidden, Axis::kHidden}}, width, Axis::kNone, false);
-  if (spec_.rope_factors_tensor && scope.Has("rope_factors.weight")) {
-    const int half = spec_.ropes.at(0).dim / 2;
-    const Vector factors = scope.AddVector("rope_factors.weight", {half}, Axis::kNone);
-    if (!factors.tensor.empty()) {
-      const auto* data = factors.tensor.data<float>();
-      for (RopeSpec& rope : spec_.ropes) rope.factors.assign(data, data + half);
-    }
-  }
   for (const RopeSpec& rope : spec_.ropes) ropes_.emplace_back(rope);
   if (spec_.attention.alibi_scale != 0.0f)
     alibi_slopes_ = AlibiSlopes(spec_.attention.heads, spec_.attention.alibi_scale);

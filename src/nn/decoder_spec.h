@@ -95,9 +95,6 @@ struct DecoderSpec {
   bool output_bias = false;
   float logit_scale = 1.0f;
   float logit_softcap = 0.0f;  // 0: none
-
-  bool rope_factors_tensor =
-      false;  // the file may hold divisors of the frequencies (GGUF's llama3)
 };
 
 }  // namespace banyan::nn

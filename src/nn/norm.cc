@@ -8,8 +8,12 @@ namespace banyan::nn {
 
 Norm::Norm(Scope& scope, const std::string& name, const NormSpec& spec, Shape shape, Axis axis)
     : spec_(spec) {
-  if (spec.weight) weight_ = scope.AddVector(name + ".weight", shape, axis);
-  if (spec.bias) bias_ = scope.AddVector(name + ".bias", shape, axis);
+  auto add = [&](std::string_view part) {
+    return shape.rank() == 1 ? scope.AddVector(fmt::format("{}{}", name, part), shape, axis)
+                             : scope.AddVectors(name, part, shape, axis);
+  };
+  if (spec.weight) weight_ = add(".weight");
+  if (spec.bias) bias_ = add(".bias");
 }
 
 void Norm::Forward(const ops::OpContext& context, const Tensor& x, const Tensor& out) const {

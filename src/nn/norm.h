@@ -18,7 +18,8 @@ struct NormSpec {
 
 class Norm {
  public:
-  // Tensors NAME.weight and NAME.bias of `shape`: [dim] or, for norms per head, [heads, dim].
+  // Tensors NAME.weight and NAME.bias of `shape` [dim]; for norms per head, [heads, dim], the
+  // tensors NAME.0.weight, NAME.1.weight, ... of one head each.
   Norm(Scope& scope, const std::string& name, const NormSpec& spec, Shape shape, Axis axis);
   // x and out: [n, dim] or [n, heads, dim]; out may be x.
   void Forward(const ops::OpContext& context, const Tensor& x, const Tensor& out) const;

@@ -42,7 +42,7 @@ struct RopeSpec {
   double beta_fast = 32.0, beta_slow = 1.0;  // yarn
   bool truncate = true;                      // yarn: the ramp's ends are rounded to whole indices
   double low_freq_factor = 1.0, high_freq_factor = 4.0;  // llama3
-  std::vector<float> factors;  // longrope's divisors in force; or a GGUF file's own, any type
+  std::vector<float> factors;  // longrope: divisors of the frequencies, those in force
 
   // Llama 4's temperature (Ministral 3): queries at position p are scaled by
   // 1 + beta * log(1 + floor(p / trained_length)). 0: none.

@@ -106,6 +106,20 @@ Vector Scope::AddVector(std::string_view name, Shape shape, Axis) {
   return {values->tensor, std::move(values->owned)};
 }
 
+Vector Scope::AddVectors(std::string_view name, std::string_view part, Shape shape, Axis axis) {
+  if (!status_.ok()) return {};
+  const auto bytes = static_cast<std::size_t>(Bytes(DType::kF32, shape.NumElements()));
+  auto memory = context_.backend->Allocate(bytes, name);
+  if (!Keep(memory)) return {};
+  Vector stacked{Tensor(memory->data(), DType::kF32, shape), *std::move(memory)};
+  for (int64_t i = 0; i < shape[0]; ++i) {
+    const Vector item = AddVector(fmt::format("{}.{}{}", name, i, part), {shape[1]}, axis);
+    if (!status_.ok()) return {};
+    std::copy_n(item.tensor.data<float>(), shape[1], stacked.tensor.data<float>() + i * shape[1]);
+  }
+  return stacked;
+}
+
 Table Scope::AddTable(std::string_view name, int64_t rows, int64_t cols, Axis) {
   if (!status_.ok()) return {};
   auto values = loader_.Take(name, {rows, cols});

@@ -80,6 +80,8 @@ class Scope {
   Linear AddLinear(std::initializer_list<LinearPart> parts, int64_t cols, Axis cols_axis,
                    bool bias);
   Vector AddVector(std::string_view name, Shape shape, Axis axis);
+  // Vectors NAME.0PART, NAME.1PART, ... stacked in one of `shape` [items, dim].
+  Vector AddVectors(std::string_view name, std::string_view part, Shape shape, Axis axis);
   bool Has(std::string_view name) const { return loader_.Has(name); }
   Table AddTable(std::string_view name, int64_t rows, int64_t cols, Axis rows_axis);
   // A product with a table that was declared before (tied output matrix): shares its bytes.

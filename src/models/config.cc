@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cmath>
+
+#include "models/model_def.h"
+
+namespace banyan::models {
+namespace {
+constexpr Range kCount{1, 1 << 24};
+}  // namespace
+
+nn::DecoderSpec Config::Dims(int kv_heads, int head_dim) {
+  nn::DecoderSpec spec;
+  spec.vocab_size = fields.Required<int>("vocab_size", kCount);
+  spec.hidden_size = fields.Required<int>("hidden_size", kCount);
+  const int layers = fields.Required<int>("num_hidden_layers", {1, 4096});
+  spec.layers.resize(fields.status().ok() ? layers : 1);
+  spec.mlp.intermediate = fields.Required<int>("intermediate_size", kCount);
+  Heads(spec, kv_heads, head_dim);
+  return spec;
+}
+
+void Config::Heads(nn::DecoderSpec& spec, int kv_heads, int head_dim) {
+  nn::AttentionSpec& attention = spec.attention;
+  attention.heads = fields.Required<int>("num_attention_heads", {1, 1 << 16});
+  // An explicit null stands for "as many as heads" whatever the class default is.
+  const bool silent = !fields.object().contains("num_key_value_heads");
+  attention.kv_heads = fields.Optional<int>(
+      "num_key_value_heads", kv_heads > 0 && silent ? kv_heads : attention.heads, {1, 1 << 16});
+  if (!fields.status().ok()) return;
+  if (attention.heads % attention.kv_heads != 0)
+    return fields.Fail("num_key_value_heads",
+                       fmt::format("{} does not divide num_attention_heads {}", attention.kv_heads,
+                                   attention.heads));
+  const bool derived = head_dim == 0 && !fields.Has("head_dim");
+  if (derived && spec.hidden_size % attention.heads != 0)
+    return fields.Fail("num_attention_heads", fmt::format("{} does not divide hidden_size {}",
+                                                          attention.heads, spec.hidden_size));
+  attention.head_dim = fields.Optional<int>(
+      "head_dim", head_dim > 0 ? head_dim : spec.hidden_size / attention.heads, {1, 1 << 14});
+  attention.scale = 1.0f / std::sqrt(static_cast<float>(attention.head_dim));
+}
+
+void Config::Rope(nn::DecoderSpec& spec, int64_t max_position, nn::RopeDefaults defaults) {
+  const int64_t declared =
+      fields.Optional<int64_t>("max_position_embeddings", max_position, {1, 1 << 30});
+  AddRope(spec, max_position, std::move(defaults));
+  spec.context_length =
+      spec.ropes.empty() ? declared : nn::StretchedLength(spec.ropes[0], declared);
+}
+
+int Config::AddRope(nn::DecoderSpec& spec, int64_t max_position, nn::RopeDefaults defaults,
+                    std::string_view layer_type) {
+  defaults.head_dim = spec.attention.head_dim;
+  defaults.max_position =
+      fields.Optional<int64_t>("max_position_embeddings", max_position, {1, 1 << 30});
+  defaults.context_length = context_length_ > 0 ? context_length_ : defaults.max_position;
+  if (auto interleaved = fields.Maybe<bool>("rope_interleaved"))
+    defaults.pairing = *interleaved ? ops::RopePairing::kInterleaved : ops::RopePairing::kHalves;
+  if (!fields.status().ok()) return 0;
+  auto rope = nn::ParseRope(fields, defaults, layer_type);
+  if (!rope.ok()) {
+    Fail(rope.status());
+    return 0;
+  }
+  spec.context_length = defaults.max_position;
+  spec.ropes.push_back(*std::move(rope));
+  return static_cast<int>(spec.ropes.size()) - 1;
+}
+
+nn::NormSpec Config::RmsNorm(std::string_view key, double eps) {
+  return {.kind = nn::NormSpec::Kind::kRms,
+          .eps = static_cast<float>(fields.Optional<double>(key, eps, {0, 1}))};
+}
+
+nn::NormSpec Config::LayerNorm(std::string_view key, double eps, bool bias) {
+  return {.kind = nn::NormSpec::Kind::kLayer,
+          .eps = static_cast<float>(fields.Optional<double>(key, eps, {0, 1})),
+          .bias = bias};
+}
+
+ops::Activation Config::Activation(std::initializer_list<std::string_view> keys,
+                                   std::string_view fallback) {
+  using enum ops::Activation;
+  static const std::map<std::string, ops::Activation, std::less<>> kByName = {
+      {"silu", kSilu},
+      {"swish", kSilu},
+      {"gelu", kGelu},
+      {"gelu_python", kGelu},
+      {"gelu_new", kGeluTanh},
+      {"gelu_fast", kGeluTanh},
+      {"gelu_pytorch_tanh", kGeluTanh},
+      {"gelu_python_tanh", kGeluTanh},
+      {"quick_gelu", kGeluQuick},
+      {"relu", kRelu},
+      {"relu2", kRelu2},
+      {"sigmoid", kSigmoid},
+      {"tanh", kTanh},
+      {"xielu", kXielu},
+      {"linear", kIdentity},
+  };
+  const std::string name = fields.MaybeAny<std::string>(keys).value_or(std::string(fallback));
+  auto found = kByName.find(name);
+  if (found != kByName.end()) return found->second;
+  Fail(Unimplemented("{}: '{}': the activation '{}' is not known", fields.where(), *keys.begin(),
+                     name));
+  return kSilu;
+}
+
+void Config::Windows(nn::DecoderSpec& spec, int window, const std::function<bool(int)>& fallback) {
+  const auto types = fields.Maybe<std::vector<std::string>>("layer_types");
+  if (!fields.status().ok()) return;
+  if (types && types->size() != spec.layers.size())
+    return fields.Fail("layer_types", fmt::format("has {} items for {} layers", types->size(),
+                                                  spec.layers.size()));
+  for (std::size_t i = 0; i < spec.layers.size(); ++i) {
+    bool windowed = !types && fallback(static_cast<int>(i));
+    if (types) {
+      windowed = (*types)[i] == "sliding_attention";
+      if (!windowed && (*types)[i] != "full_attention")
+        return fields.Fail("layer_types",
+                           fmt::format("item {}: '{}' is not known", i, (*types)[i]));
+    }
+    if (windowed && window <= 0)
+      return fields.Fail("sliding_window", "is missing, but layers have sliding attention");
+    spec.layers[i].window = windowed ? window : 0;
+  }
+}
+
+bool Config::IsNull(std::string_view key) const {
+  return fields.object().contains(json::string_view(key.data(), key.size())) && !fields.Has(key);
+}
+
+int Config::Window(std::string_view key, int fallback) {
+  return fields.Optional<int>(key, IsNull(key) ? 0 : fallback, {0, 1 << 30});
+}
+
+float Config::Softcap(std::string_view key, float fallback) {
+  return fields.Optional<float>(key, IsNull(key) ? 0.0f : fallback, {0, 1e6});
+}
+
+int Config::SlidingPattern(int fallback) {
+  const Range range{1, 4096};
+  const auto found =
+      fields.MaybeAny<int>({"sliding_window_pattern", "_sliding_window_pattern"}, range);
+  return found.value_or(fallback);
+}
+
+float Config::QueryScalar(const nn::DecoderSpec& spec) {
+  const std::size_t layers = spec.layers.size();
+  const int of_head = spec.attention.head_dim;
+  const int derived =
+      layers == 46 || layers == 62 ? spec.hidden_size / spec.attention.heads : of_head;
+  return fields.Optional<float>("query_pre_attn_scalar",
+                                gguf() ? static_cast<float>(derived) : 256.0f, {1e-3, 1e6});
+}
+
+void Config::QwenWindows(nn::DecoderSpec& spec) {
+  const int window = Window("sliding_window", 4096);
+  const int first = fields.Optional<int>("max_window_layers", 28, {0, 1 << 16});
+  if (fields.Optional<bool>("use_sliding_window", false) && window > 0)
+    return Windows(spec, window, [&](int layer) { return layer >= first; });
+  fields.Ignore({"layer_types"});
+}
+
+void Config::Biases(nn::DecoderSpec& spec, bool output, bool attention_default) {
+  spec.attention.qkv_bias = fields.Optional<bool>("attention_bias", attention_default);
+  spec.attention.output_bias = output && spec.attention.qkv_bias;
+  spec.mlp.up_bias = spec.mlp.down_bias = fields.Optional<bool>("mlp_bias", false);
+}
+
+void Config::Only(std::string_view key, bool value) {
+  if (fields.Optional<bool>(key, value) != value)
+    Fail(Unimplemented("{}: '{}': {} is not implemented for this family", fields.where(), key,
+                       !value));
+}
+
+}  // namespace banyan::models

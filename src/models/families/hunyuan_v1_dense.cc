@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// Hunyuan, dense: norms on the heads of q and k after they are rotated.
+#include "models/model_def.h"
+
+namespace banyan::models {
+namespace {
+
+void Define(Config& config, Definition& definition) {
+  nn::DecoderSpec& spec = definition.spec;
+  spec = config.Dims();
+  spec.norm = config.RmsNorm("rms_norm_eps", 1e-5);
+  spec.attention.qk_norm = nn::AttentionSpec::QkNorm::kHead;
+  spec.attention.qk_norm_spec = spec.norm;
+  spec.attention.qk_norm_after_rope = true;
+  spec.mlp.activation = config.Activation({"hidden_act"}, "silu");
+  config.Biases(spec);
+  nn::RopeDefaults rope;
+  rope.ntk_alpha = true;
+  config.Rope(spec, 2048, std::move(rope));
+  config.Tied(spec, false);
+  weights::TensorTable& tensors = definition.tensors = LlamaTensors();
+  Rename(tensors, "layers.{l}.attention.q_norm", "model.layers.{l}.self_attn.query_layernorm");
+  Rename(tensors, "layers.{l}.attention.k_norm", "model.layers.{l}.self_attn.key_layernorm");
+}
+
+}  // namespace
+}  // namespace banyan::models
+
+namespace banyan {
+void RegisterHunyuanV1Dense(models::Registry& registry) {
+  registry.Add({"hunyuan_v1_dense", {"HunYuanDenseV1ForCausalLM"}, models::Define});
+}
+}  // namespace banyan

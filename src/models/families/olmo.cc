@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// OLMo: layer norms without weights, q, k and v clamped.
+#include "models/model_def.h"
+
+namespace banyan::models {
+namespace {
+
+void Define(Config& config, Definition& definition) {
+  nn::DecoderSpec& spec = definition.spec;
+  spec = config.Dims();
+  spec.norm = {.kind = nn::NormSpec::Kind::kLayer, .eps = 1e-5f, .weight = false};
+  spec.attention.clip_qkv = config.fields.Optional<float>("clip_qkv", 0.0f, {0, 1e9});
+  spec.mlp.activation = config.Activation({"hidden_act"}, "silu");
+  config.Biases(spec);
+  config.Rope(spec, 2048);
+  config.Tied(spec, false);
+  definition.tensors = LlamaTensors();
+}
+
+}  // namespace
+}  // namespace banyan::models
+
+namespace banyan {
+void RegisterOlmo(models::Registry& registry) {
+  registry.Add({"olmo", {"OlmoForCausalLM"}, models::Define});
+}
+}  // namespace banyan

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The models of tests/golden: transformers' model type, what differs from its defaults, GGUF rules.
+
+gguf: the architecture's name in GGUF, then flags for make_goldens_gguf.py.
+"""
+
+SMALL = {"vocab_size": 256, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
+         "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 512,
+         "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+# The old names of rope keys where they are not rope_theta and partial_rotary_factor.
+V4 = {"gpt_neox": {"rope_theta": "rotary_emb_base", "partial_rotary_factor": "rotary_pct"}}
+
+
+def small(**changes):
+    config = dict(SMALL, **changes)
+    return {key: value for key, value in config.items() if value != "drop"}
+
+
+def rope(kind, theta=10000.0, **keys):
+    return dict({"rope_type": kind, "rope_theta": theta}, **keys)
+
+
+LLAMA3 = rope("llama3", 500000.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+              original_max_position_embeddings=32)
+FALCON = {"hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2, "vocab_size": 256,
+          "ffn_hidden_size": 96, "bos_token_id": 1, "eos_token_id": 2}
+GPT2 = {"vocab_size": 256, "n_positions": 128, "n_embd": 64, "n_layer": 2, "n_head": 4,
+        "bos_token_id": 1, "eos_token_id": 2}
+OPT = {"vocab_size": 256, "hidden_size": 64, "num_hidden_layers": 2, "ffn_dim": 96,
+       "max_position_embeddings": 128, "num_attention_heads": 4, "bos_token_id": 1,
+       "eos_token_id": 2, "pad_token_id": 0}
+PHI3_FACTORS = {"short_factor": [1.0, 1.05, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6],
+                "long_factor": [1.0, 1.3, 1.9, 2.8, 4.0, 5.5, 7.5, 10.0]}
+
+FAMILIES = {
+    "arcee": dict(type="arcee", config=small(mlp_bias=True), gguf=("arcee", "permute")),
+    "apertus": dict(type="apertus", config=small(rope_parameters=dict(LLAMA3)), gguf=("apertus",)),
+    "cohere": dict(type="cohere", config=small(), gguf=("command-r",)),
+    "cohere_qk_norm": dict(type="cohere", config=small(use_qk_norm=True, attention_bias=True),
+                           gguf=("command-r",)),
+    "cohere2": dict(type="cohere2", config=small(num_hidden_layers=4, sliding_window=8),
+                    gguf=("cohere2",)),
+    "cwm": dict(type="cwm", config=small(head_dim=32, num_hidden_layers=3, sliding_window=8,
+                                         rope_parameters=dict(LLAMA3))),
+    "ernie4_5": dict(type="ernie4_5", config=small(head_dim=16, use_bias=True), gguf=("ernie4_5",)),
+    "exaone4": dict(type="exaone4", config=small(num_hidden_layers=4, sliding_window=8, head_dim=16),
+                    gguf=("exaone4",)),
+    "falcon": dict(type="falcon", config=dict(FALCON, multi_query=True), gguf=("falcon",)),
+    "falcon_40b": dict(type="falcon", gguf=("falcon",),
+                       config=dict(FALCON, new_decoder_architecture=True, num_kv_heads=2, bias=True)),
+    "falcon_11b": dict(type="falcon", gguf=("falcon",),
+                       config=dict(FALCON, new_decoder_architecture=True, num_kv_heads=2,
+                                   num_ln_in_parallel_attn=1)),
+    "falcon_rw": dict(type="falcon", config=dict(FALCON, multi_query=False, parallel_attn=False,
+                                                 alibi=True, bias=True)),
+    "gemma": dict(type="gemma", config=small(head_dim=32), gguf=("gemma", "plus_one")),
+    "gemma2": dict(type="gemma2", gguf=("gemma2", "plus_one"),
+                   config=small(head_dim=16, sliding_window=8, query_pre_attn_scalar=16)),
+    "gemma3_text": dict(type="gemma3_text", gguf=("gemma3", "plus_one"), v4=False,
+                        config=small(head_dim=16, sliding_window=8, num_hidden_layers=6,
+                                     query_pre_attn_scalar=16)),
+    "glm": dict(type="glm", config=small(head_dim=16), gguf=("chatglm",)),
+    "glm4": dict(type="glm4", config=small(head_dim=16), gguf=("glm4",)),
+    "gpt2": dict(type="gpt2", config=GPT2, gguf=("gpt2",)),
+    "gpt_neox": dict(type="gpt_neox", config=small(num_key_value_heads="drop"), gguf=("gptneox",)),
+    "gpt_neox_sequential": dict(type="gpt_neox", gguf=("gptneox",),
+                                config=small(num_key_value_heads="drop", use_parallel_residual=False)),
+    "granite": dict(type="granite", gguf=("granite", "permute"),
+                    config=small(attention_multiplier=0.2, embedding_multiplier=3.0,
+                                 residual_multiplier=0.7, logits_scaling=1.5)),
+    "helium": dict(type="helium", config=small(head_dim=16)),
+    "hunyuan_v1_dense": dict(type="hunyuan_v1_dense", config=small(head_dim=16),
+                             gguf=("hunyuan-dense",)),
+    "hunyuan_alpha": dict(type="hunyuan_v1_dense",
+                          config=small(head_dim=16, rope_parameters=rope("dynamic", alpha=50.0, factor=1.0))),
+    "llama": dict(type="llama", config=small(attention_bias=True, mlp_bias=True),
+                  gguf=("llama", "permute")),
+    "llama_tied": dict(type="llama", config=small(tie_word_embeddings=True, head_dim=24)),
+    "llama_linear": dict(type="llama", config=small(rope_parameters=rope("linear", factor=4.0)),
+                         gguf=("llama", "permute")),
+    "llama_dynamic": dict(type="llama", prompts=(5, 17, 30),
+                          config=small(max_position_embeddings=32,
+                                       rope_parameters=rope("dynamic", factor=4.0))),
+    "llama3_rope": dict(type="llama", config=small(rope_parameters=dict(LLAMA3)),
+                        old_type_key=False, gguf=("llama", "permute")),
+    "ministral": dict(type="ministral", keep_layer_types=True,
+                      config=small(sliding_window=8, head_dim=16,
+                                  layer_types=["full_attention", "sliding_attention"])),
+    "ministral3": dict(type="ministral3", v4=False, gguf=("mistral3", "permute"),
+                       config=small(head_dim=32, rope_parameters=rope(
+                           "yarn", 1e6, factor=16.0, original_max_position_embeddings=16,
+                           beta_fast=32.0, beta_slow=1.0, mscale=1.0, mscale_all_dim=1.0,
+                           llama_4_scaling_beta=0.1))),
+    "mistral": dict(type="mistral", config=small(sliding_window=8)),
+    "nemotron": dict(type="nemotron", gguf=("nemotron", "plus_one"),
+                     config=small(attention_bias=True, mlp_bias=True)),
+    "olmo": dict(type="olmo", config=small(clip_qkv=0.9)),
+    "olmo2": dict(type="olmo2", config=small(), gguf=("olmo2",)),
+    "olmo3": dict(type="olmo3", config=small(num_hidden_layers=4, sliding_window=8), v4=False),
+    "opt": dict(type="opt", config=OPT),
+    "opt_350m": dict(type="opt", config=dict(OPT, do_layer_norm_before=False, word_embed_proj_dim=32)),
+    "phi": dict(type="phi", config=small(), gguf=("phi2",)),
+    "phi_qk_norm": dict(type="phi", config=small(qk_layernorm=True)),
+    "phi3": dict(type="phi3", config=small(sliding_window=8), gguf=("phi3",)),
+    "phi3_long": dict(type="phi3", prompts=(17, 40), v4=False, gguf=("phi3",),
+                      config=small(original_max_position_embeddings=16,
+                                   rope_parameters=rope("longrope", **PHI3_FACTORS))),
+    "phi3_short": dict(type="phi3", v4=False,
+                       config=small(original_max_position_embeddings=512,
+                                    rope_parameters=rope("longrope", **PHI3_FACTORS))),
+    "phi4_partial": dict(type="phi3", config=small(tie_word_embeddings=True, rope_parameters=rope(
+        "default", partial_rotary_factor=0.75))),
+    "qwen2": dict(type="qwen2", config=small(), gguf=("qwen2",)),
+    "qwen2_window": dict(type="qwen2", config=small(use_sliding_window=True, sliding_window=8,
+                                                    max_window_layers=1)),
+    "qwen2_yarn": dict(type="qwen2", gguf=("qwen2",), config=small(rope_parameters=rope(
+        "yarn", factor=4.0, original_max_position_embeddings=32))),
+    "qwen3": dict(type="qwen3", config=small(head_dim=24, attention_bias=True), gguf=("qwen3",)),
+    "seed_oss": dict(type="seed_oss", config=small(head_dim=16, attention_out_bias=True),
+                     gguf=("seed_oss",)),
+    "smollm3": dict(type="smollm3", config=small(num_hidden_layers=4), gguf=("smollm3", "permute")),
+    "stablelm": dict(type="stablelm", config=small(use_qkv_bias=True), gguf=("stablelm",)),
+    "stablelm_12b": dict(type="stablelm", gguf=("stablelm",),
+                         config=small(qk_layernorm=True, use_parallel_residual=True)),
+    "starcoder2": dict(type="starcoder2", config=small(), gguf=("starcoder2",)),
+    "vaultgemma": dict(type="vaultgemma", config=small(head_dim=16, sliding_window=8, query_pre_attn_scalar=24)),
+}
