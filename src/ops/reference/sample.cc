@@ -12,7 +12,7 @@ namespace banyan::ops {
 namespace {
 
 struct Candidate {
-  float probability;
+  float logit;  // over the temperature
   int32_t id;
 };
 
@@ -32,33 +32,29 @@ int32_t Argmax(const float* logits, int64_t n) {
 
 int32_t Draw(const float* logits, int64_t n, const SampleRow& row, std::byte* workspace) {
   if (!Finite(logits, n)) return -1;
+  auto* sorted = reinterpret_cast<Candidate*>(workspace);
+  for (int64_t i = 0; i < n; ++i)
+    sorted[i] = {logits[i] / row.temperature, static_cast<int32_t>(i)};
   const float max = *std::max_element(logits, logits + n) / row.temperature;
   double sum = 0.0;
-  for (int64_t i = 0; i < n; ++i) sum += std::exp(logits[i] / row.temperature - max);
-  auto* sorted = reinterpret_cast<Candidate*>(workspace);
-  for (int64_t i = 0; i < n; ++i) {
-    const float weight = std::exp(logits[i] / row.temperature - max);
-    sorted[i] = {static_cast<float>(weight / sum), static_cast<int32_t>(i)};
-  }
+  for (int64_t i = 0; i < n; ++i) sum += std::exp(static_cast<double>(sorted[i].logit) - max);
   const bool filtered = (row.top_k > 0 && row.top_k < n) || row.top_p < 1.0f || row.min_p > 0.0f;
   if (filtered)
     std::sort(sorted, sorted + n, [](const Candidate& a, const Candidate& b) {
-      return a.probability > b.probability || (a.probability == b.probability && a.id < b.id);
+      return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
     });
   double before = 0.0;
   double best = -std::numeric_limits<double>::infinity();
   int32_t token = sorted[0].id;
   for (int64_t i = 0; i < n; ++i) {
-    const Candidate& candidate = sorted[i];
-    if (filtered && ((row.top_k > 0 && i >= row.top_k) || before > row.top_p ||
-                     candidate.probability < row.min_p * sorted[0].probability))
+    const double weight = std::exp(static_cast<double>(sorted[i].logit) - max);
+    if (filtered && ((row.top_k > 0 && i >= row.top_k) || before > row.top_p || weight < row.min_p))
       break;
-    before += candidate.probability;
-    const double score = std::log(static_cast<double>(candidate.probability)) +
-                         Gumbel(row.seed, row.position, static_cast<uint32_t>(i));
+    before += weight / sum;
+    const double score = sorted[i].logit + Gumbel(row.seed, row.position, static_cast<uint32_t>(i));
     if (score > best) {
       best = score;
-      token = candidate.id;
+      token = sorted[i].id;
     }
   }
   return token;

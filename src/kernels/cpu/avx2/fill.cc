@@ -3,6 +3,18 @@
 
 namespace banyan::kernels::avx2 {
 
-void Fill(ops::OpTable& table) {}
+void FillNorm(ops::OpTable& table);
+void FillRope(ops::OpTable& table);
+void FillElementwise(ops::OpTable& table);
+void FillAttention(ops::OpTable& table);
+void FillSample(ops::OpTable& table);
+
+void Fill(ops::OpTable& table) {
+  FillNorm(table);
+  FillRope(table);
+  FillElementwise(table);
+  FillAttention(table);
+  FillSample(table);
+}
 
 }  // namespace banyan::kernels::avx2

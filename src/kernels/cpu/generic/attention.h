@@ -1,0 +1,506 @@
+// SPDX-License-Identifier: Apache-2.0
+// Paged attention over a level's Vec: decode and prefill are one algorithm, so that a query gets
+// the same bits in either.
+//
+// The rows of a task are its queries times the query heads of one kv head. Keys are taken in blocks
+// of 64 at fixed absolute positions. A block's keys are transposed to [key_dim][64] f32, its values
+// copied to [64][value_dim] f32, once for all rows. Then, for every row by itself:
+//   scores    one chain of fused multiply-adds over key_dim per key, in order;
+//   softmax   online, one maximum and one sum per block;
+//   output    one chain of fused multiply-adds over the block's keys per value element, in order.
+// A hidden key has weight 0 exactly and changes nothing, and so a row's result does not depend on
+// which other rows share its task. Blocks make segments of 512 positions, each reduced from an
+// empty state; the states of segments are folded in ascending order.
+#pragma once
+
+#include "kernels/cpu/generic/math.h"
+
+namespace banyan::kernels {
+
+template <class V>
+struct Attention {
+  using F = typename V::F;
+  using Task = ops::AttentionTask;
+  static constexpr int64_t kLanes = V::kLanes;
+  static constexpr int64_t kBlock = 64;
+  static constexpr int64_t kSegment = 512;
+  static constexpr int64_t kBlockVecs = kBlock / kLanes;
+  static constexpr float kHidden = -__builtin_inff();
+
+  static constexpr int64_t RoundUp(int64_t n) { return (n + 15) / 16 * 16; }
+
+  // What a row has gathered so far: the largest score, the sum of weights relative to it, and the
+  // weighted values.
+  struct State {
+    float* max;
+    float* sum;
+    float* values;  // [rows][value_stride]
+  };
+
+  struct Workspace {
+    float* q;        // [rows][key_dim], scaled
+    float* scores;   // [rows][kBlock], then weights
+    float* factors;  // [rows]: what the block's new maximum scales earlier sums by
+    float* keys;     // [key_dim][kBlock]
+    float* values;   // [kBlock][value_stride]
+    State now;       // of the segment at hand
+    State all;       // of the segments folded
+    int64_t value_stride;
+  };
+
+  static std::size_t WorkspaceBytes(int64_t rows, int64_t key_dim, int64_t value_dim) {
+    const int64_t stride = RoundUp(value_dim);
+    const int64_t row_floats = RoundUp(key_dim) + kBlock + 2 * stride;
+    const int64_t floats =
+        rows * row_floats + 5 * RoundUp(rows) + kBlock * (RoundUp(key_dim) + stride);
+    return static_cast<std::size_t>(floats) * sizeof(float);
+  }
+
+  static Workspace Lay(const Task& task, int64_t rows) {
+    auto* next = reinterpret_cast<float*>(task.workspace);
+    const auto take = [&](int64_t floats) {
+      float* at = next;
+      next += RoundUp(floats);
+      return at;
+    };
+    Workspace w;
+    w.value_stride = RoundUp(task.value_dim);
+    w.q = take(rows * task.key_dim);
+    w.scores = take(rows * kBlock);
+    w.factors = take(rows);
+    w.keys = take(task.key_dim * kBlock);
+    w.values = take(kBlock * w.value_stride);
+    for (State* state : {&w.now, &w.all}) {
+      state->max = take(rows);
+      state->sum = take(rows);
+      state->values = take(rows * w.value_stride);
+    }
+    return w;
+  }
+
+  // First position that a query at `position` sees, sinks aside.
+  static int64_t FirstVisible(const Task& task, int64_t position) {
+    int64_t first = 0;
+    if (task.window > 0 && position - task.window + 1 > first) first = position - task.window + 1;
+    if (task.chunk > 0) {
+      const int64_t chunk = position / task.chunk * task.chunk;
+      if (chunk > first) first = chunk;
+    }
+    return first;
+  }
+
+  // Keys [begin, begin + kBlock) as pointers; `fallback` where there is none to read: such a key is
+  // hidden from every row.
+  static void Locate(const Task& task, int64_t begin, int64_t end, int64_t fallback,
+                     const char** keys, const char** values) {
+    const int64_t bytes = task.dtype == DType::kF32 ? 4 : 2;
+    const auto* key_base = static_cast<const char*>(task.keys);
+    const auto* value_base = static_cast<const char*>(task.values);
+    int64_t page = begin / task.page_size;
+    int64_t offset = begin - page * task.page_size;
+    const PageId last_page = task.pages[fallback / task.page_size];
+    const int64_t last_offset = fallback % task.page_size;
+    for (int64_t j = 0; j < kBlock; ++j) {
+      PageId id = begin + j < end ? task.pages[page] : kNoPage;
+      int64_t at = offset;
+      if (id < 0) {
+        id = last_page;
+        at = last_offset;
+      }
+      keys[j] = key_base + (id * task.key_page_stride + at * task.key_token_stride) * bytes;
+      values[j] = value_base + (id * task.value_page_stride + at * task.value_token_stride) * bytes;
+      if (++offset == task.page_size) {
+        offset = 0;
+        ++page;
+      }
+    }
+  }
+
+  static float Element(DType dtype, const char* row, int64_t i) {
+    if (dtype == DType::kF32) return reinterpret_cast<const float*>(row)[i];
+    alignas(32) uint16_t halves[16] = {reinterpret_cast<const uint16_t*>(row)[i]};
+    alignas(64) float out[kLanes];
+    V::Store(out, dtype == DType::kBF16 ? V::LoadBf16(halves) : V::LoadF16(halves));
+    return out[0];
+  }
+
+  // to[i][j] = element i of key j.
+  template <DType kType>
+  static void TransposeKeys(const char* const* keys, int64_t dim, float* to) {
+    constexpr int64_t kStep = kType == DType::kF32 ? 4 : 8;  // elements in four words
+    constexpr int64_t kBytes = kType == DType::kF32 ? 4 : 2;
+    for (int64_t j = 0; j < kBlock; j += kLanes) {
+      int64_t i = 0;
+      for (; i + kStep <= dim; i += kStep) {
+        F a = V::LoadFours(keys + j, i * kBytes);
+        F b = V::LoadFours(keys + j + 1, i * kBytes);
+        F c = V::LoadFours(keys + j + 2, i * kBytes);
+        F d = V::LoadFours(keys + j + 3, i * kBytes);
+        V::TransposeFours(a, b, c, d);
+        float* out = to + i * kBlock + j;
+        const auto put = [&](int64_t word, F x) {
+          if constexpr (kType == DType::kF32) {
+            V::Store(out + word * kBlock, x);
+          } else if constexpr (kType == DType::kBF16) {
+            V::Store(out + 2 * word * kBlock, V::LowBf16(x));
+            V::Store(out + (2 * word + 1) * kBlock, V::HighBf16(x));
+          } else {
+            V::Store(out + 2 * word * kBlock, V::LowF16(x));
+            V::Store(out + (2 * word + 1) * kBlock, V::HighF16(x));
+          }
+        };
+        put(0, a);
+        put(1, b);
+        put(2, c);
+        put(3, d);
+      }
+      for (; i < dim; ++i)
+        for (int64_t lane = 0; lane < kLanes; ++lane)
+          to[i * kBlock + j + lane] = Element(kType, keys[j + lane], i);
+    }
+  }
+
+  // to[j][i] = element i of value j, 0 beyond dim, for j in [begin, end).
+  template <DType kType>
+  static void CopyValues(const char* const* values, int64_t begin, int64_t end, int64_t dim,
+                         int64_t stride, float* to) {
+    for (int64_t j = begin; j < end; ++j) {
+      const auto* halves = reinterpret_cast<const uint16_t*>(values[j]);
+      float* out = to + j * stride;
+      int64_t i = 0;
+      for (; i + kLanes <= dim; i += kLanes) {
+        if constexpr (kType == DType::kF32) {
+          V::Store(out + i, V::Load(reinterpret_cast<const float*>(values[j]) + i));
+        } else if constexpr (kType == DType::kBF16) {
+          V::Store(out + i, V::LoadBf16(halves + i));
+        } else {
+          V::Store(out + i, V::LoadF16(halves + i));
+        }
+      }
+      for (; i < dim; ++i) out[i] = Element(kType, values[j], i);
+      for (; i < stride; ++i) out[i] = 0.0f;
+    }
+  }
+
+  static void LoadBlock(const Task& task, const char* const* keys, const char* const* values,
+                        int64_t value_begin, int64_t value_end, const Workspace& w) {
+    const auto load = [&]<DType kType>() {
+      TransposeKeys<kType>(keys, task.key_dim, w.keys);
+      CopyValues<kType>(values, value_begin, value_end, task.value_dim, w.value_stride, w.values);
+    };
+    if (task.dtype == DType::kBF16) {
+      load.template operator()<DType::kBF16>();
+    } else if (task.dtype == DType::kF16) {
+      load.template operator()<DType::kF16>();
+    } else {
+      load.template operator()<DType::kF32>();
+    }
+  }
+
+  // c[kRows][kVecs vectors] = factor * c + a[kRows][begin, end) * b[begin, end)[kVecs vectors]:
+  // each element one chain of fused multiply-adds in order of the index. factors null: c starts at
+  // 0.
+  template <int kRows, int kVecs>
+  static void MultiplyTile(const float* a, int64_t a_stride, const float* b, int64_t b_stride,
+                           int64_t begin, int64_t end, const float* factors, float* c,
+                           int64_t c_stride) {
+    F sum[kRows][kVecs];
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 8
+      for (int v = 0; v < kVecs; ++v)
+        sum[r][v] = factors == nullptr
+                        ? V::Zero()
+                        : V::Load(c + r * c_stride + v * kLanes) * V::Set(factors[r]);
+    for (int64_t k = begin; k < end; ++k) {
+      F row[kVecs];
+#pragma GCC unroll 8
+      for (int v = 0; v < kVecs; ++v) row[v] = V::Load(b + k * b_stride + v * kLanes);
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+        const F x = V::Set(a[r * a_stride + k]);
+#pragma GCC unroll 8
+        for (int v = 0; v < kVecs; ++v) sum[r][v] = V::Fma(x, row[v], sum[r][v]);
+      }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 8
+      for (int v = 0; v < kVecs; ++v) V::Store(c + r * c_stride + v * kLanes, sum[r][v]);
+  }
+
+  template <int kVecs>
+  static void MultiplyRows(int64_t rows, const float* a, int64_t a_stride, const float* b,
+                           int64_t b_stride, int64_t begin, int64_t end, const float* factors,
+                           float* c, int64_t c_stride) {
+    static_assert(V::kBlockRows == 6);
+    const auto tile = [&]<int kRows>() {
+      MultiplyTile<kRows, kVecs>(a, a_stride, b, b_stride, begin, end, factors, c, c_stride);
+      a += kRows * a_stride;
+      c += kRows * c_stride;
+      if (factors != nullptr) factors += kRows;
+      rows -= kRows;
+    };
+    while (rows >= 6) tile.template operator()<6>();
+    if (rows == 5) tile.template operator()<5>();
+    if (rows == 4) tile.template operator()<4>();
+    if (rows == 3) tile.template operator()<3>();
+    if (rows == 2) tile.template operator()<2>();
+    if (rows == 1) tile.template operator()<1>();
+  }
+
+  // The same for all rows and `columns` columns, a multiple of 16.
+  static void Multiply(int64_t rows, int64_t columns, const float* a, int64_t a_stride,
+                       const float* b, int64_t b_stride, int64_t begin, int64_t end,
+                       const float* factors, float* c, int64_t c_stride) {
+    constexpr int kVecs = V::kBlockVecs;
+    int64_t column = 0;
+    for (; column + kVecs * kLanes <= columns; column += kVecs * kLanes)
+      MultiplyRows<kVecs>(rows, a, a_stride, b + column, b_stride, begin, end, factors, c + column,
+                          c_stride);
+    for (; column < columns; column += kLanes)
+      MultiplyRows<1>(rows, a, a_stride, b + column, b_stride, begin, end, factors, c + column,
+                      c_stride);
+  }
+
+  // Scores to weights for one row of the block at `block`, and its state.
+  static void Softmax(const Task& task, int64_t block, int64_t position, int64_t head,
+                      float* scores, float& max, float& sum, float& factor) {
+    const int64_t first = FirstVisible(task, position);
+    F s[kBlockVecs];
+    for (int64_t v = 0; v < kBlockVecs; ++v) s[v] = V::Load(scores + v * kLanes);
+    if (task.softcap > 0.0f) {
+      const F cap = V::Set(task.softcap);
+      for (int64_t v = 0; v < kBlockVecs; ++v) s[v] = cap * Math<V>::Tanh(s[v] / cap);
+    }
+    if (task.alibi_slopes != nullptr) {
+      const F slope = V::Set(task.alibi_slopes[head]);
+      for (int64_t v = 0; v < kBlockVecs; ++v) {
+        const auto distance = static_cast<float>(block + v * kLanes - position);
+        s[v] = V::Fma(slope, V::Set(distance) + V::Iota(), s[v]);
+      }
+    }
+    if (first > block || position < block + kBlock - 1) {
+      // Positions relative to the block are small whole numbers, exact in f32.
+      const F low = V::Set(static_cast<float>(first > block ? first - block : 0));
+      const F high =
+          V::Set(static_cast<float>(position - block < kBlock ? position - block + 1 : kBlock));
+      const int64_t sinks = first > 0 ? task.sinks - block : 0;
+      const F sink = V::Set(static_cast<float>(sinks < 0 ? 0 : sinks > kBlock ? kBlock : sinks));
+      for (int64_t v = 0; v < kBlockVecs; ++v) {
+        const F at = V::Set(static_cast<float>(v * kLanes)) + V::Iota();
+        const auto seen = V::And(V::Less(at, high), V::Or(V::NotLess(at, low), V::Less(at, sink)));
+        s[v] = V::Select(seen, s[v], V::Set(kHidden));
+      }
+    }
+    F largest = s[0];
+    for (int64_t v = 1; v < kBlockVecs; ++v) largest = V::Max(largest, s[v]);
+    const float block_max = V::ReduceMax(largest);
+    const float new_max = block_max > max ? block_max : max;
+    if (new_max == kHidden) {  // nothing seen yet
+      for (int64_t v = 0; v < kBlockVecs; ++v) V::Store(scores + v * kLanes, V::Zero());
+      factor = 1.0f;
+      return;
+    }
+    factor = new_max == max ? 1.0f : Scalar(max - new_max);
+    F total = V::Zero();
+    for (int64_t v = 0; v < kBlockVecs; ++v) {
+      const F weight = Math<V>::Exp(s[v] - V::Set(new_max));
+      V::Store(scores + v * kLanes, weight);
+      total = total + weight;
+    }
+    sum = sum * factor + V::ReduceAdd(total);
+    max = new_max;
+  }
+
+  static float Scalar(float x) {  // e^x with the bits that a vector gives
+    alignas(64) float out[kLanes];
+    V::Store(out, Math<V>::Exp(V::Set(x)));
+    return out[0];
+  }
+
+  // Reduces the block's keys [block, block + kBlock) into w.now for all rows of the task.
+  static void Block(const Task& task, int64_t block, const Workspace& w) {
+    const int64_t rows = int64_t{task.rows} * task.group;
+    const int64_t last = task.position + task.rows - 1;
+    const int64_t first = FirstVisible(task, task.position);
+    const int64_t end = last + 1 < block + kBlock ? last + 1 : block + kBlock;
+    const int64_t begin = first > block && task.sinks <= block ? first : block;
+    const char* keys[kBlock];
+    const char* values[kBlock];
+    Locate(task, block, end, task.position, keys, values);
+    LoadBlock(task, keys, values, begin - block, end - block, w);
+    Multiply(rows, kBlock, w.q, task.key_dim, w.keys, kBlock, 0, task.key_dim, nullptr, w.scores,
+             kBlock);
+    for (int64_t row = 0; row < rows; ++row) {
+      const int64_t query = row / task.group;
+      Softmax(task, block, task.position + query, row - query * task.group, w.scores + row * kBlock,
+              w.now.max[row], w.now.sum[row], w.factors[row]);
+    }
+    Multiply(rows, w.value_stride, w.scores, kBlock, w.values, w.value_stride, begin - block,
+             end - block, w.factors, w.now.values, w.value_stride);
+  }
+
+  static void Clear(const State& state, int64_t rows, int64_t value_stride) {
+    for (int64_t row = 0; row < rows; ++row) {
+      state.max[row] = kHidden;
+      state.sum[row] = 0.0f;
+    }
+    for (int64_t i = 0; i < rows * value_stride; i += kLanes) V::Store(state.values + i, V::Zero());
+  }
+
+  // One row of `more` folded into one of `state`.
+  static void Fold(float& max, float& sum, float* values, float more_max, float more_sum,
+                   const float* more_values, int64_t value_stride) {
+    if (more_max == kHidden) return;
+    const float new_max = more_max > max ? more_max : max;
+    const float mine = max == kHidden ? 0.0f : Scalar(max - new_max);
+    const float theirs = Scalar(more_max - new_max);
+    max = new_max;
+    sum = sum * mine + more_sum * theirs;
+    for (int64_t i = 0; i < value_stride; i += kLanes)
+      V::Store(values + i, V::Fma(V::Load(more_values + i), V::Set(theirs),
+                                  V::Load(values + i) * V::Set(mine)));
+  }
+
+  static void Finish(const Task& task, int64_t row, float max, float sum, const float* values) {
+    const int64_t query = row / task.group;
+    const int64_t head = row - query * task.group;
+    float factor = 1.0f;
+    if (task.sink_logits != nullptr) {
+      const float sink = task.sink_logits[head];
+      const float new_max = sink > max ? sink : max;
+      factor = Scalar(max - new_max);
+      sum = sum * factor + Scalar(sink - new_max);
+    }
+    const F scale = V::Set(factor / sum);
+    float* out = task.out + query * task.out_stride + head * task.out_head_stride;
+    int64_t i = 0;
+    for (; i + kLanes <= task.value_dim; i += kLanes)
+      V::Store(out + i, V::Load(values + i) * scale);
+    if (i < task.value_dim) V::StoreN(out + i, V::Load(values + i) * scale, task.value_dim - i);
+  }
+
+  // Reduces one segment into w.now; false where no row sees any of it.
+  static bool Segment(const Task& task, int64_t segment, const Workspace& w) {
+    const int64_t rows = int64_t{task.rows} * task.group;
+    const int64_t first = FirstVisible(task, task.position);
+    const int64_t last = task.position + task.rows - 1;
+    const int64_t sinks = first > 0 ? task.sinks : 0;
+    const int64_t begin = segment * kSegment;
+    bool any = false;
+    for (int64_t block = begin; block < begin + kSegment && block <= last; block += kBlock) {
+      if (block + kBlock <= first && block >= sinks) continue;
+      if (!any) Clear(w.now, rows, w.value_stride);
+      any = true;
+      Block(task, block, w);
+    }
+    return any;
+  }
+
+  static void CopyQueries(const Task& task, const Workspace& w) {
+    const F scale = V::Set(task.scale);
+    float* to = w.q;
+    for (int64_t query = 0; query < task.rows; ++query) {
+      for (int64_t head = 0; head < task.group; ++head, to += task.key_dim) {
+        const float* from = task.q + query * task.q_stride + head * task.q_head_stride;
+        int64_t i = 0;
+        for (; i + kLanes <= task.key_dim; i += kLanes) V::Store(to + i, V::Load(from + i) * scale);
+        if (i < task.key_dim) {
+          const int64_t n = task.key_dim - i;
+          V::StoreN(to + i, V::LoadN(from + i, n) * scale, n);
+        }
+      }
+    }
+  }
+
+  static int64_t StateSize(int64_t value_dim) { return 16 + RoundUp(value_dim); }
+
+  static void RunParts(const Task& task, const Workspace& w) {
+    const int64_t rows = int64_t{task.rows} * task.group;
+    const int64_t state_size = StateSize(task.value_dim);
+    for (int64_t segment = task.segment_begin; segment < task.segment_end; ++segment) {
+      float* state = task.partials + (segment - task.segment_begin) * task.partial_stride;
+      const bool any = Segment(task, segment, w);
+      for (int64_t row = 0; row < rows; ++row, state += state_size) {
+        state[0] = any ? w.now.max[row] : kHidden;
+        state[1] = w.now.sum[row];
+        if (!any) continue;
+        for (int64_t i = 0; i < w.value_stride; i += kLanes)
+          V::Store(state + 16 + i, V::Load(w.now.values + row * w.value_stride + i));
+      }
+    }
+  }
+
+  static void Run(const Task& task) {
+    const int64_t rows = int64_t{task.rows} * task.group;
+    Workspace w = Lay(task, rows);
+    CopyQueries(task, w);
+    if (task.partials != nullptr) return RunParts(task, w);
+    const int64_t last = task.position + task.rows - 1;
+    bool empty = true;
+    for (int64_t segment = 0; segment <= last / kSegment; ++segment) {
+      if (!Segment(task, segment, w)) continue;
+      if (empty) {
+        const State swap = w.all;
+        w.all = w.now;
+        w.now = swap;
+        empty = false;
+        continue;
+      }
+      for (int64_t row = 0; row < rows; ++row)
+        Fold(w.all.max[row], w.all.sum[row], w.all.values + row * w.value_stride, w.now.max[row],
+             w.now.sum[row], w.now.values + row * w.value_stride, w.value_stride);
+    }
+    for (int64_t row = 0; row < rows; ++row)
+      Finish(task, row, w.all.max[row], w.all.sum[row], w.all.values + row * w.value_stride);
+  }
+
+  static void Merge(const Task& task) {
+    const int64_t rows = int64_t{task.rows} * task.group;
+    const int64_t stride = RoundUp(task.value_dim);
+    const int64_t state_size = StateSize(task.value_dim);
+    for (int64_t row = 0; row < rows; ++row) {
+      float* all = task.partials + row * state_size;
+      for (int64_t segment = task.segment_begin + 1; segment < task.segment_end; ++segment) {
+        const float* more =
+            task.partials + (segment - task.segment_begin) * task.partial_stride + row * state_size;
+        if (all[0] == kHidden) {
+          for (int64_t i = 0; i < state_size; i += kLanes) V::Store(all + i, V::Load(more + i));
+        } else {
+          Fold(all[0], all[1], all + 16, more[0], more[1], more + 16, stride);
+        }
+      }
+      Finish(task, row, all[0], all[1], all + 16);
+    }
+  }
+
+  static void Store(const float* from, int64_t n, DType dtype, void* to) {
+    auto* halves = static_cast<uint16_t*>(to);
+    const auto put = [&](int64_t i, F x, int64_t count) {
+      if (dtype == DType::kF32) {
+        V::StoreN(static_cast<float*>(to) + i, x, count);
+        return;
+      }
+      uint16_t out[kLanes];
+      uint16_t* target = count == kLanes ? halves + i : out;
+      if (dtype == DType::kBF16) {
+        V::StoreBf16(target, x);
+      } else {
+        V::StoreF16(target, x);
+      }
+      if (count < kLanes)
+        for (int64_t k = 0; k < count; ++k) halves[i + k] = out[k];
+    };
+    int64_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) put(i, V::Load(from + i), kLanes);
+    if (i < n) put(i, V::LoadN(from + i, n - i), n - i);
+  }
+
+  static void Fill(ops::OpTable& table) {
+    table.attention = {
+        static_cast<int32_t>(kSegment), StateSize, WorkspaceBytes, Run, Merge, Store};
+  }
+};
+
+}  // namespace banyan::kernels
