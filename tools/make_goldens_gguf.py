@@ -69,8 +69,6 @@ def add_metadata(writer, arch, f):
                      ("attention_multiplier", writer.add_attention_scale)):
         if config.get(key) is not None:
             add(config[key])
-    if arch == "stablelm":
-        writer.add_parallel_residual(config["use_parallel_residual"])
     if arch == "mistral3":
         writer.add_attn_temperature_scale(f.rope["llama_4_scaling_beta"])
     writer.add_bos_token_id(config["bos_token_id"])

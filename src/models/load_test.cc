@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+// What LoadModel refuses, and by which name: a good checkpoint with one thing changed.
+#include "models/load.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "models/testing.h"
+#include "weights/testing.h"
+
+namespace banyan::models {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string Read(const fs::path& path) {
+  std::stringstream text;
+  text << std::ifstream(path, std::ios::binary).rdbuf();
+  return text.str();
+}
+
+class LoadTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const fs::path source = fs::path(BANYAN_SOURCE_DIR) / "tests/golden/models/llama";
+    config_ = *ParseJsonObject(Read(source / "config.json"), "config.json");
+    weights_ = Read(source / "model.safetensors");
+  }
+
+  StatusOr<std::unique_ptr<nn::Model>> Load(const LoadOptions& options = {}) {
+    folder_.Write("config.json", json::serialize(config_));
+    folder_.Write("model.safetensors", weights_);
+    BANYAN_ASSIGN_OR_RETURN(checkpoint_, weights::Checkpoint::Open(folder_.path()));
+    return LoadModel(device_.context(), *checkpoint_, options);
+  }
+
+  void ExpectError(StatusCode code, std::string_view part) {
+    const auto model = Load();
+    EXPECT_EQ(model.status().code(), code) << model.status();
+    EXPECT_NE(Message(model.status()).find(part), std::string::npos) << model.status();
+  }
+
+  // Renames a tensor in the file's header to another name of the same length.
+  void RenameTensor(std::string_view from, std::string_view to) {
+    ASSERT_EQ(from.size(), to.size());
+    const std::size_t at = weights_.find(from);
+    ASSERT_NE(at, weights_.npos);
+    weights_.replace(at, to.size(), to);
+  }
+
+  TestDevice device_;
+  weights::testing::TempFolder folder_;
+  json::object config_;
+  std::string weights_;
+  std::unique_ptr<weights::Checkpoint> checkpoint_;
+};
+
+TEST_F(LoadTest, FillsTheInfo) {
+  config_["eos_token_id"] = {2, 7};
+  const auto model = Load();
+  ASSERT_TRUE(model.ok()) << model.status();
+  const nn::ModelInfo& info = (*model)->info();
+  EXPECT_EQ(info.family, "llama");
+  EXPECT_EQ(info.architecture, "LlamaForCausalLM");
+  EXPECT_EQ(info.vocab_size, 256);
+  EXPECT_EQ(info.hidden_size, 64);
+  EXPECT_EQ(info.num_layers, 2);
+  EXPECT_EQ(info.context_length, 512);
+  EXPECT_EQ(info.end_ids, (std::vector<TokenId>{2, 7}));
+  EXPECT_EQ(info.bos_id, 1);
+  EXPECT_EQ(info.compute, DType::kBF16);
+  int64_t parameters = 0;
+  for (const auto& tensor : checkpoint_->tensors()) parameters += tensor.tensor.NumElements();
+  EXPECT_EQ(info.num_parameters, parameters);
+  ASSERT_EQ(info.cache_groups.size(), 1u);
+  EXPECT_EQ(info.cache_groups[0].segments.size(), 4u);  // k and v of two layers
+  EXPECT_EQ(info.cache_groups[0].BytesPerToken(), 2 * 2 * 2 * 16 * 2);
+}
+
+TEST_F(LoadTest, DtypeSetsComputeAndCache) {
+  const auto model = Load({.dtype = "float32"});
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ((*model)->info().compute, DType::kF32);
+  EXPECT_EQ((*model)->info().cache_groups[0].segments[0].dtype, DType::kF32);
+  EXPECT_EQ(Load({.dtype = "int8"}).status().code(), StatusCode::kInvalidArgument);
+}
+
+TEST_F(LoadTest, UnknownArchitectureListsTheKnown) {
+  config_["architectures"] = {"ElizaForCausalLM"};
+  ExpectError(StatusCode::kNotFound,
+              "ElizaForCausalLM is not known; known are: ApertusForCausalLM");
+}
+
+TEST_F(LoadTest, MissingKeysAreNamed) {
+  for (const char* key : {"hidden_size", "vocab_size", "num_hidden_layers", "num_attention_heads",
+                          "intermediate_size", "architectures"}) {
+    const json::value saved = config_.at(key);
+    config_.erase(key);
+    ExpectError(StatusCode::kInvalidArgument, fmt::format("'{}' is missing", key));
+    config_[key] = saved;
+  }
+}
+
+TEST_F(LoadTest, ValuesOutOfRangeAreNamed) {
+  config_["num_hidden_layers"] = 0;
+  ExpectError(StatusCode::kInvalidArgument, "'num_hidden_layers'");
+  config_["num_hidden_layers"] = 2;
+  config_["num_key_value_heads"] = 3;
+  ExpectError(StatusCode::kInvalidArgument, "'num_key_value_heads' 3 does not divide");
+}
+
+TEST_F(LoadTest, WhatWouldChangeTheAnswerIsDoneOrRefused) {
+  config_["hidden_act"] = "snake";
+  ExpectError(StatusCode::kUnimplemented, "'hidden_act': the activation 'snake'");
+  config_["hidden_act"] = "silu";
+  config_["sliding_window"] = 128;  // not Llama's
+  ExpectError(StatusCode::kUnimplemented, "'sliding_window' = 128");
+  config_["sliding_window"] = nullptr;
+  config_["quantization_config"] = {{"quant_method", "awq"}};
+  ExpectError(StatusCode::kUnimplemented, "no scheme for \"awq\"");
+}
+
+TEST_F(LoadTest, WrongShapesNameTheTensor) {
+  config_["intermediate_size"] = 97;
+  ExpectError(StatusCode::kInvalidArgument, "mlp.");
+}
+
+TEST_F(LoadTest, LeftOverAndMissingTensorsAreNamed) {
+  RenameTensor("model.layers.1.mlp.up_proj.bias", "model.layers.1.mlp.up_proj.bios");
+  ExpectError(StatusCode::kInvalidArgument, "model.layers.1.mlp.up_proj.bias");
+  RenameTensor("model.layers.1.mlp.up_proj.bios", "model.layers.1.mlp.up_proj.bias");
+  config_["num_hidden_layers"] = 1;
+  ExpectError(StatusCode::kInvalidArgument, "model.layers.1.");
+}
+
+TEST_F(LoadTest, TokensOutsideTheVocabularyAreRefused) {
+  const auto model = Load();
+  ASSERT_TRUE(model.ok());
+  const TokenId token = 256;
+  const int32_t position = 0;
+  const PageId page = 1;
+  const ops::AttentionSequence sequence{0, 1, 1, {&page, 1}};
+  const std::span<const ops::AttentionSequence> group(&sequence, 1);
+  const nn::CachePool pool{16, {}};
+  const Status status = (*model)->Forward(
+      device_.context(), {{&token, 1}, {&position, 1}, {&group, 1}, {&pool, 1}, {}}, Tensor());
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument) << status;
+}
+
+}  // namespace
+}  // namespace banyan::models

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reading of the rules; their values are held against transformers by models/golden_test.cc.
+#include "nn/rope.h"
+
+#include <gtest/gtest.h>
+
+namespace banyan::nn {
+namespace {
+
+RopeDefaults Defaults() {
+  RopeDefaults defaults;
+  defaults.head_dim = 16;
+  defaults.max_position = 512;
+  defaults.context_length = 512;
+  return defaults;
+}
+
+StatusOr<RopeSpec> Parse(std::string_view config, const RopeDefaults& defaults = Defaults(),
+                         std::string_view layer_type = {}) {
+  const json::object object = *ParseJsonObject(config, "config");
+  Fields fields(object, "config");
+  auto spec = ParseRope(fields, defaults, layer_type);
+  if (!fields.status().ok()) return fields.status();
+  return spec;
+}
+
+TEST(Rope, OldAndNewNamesAreTheSame) {
+  const auto old_names = Parse(R"({"rope_theta": 5e5, "partial_rotary_factor": 0.5,
+      "rope_scaling": {"type": "linear", "factor": 2}})");
+  const auto new_names = Parse(R"({"rope_parameters": {"rope_theta": 5e5, "rope_type": "linear",
+      "partial_rotary_factor": 0.5, "factor": 2}})");
+  ASSERT_TRUE(old_names.ok() && new_names.ok());
+  EXPECT_EQ(old_names->dim, 8);
+  EXPECT_EQ(RopeFrequencies(*old_names, 1), RopeFrequencies(*new_names, 1));
+  EXPECT_EQ(StretchedLength(*old_names, 512), 1024);
+}
+
+TEST(Rope, SilenceMeansTheFamilysDefaults) {
+  RopeDefaults defaults = Defaults();
+  defaults.theta = 1e6;
+  defaults.partial_rotary_factor = 0.25;
+  const auto spec = Parse(R"({"rope_scaling": null})", defaults);
+  ASSERT_TRUE(spec.ok());
+  EXPECT_EQ(spec->theta, 1e6);
+  EXPECT_EQ(spec->dim, 4);
+  EXPECT_EQ(spec->type, RopeType::kDefault);
+}
+
+TEST(Rope, LayerTypesHaveRulesOfTheirOwn) {
+  const std::string_view config = R"({"rope_theta": 7, "rope_parameters": {
+      "full_attention": {"rope_type": "default", "rope_theta": 100},
+      "sliding_attention": {"rope_type": "default", "rope_theta": 200}}})";
+  EXPECT_EQ(Parse(config, Defaults(), "full_attention")->theta, 100);
+  EXPECT_EQ(Parse(config, Defaults(), "sliding_attention")->theta, 200);
+  // A rule without layer types is not for a layer type that wants its own.
+  RopeDefaults local = Defaults();
+  local.nested_only = true;
+  local.theta_key = "rope_local_base_freq";
+  EXPECT_EQ(Parse(R"({"rope_theta": 7, "rope_local_base_freq": 9,
+      "rope_scaling": {"type": "linear", "factor": 2}})",
+                  local, "sliding_attention")
+                ->theta,
+            9);
+}
+
+TEST(Rope, ErrorsNameTheKey) {
+  const std::pair<std::string_view, std::string_view> cases[] = {
+      {R"({"rope_scaling": {"type": "spiral"}})", "'spiral' is not known"},
+      {R"({"rope_scaling": {"type": "linear"}})", "'factor' is missing"},
+      {R"({"rope_scaling": {"type": "linear", "factor": -1}})", "'factor'"},
+      {R"({"rope_scaling": {"type": "linear", "factor": 2, "twist": 3}})", "'twist' is not known"},
+      {R"({"rope_scaling": {"type": "llama3", "factor": 8, "low_freq_factor": 4,
+           "high_freq_factor": 4}})",
+       "'high_freq_factor' is not greater"},
+      {R"({"rope_scaling": {"type": "longrope", "short_factor": [1], "long_factor": [1]}})",
+       "'short_factor' has 1 numbers"},
+      {R"({"partial_rotary_factor": 0.2})", "'partial_rotary_factor' leaves 3 elements"},
+      {R"({"rope_theta": 0})", "'rope_theta'"},
+  };
+  for (const auto& [config, problem] : cases) {
+    const auto spec = Parse(config);
+    ASSERT_FALSE(spec.ok()) << config;
+    EXPECT_NE(Message(spec.status()).find(problem), std::string::npos) << spec.status();
+  }
+}
+
+TEST(Rope, LongropeGoesByTheContextInForce) {
+  const std::string_view config = R"({"original_max_position_embeddings": 64, "rope_scaling": {
+      "type": "longrope", "short_factor": [1,1,1,1,1,1,1,1], "long_factor": [2,2,2,2,2,2,2,2]}})";
+  EXPECT_EQ(Parse(config)->factors[0], 2.0f);
+  RopeDefaults defaults = Defaults();
+  defaults.context_length = 64;
+  EXPECT_EQ(Parse(config, defaults)->factors[0], 1.0f);
+}
+
+TEST(Rope, DynamicStretchesOnlyBeyondTheTrainedLength) {
+  const auto spec = Parse(R"({"rope_scaling": {"type": "dynamic", "factor": 2}})");
+  ASSERT_TRUE(spec.ok());
+  EXPECT_EQ(RopeFrequencies(*spec, 1), RopeFrequencies(*spec, 512));
+  EXPECT_LT(RopeFrequencies(*spec, 513)[7], RopeFrequencies(*spec, 512)[7]);
+  EXPECT_EQ(StretchedLength(*spec, 512), 1024);
+}
+
+}  // namespace
+}  // namespace banyan::nn
