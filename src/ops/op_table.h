@@ -21,6 +21,10 @@
 #include "tensor/packed_weight.h"
 #include "tensor/tensor.h"
 
+namespace banyan::kernels {
+struct LinearKernels;
+}
+
 namespace banyan::ops {
 
 struct OpContext;
@@ -163,6 +167,7 @@ std::size_t SampleWorkspaceBytes(int64_t n);
 struct OpTable {
   IsaLevel level = IsaLevel::kReference;
   LinearKernel linear[static_cast<int>(DType::kCount)];  // by the weight's dtype
+  const kernels::LinearKernels* cpu_linear = nullptr;    // for the CPU's entries of `linear`
   NormKernels norm;
   RopeKernels rope;
   ElementwiseKernels elementwise;
