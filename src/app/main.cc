@@ -1,32 +1,66 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one binary: picks a subcommand and runs it.
+#include <algorithm>
 #include <cstdio>
-#include <exception>
-#include <memory>
+#include <functional>
 
 #include "app/command.h"
-#include "base/log.h"
+#include "app/config_file.h"
+#include "app/sglang_flags.h"
+#include "base/nearest.h"
 
-int main(int argc, char** argv) {
-  using namespace banyan;
-  CLI::App app("Banyan: serves language models. Start with: banyan serve --model-path DIR_OR_GGUF", "banyan");
-  app.require_subcommand(1);
+namespace banyan {
+namespace {
 
-  Commands commands;
-  RegisterCommands(commands);
-  std::function<Status()> run;
-  for (const Command& command : commands) {
-    CLI::App* sub = app.add_subcommand(command.name, command.summary);
-    auto action = command.declare(*sub);
-    sub->callback([&run, action] { run = action; });
-  }
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error);
-  }
-  Status status = run();
-  if (status.ok()) return 0;
+int Fail(const Status& status) {
   std::fprintf(stderr, "banyan: %s\n", Message(status).c_str());
   return 1;
 }
+
+int Main(std::vector<std::string> args) {
+  CLI::App app("Banyan: serves language models. Start with: banyan serve --model-path DIR_OR_GGUF",
+               "banyan");
+  app.require_subcommand(1);
+  Commands commands;
+  RegisterCommands(commands);
+  std::function<Status()> run;
+  std::vector<std::string> names, no_files;
+  for (const Command& command : commands) {
+    CLI::App* sub = app.add_subcommand(command.name, command.summary);
+    names.push_back(command.name);
+    // What is left over is judged by CheckLeftOver, which knows SGLang's flags and what is near.
+    sub->allow_extras();
+    auto action = command.declare(*sub);
+    sub->callback([&run, action] { run = action; });
+    if (sub->get_option_no_throw("--model-path") != nullptr) {
+      sub->add_option("--config", no_files, "a YAML file of flags; the command line wins over it");
+    }
+  }
+  if (!args.empty() && !args[0].starts_with('-')) {
+    if (std::find(names.begin(), names.end(), args[0]) == names.end()) {
+      const std::string nearest = Nearest(args[0], names);
+      return Fail(InvalidArgument("there is no command '{}'{}", args[0],
+                                  nearest.empty() ? "" : "; did you mean '" + nearest + "'?"));
+    }
+    auto expanded = ExpandConfigFile({args.begin() + 1, args.end()});
+    if (!expanded.ok()) return Fail(expanded.status());
+    args.resize(1);
+    args.insert(args.end(), expanded->begin(), expanded->end());
+  }
+  try {
+    app.parse(std::vector<std::string>(args.rbegin(), args.rend()));
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error);
+  }
+  const CLI::App& sub = *app.get_subcommands()[0];
+  std::vector<std::string> notes;
+  if (Status status = CheckLeftOver(sub, sub.remaining(), notes); !status.ok()) return Fail(status);
+  for (const std::string& note : notes) std::fprintf(stderr, "banyan: %s\n", note.c_str());
+  const Status status = run();
+  return status.ok() ? 0 : Fail(status);
+}
+
+}  // namespace
+}  // namespace banyan
+
+int main(int argc, char** argv) { return banyan::Main({argv + 1, argv + argc}); }

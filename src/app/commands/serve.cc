@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+// banyan serve: one engine behind HTTP.
+#include <semaphore.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <memory>
+
+#include "app/command.h"
+#include "app/engine_flags.h"
+#include "base/log.h"
+#include "base/thread_pool.h"
+#include "base/version.h"
+#include "engine/engine.h"
+#include "serve/server.h"
+
+namespace banyan {
+namespace {
+
+struct Options {
+  EngineConfig engine;
+  serve::ServeConfig serve;
+  std::string log_level = "info", log_level_http;
+  std::string preferred_sampling_params;
+  int http_threads = 0;
+  int64_t max_body_bytes = 64 << 20;
+};
+
+void DeclareHttp(CLI::App& app, Options& options) {
+  serve::HttpConfig& http = options.serve.http;
+  app.add_option("--host", http.host, "address to listen on")->take_last();
+  app.add_option("--port", http.port, "port to listen on; 0: any free one")
+      ->check(CLI::Range(0, 65535))
+      ->take_last();
+  app.add_option("--unix-socket", http.unix_socket, "a path to listen on instead")->take_last();
+  app.add_option("--http-threads", options.http_threads, "threads for connections (computed)")
+      ->check(CLI::Range(1, 64))
+      ->take_last();
+  app.add_option("--max-connections", http.max_connections, "open at a time")
+      ->check(CLI::Range(1, 1 << 20))
+      ->take_last();
+  AddSizeOption(app, "--max-body-bytes", options.max_body_bytes, "largest request");
+}
+
+void DeclareAccess(CLI::App& app, Options& options) {
+  serve::ServeConfig& serve = options.serve;
+  app.add_option("--api-key", serve.api_key, "closes every path but /health")->take_last();
+  app.add_option("--admin-api-key", serve.admin_api_key, "the only key for control paths")
+      ->take_last();
+  app.add_option("--open-paths", serve.open_paths, "paths that need no key, such as /metrics");
+}
+
+void DeclareLogs(CLI::App& app, Options& options) {
+  serve::ServeConfig& serve = options.serve;
+  const std::vector<std::string> levels = {"debug", "info", "warning", "error", "critical"};
+  app.add_option("--log-level", options.log_level, "least important line that is logged")
+      ->check(CLI::IsMember(levels))
+      ->take_last();
+  app.add_option("--log-level-http", options.log_level_http,
+                 "above info: no line per HTTP request (as --log-level)")
+      ->check(CLI::IsMember(levels))
+      ->take_last();
+  app.add_flag("--log-requests", serve.log_requests, "a line when a request comes and ends");
+  app.add_option("--log-requests-level", serve.log_requests_level,
+                 "0: names, 1: and sampling, 2: and the first ids, 3: and all ids")
+      ->check(CLI::Range(0, 3))
+      ->take_last();
+  app.add_option("--uvicorn-access-log-exclude-prefixes", serve.log_access_exclude,
+                 "paths without a line per request");
+}
+
+void DeclareApi(CLI::App& app, Options& options) {
+  serve::ServeConfig& serve = options.serve;
+  app.add_option("--weight-version", serve.weight_version, "printed with every reply")->take_last();
+  app.add_flag("--stream-response-default-include-usage", serve.stream_include_usage,
+               "streams end with the usage unless the request says otherwise");
+  app.add_flag("--incremental-streaming-output,--stream-output", serve.incremental_streaming,
+               "/generate streams what is new, not all so far");
+  app.add_option("--preferred-sampling-params", options.preferred_sampling_params,
+                 "JSON that /generate's parameters start from")
+      ->take_last();
+}
+
+Status Complete(Options& options) {
+  serve::ServeConfig& serve = options.serve;
+  if (!options.preferred_sampling_params.empty()) {
+    BANYAN_ASSIGN_OR_RETURN(
+        serve.preferred_sampling_params,
+        ParseJsonObject(options.preferred_sampling_params, "--preferred-sampling-params"));
+  }
+  const std::string& level =
+      options.log_level_http.empty() ? options.log_level : options.log_level_http;
+  serve.log_access = level == "info" || level == "debug";
+  serve.http.max_body_bytes = static_cast<std::size_t>(options.max_body_bytes);
+  // One thread carries tens of thousands of events a second; the cores are for the model.
+  serve.http.io_threads = options.http_threads > 0
+                              ? options.http_threads
+                              : std::clamp(static_cast<int>(UsableCores().size()) / 8, 1, 4);
+  serve.server_args = json::object{{"host", serve.http.host},
+                                   {"port", serve.http.port},
+                                   {"log_level", options.log_level},
+                                   {"log_requests", serve.log_requests},
+                                   {"weight_version", serve.weight_version}};
+  return OkStatus();
+}
+
+// Signals and the engine's end of draining wake the main thread.
+sem_t wake;
+std::atomic<int> signals{0};
+
+void OnSignal(int) {
+  signals.fetch_add(1);
+  sem_post(&wake);
+}
+
+void CatchSignals() {
+  sem_init(&wake, 0, 0);
+  struct sigaction action {};
+  action.sa_handler = OnSignal;
+  sigaction(SIGTERM, &action, nullptr);
+  sigaction(SIGINT, &action, nullptr);
+}
+
+void Wait() {
+  while (sem_wait(&wake) != 0) {
+  }
+}
+
+Status Run(Options options) {
+  BANYAN_RETURN_IF_ERROR(InitLog(options.log_level));
+  LogInfo("banyan {} ({})", kVersion, kCommit);
+  BANYAN_RETURN_IF_ERROR(Complete(options));
+  BANYAN_ASSIGN_OR_RETURN(const std::vector<std::string> warnings, ReadEnvironment(options.engine));
+  for (const std::string& warning : warnings) LogWarning("{}", warning);
+  // Listening comes first: a port that is taken is known before the model is loaded, and probes see
+  // a server that starts. Until the engine is there, a signal ends the process at once.
+  BANYAN_ASSIGN_OR_RETURN(std::unique_ptr<serve::Server> server,
+                          serve::Server::Start(options.serve));
+  BANYAN_ASSIGN_OR_RETURN(std::unique_ptr<Engine> engine, Engine::Start(options.engine));
+  CatchSignals();
+  server->Serve(*engine);
+  const serve::HttpConfig& http = options.serve.http;
+  LogInfo("ready: {}", http.unix_socket.empty()
+                           ? fmt::format("http://{}:{}", http.host, server->port())
+                           : http.unix_socket);
+
+  Wait();
+  LogInfo("shutting down: running requests may end, a second signal stops them");
+  server->BeginDrain();
+  std::atomic<bool> drained{false};
+  engine->Drain([&drained] {
+    drained = true;
+    sem_post(&wake);
+  });
+  while (!drained && signals < 2) Wait();
+  server->Shutdown(drained ? std::chrono::seconds(10) : std::chrono::seconds(0));
+  engine.reset();
+  LogInfo("stopped");
+  return OkStatus();
+}
+
+}  // namespace
+
+void RegisterServe(Commands& commands) {
+  commands.push_back({"serve", "serve a model over HTTP (OpenAI's and SGLang's interfaces)",
+                      [](CLI::App& app) -> std::function<Status()> {
+                        auto options = std::make_shared<Options>();
+                        AddEngineFlags(app, options->engine);
+                        DeclareHttp(app, *options);
+                        DeclareAccess(app, *options);
+                        DeclareLogs(app, *options);
+                        DeclareApi(app, *options);
+                        return [options] { return Run(*options); };
+                      }});
+}
+
+}  // namespace banyan

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "serve/http_client.h"
+
+#include <netdb.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <cstring>
+#include <memory>
+
+#include "base/json.h"
+
+namespace banyan::serve {
+namespace {
+
+constexpr std::size_t kMaxHead = 64 << 10;
+constexpr std::size_t kMaxError = 1 << 20;
+
+class Connection {
+ public:
+  ~Connection() {
+    if (socket_ >= 0) ::close(socket_);
+  }
+
+  Status Open(const std::string& host, const std::string& port) {
+    addrinfo hints{};
+    hints.ai_socktype = SOCK_STREAM;
+    addrinfo* found = nullptr;
+    if (const int error = ::getaddrinfo(host.c_str(), port.c_str(), &hints, &found); error != 0)
+      return InvalidArgument("{}: {}", host, ::gai_strerror(error));
+    const std::unique_ptr<addrinfo, void (*)(addrinfo*)> list(found, ::freeaddrinfo);
+    for (const addrinfo* address = found; address != nullptr; address = address->ai_next) {
+      const int candidate = ::socket(address->ai_family, address->ai_socktype, 0);
+      if (candidate < 0) continue;
+      if (::connect(candidate, address->ai_addr, address->ai_addrlen) == 0) {
+        socket_ = candidate;
+        return OkStatus();
+      }
+      ::close(candidate);
+    }
+    return Unavailable("cannot connect to {} port {}: {}", host, port, std::strerror(errno));
+  }
+
+  Status Send(std::string_view bytes) {
+    while (!bytes.empty()) {
+      const ssize_t n = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (n <= 0) return Unavailable("the connection broke: {}", std::strerror(errno));
+      bytes.remove_prefix(static_cast<std::size_t>(n));
+    }
+    return OkStatus();
+  }
+
+  // Appends what has come; false at the end.
+  bool Receive(std::string& out) {
+    char chunk[16384];
+    const ssize_t n = ::recv(socket_, chunk, sizeof(chunk), 0);
+    if (n <= 0) return false;
+    out.append(chunk, static_cast<std::size_t>(n));
+    return true;
+  }
+
+ private:
+  int socket_ = -1;
+};
+
+// Takes chunk framing off.
+class Dechunker {
+ public:
+  // False when the framing is broken or the last chunk has come.
+  bool Push(std::string& bytes, std::string& body) {
+    while (true) {
+      if (left_ == 0) {
+        const std::size_t end = bytes.find("\r\n", after_chunk_ ? 2 : 0);
+        if (end == std::string::npos) return true;
+        const std::size_t begin = after_chunk_ ? 2 : 0;
+        const auto parsed = std::from_chars(bytes.data() + begin, bytes.data() + end, left_, 16);
+        if (parsed.ec != std::errc() || left_ == 0) return false;
+        bytes.erase(0, end + 2);
+        after_chunk_ = true;
+      }
+      const std::size_t take = std::min(left_, bytes.size());
+      if (take == 0) return true;
+      body.append(bytes, 0, take);
+      bytes.erase(0, take);
+      left_ -= take;
+    }
+  }
+
+ private:
+  std::size_t left_ = 0;
+  bool after_chunk_ = false;
+};
+
+std::string ErrorText(std::string_view body) {
+  auto object = ParseJsonObject(body, "reply");
+  if (!object.ok()) return std::string(body.substr(0, 500));
+  const json::value* error = object->if_contains("error");
+  const json::value* message =
+      error != nullptr && error->is_object() ? error->get_object().if_contains("message") : nullptr;
+  return message != nullptr && message->is_string() ? std::string(View(message->get_string()))
+                                                    : std::string(body.substr(0, 500));
+}
+
+}  // namespace
+
+Status Fetch(const ClientRequest& request, const std::function<bool(std::string_view)>& on_body) {
+  constexpr std::string_view kScheme = "http://";
+  std::string_view url = request.url;
+  if (!url.starts_with(kScheme)) return InvalidArgument("'{}' does not begin with http://", url);
+  url.remove_prefix(kScheme.size());
+  const std::string_view authority = url.substr(0, url.find('/'));
+  const std::string_view path = authority.size() < url.size() ? url.substr(authority.size()) : "/";
+  const std::size_t colon = authority.rfind(':');
+  const bool has_port = colon != std::string_view::npos && authority.back() != ']';
+  std::string host(authority.substr(0, has_port ? colon : authority.size()));
+  if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
+  const std::string port(has_port ? authority.substr(colon + 1) : "80");
+
+  Connection connection;
+  BANYAN_RETURN_IF_ERROR(connection.Open(host, port));
+  std::string head = fmt::format("{} {} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n",
+                                 request.body.empty() ? "GET" : "POST", path, authority);
+  if (!request.api_key.empty()) head += "Authorization: Bearer " + request.api_key + "\r\n";
+  if (!request.body.empty()) {
+    head += fmt::format("Content-Type: application/json\r\nContent-Length: {}\r\n",
+                        request.body.size());
+  }
+  BANYAN_RETURN_IF_ERROR(connection.Send(head + "\r\n" + request.body));
+
+  std::string bytes;
+  std::size_t end;
+  while ((end = bytes.find("\r\n\r\n")) == std::string::npos) {
+    if (bytes.size() > kMaxHead || !connection.Receive(bytes))
+      return Unavailable("{} did not answer with HTTP", authority);
+  }
+  const std::string reply = bytes.substr(0, end + 2);
+  bytes.erase(0, end + 4);
+  int status = 0;
+  if (reply.size() < 12 ||
+      std::from_chars(reply.data() + 9, reply.data() + 12, status).ec != std::errc())
+    return Unavailable("{} did not answer with HTTP", authority);
+  const bool chunked = reply.find("\r\nTransfer-Encoding: chunked\r\n") != std::string::npos;
+  Dechunker dechunker;
+  std::string body, failure;
+  for (bool more = true; more;) {
+    bool open = true;
+    if (chunked) {
+      open = dechunker.Push(bytes, body);
+    } else {
+      body.swap(bytes);
+    }
+    if (status != 200) {
+      if (failure.size() < kMaxError) failure += body;
+    } else if (!body.empty() && !on_body(body)) {
+      return OkStatus();
+    }
+    body.clear();
+    if (!chunked) bytes.clear();
+    more = open && connection.Receive(bytes);
+  }
+  if (status != 200) return Unavailable("{}: {}", status, ErrorText(failure));
+  return OkStatus();
+}
+
+void EventParser::Push(std::string_view bytes) {
+  for (char c : bytes) {
+    if (c != '\n') {
+      line_ += c;
+      continue;
+    }
+    constexpr std::string_view kData = "data: ";
+    if (line_.starts_with(kData)) on_data_(std::string_view(line_).substr(kData.size()));
+    line_.clear();
+  }
+}
+
+}  // namespace banyan::serve
