@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// A device that runs plans late: its pools hold, instead of keys and values, the hash of a token at
+// a position, and the token it samples is a hash of exactly the entries that the row may see. It
+// fails at once when an entry is read that was never written, belongs to another position or other
+// weights, or when a plan writes where a plan that has not ended may still read or write.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "sched/plan.h"
+#include "sim/expected.h"
+
+namespace banyan::sim {
+
+class FakeDevice {
+ public:
+  // `pages` per layer, without the dump page.
+  FakeDevice(std::vector<Layer> layers, std::vector<int64_t> pages, int page_size, int vocabulary);
+
+  void Issue(StepPlan plan);  // to the end of the queue
+  bool queued() const { return !queue_.empty(); }
+  StepOutcome Run();  // the oldest plan; what it wrote can be read from now on
+  void Ended(PlanNumber plan) { ended_ = plan; }  // its outcome has been told
+
+  // The first thing that went wrong; empty if nothing has.
+  const std::string& failure() const { return failure_; }
+
+ private:
+  struct Slot {
+    uint64_t value = 0;
+    uint64_t weights = 0;
+    int position = -1;  // never written
+    PlanNumber last_use = 0;
+  };
+  struct Row {
+    uint64_t weights = 0;
+    int length = 0;
+    std::vector<std::vector<PageId>> tables;
+  };
+  struct Work {
+    StepPlan plan;
+    std::map<RowId, Row> rows;  // as they are before its spans
+  };
+  Slot* At(const Row& row, int layer, int position);
+  uint64_t Visible(const Row& row, int p);
+  void Fail(std::string what);
+
+  const std::vector<Layer> layers_;
+  const int page_size_, vocabulary_;
+  std::vector<std::vector<Slot>> pools_;
+  std::map<RowId, Row> rows_;         // as the plans issued so far leave them
+  std::map<RowId, int> last_tokens_;  // as the plans run so far leave them
+  std::deque<Work> queue_;
+  PlanNumber issued_ = 0, ended_ = 0;
+  std::string failure_;
+};
+
+}  // namespace banyan::sim

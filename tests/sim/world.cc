@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/world.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "base/check.h"
+
+namespace banyan::sim {
+namespace {
+
+constexpr int kVocabulary = 50;
+
+int Random(std::mt19937& rng, int below) { return static_cast<int>(rng() % below); }
+
+SchedulerConfig MakeSchedulerConfig(const WorldConfig& config) {
+  SchedulerConfig made;
+  for (const Layer& layer : config.layers) {
+    constexpr CacheKindType kTypes[] = {CacheKindType::kFull, CacheKindType::kWindow,
+                                        CacheKindType::kChunkedLocal, CacheKindType::kState};
+    made.groups.push_back({.type = kTypes[layer.type],
+                           .window = layer.window,
+                           .sinks = layer.sinks,
+                           .name = fmt::format("kind {}", made.groups.size())});
+  }
+  made.pages_per_group = config.pages;
+  made.page_size = config.page_size;
+  made.max_running = config.max_running;
+  made.max_length = config.longest_prompt + config.most_new_tokens;
+  made.chunked_prefill_size = config.chunk;
+  made.mixed_chunk = config.mixed;
+  made.schedule_conservativeness = config.conservativeness;
+  made.disable_prefix_cache = !config.prefix_cache;
+  made.max_inflight = config.max_inflight;
+  made.policy = config.policy;
+  made.eviction_policy = config.eviction;
+  return made;
+}
+
+}  // namespace
+
+std::string Describe(const WorldConfig& c) {
+  std::string text = c.name + ": layers";
+  for (size_t i = 0; i < c.layers.size(); ++i) {
+    const Layer& layer = c.layers[i];
+    text += fmt::format(" {}", std::array{"full", "window", "chunked", "state"}[layer.type]);
+    if (layer.window > 0) text += fmt::format("({}+{})", layer.window, layer.sinks);
+    text += fmt::format("x{}", c.pages[i]);
+  }
+  return text + fmt::format(
+                    ", page {}, chunk {}, inflight {}, rows {}, mixed {}, cache {}, {}, {}, "
+                    "conservativeness {}, prompts {}, outputs {}, delay {}, errors {}",
+                    c.page_size, c.chunk, c.max_inflight, c.max_running, c.mixed, c.prefix_cache,
+                    c.policy, c.eviction, c.conservativeness, c.longest_prompt, c.most_new_tokens,
+                    c.output_delay, c.errors);
+}
+
+World::World(WorldConfig config)
+    : config_(std::move(config)),
+      device_(config_.layers, config_.pages, config_.page_size, kVocabulary) {
+  auto made = Scheduler::Create(MakeSchedulerConfig(config_));
+  BANYAN_CHECK(made.ok(), "{}", Message(made.status()));
+  scheduler_ = *std::move(made);
+}
+
+Arrival World::RandomArrival(std::mt19937& rng, Sent* sent) {
+  Arrival arrival;
+  arrival.id = next_id_++;
+  // Most prompts go on from an earlier text, whole or cut.
+  if (!texts_.empty() && Random(rng, 4) > 0) {
+    arrival.prompt = texts_[Random(rng, static_cast<int>(texts_.size()))];
+    if (Random(rng, 2) == 0) arrival.prompt.resize(1 + rng() % arrival.prompt.size());
+  }
+  const int extra = Random(rng, 3) == 0 ? Random(rng, config_.longest_prompt) : Random(rng, 6);
+  for (int i = 0; i < extra; ++i) arrival.prompt.push_back(Random(rng, kVocabulary));
+  if (arrival.prompt.empty()) arrival.prompt.push_back(Random(rng, kVocabulary));
+  if (static_cast<int>(arrival.prompt.size()) > config_.longest_prompt) {
+    arrival.prompt.resize(config_.longest_prompt);
+  }
+  arrival.sampling.max_new_tokens = Random(rng, config_.most_new_tokens + 1);
+  arrival.sampling.min_new_tokens = Random(rng, 4);
+  for (int i = Random(rng, 6) - 4; i > 0; --i) arrival.end_ids.push_back(Random(rng, kVocabulary));
+  const int name = std::max(0, Random(rng, 6) - 3);
+  arrival.seed = 1000 + name;  // the fake device takes it for the weights
+  arrival.cache_namespace = name == 0 ? "" : fmt::format("adapter {}", name);
+  if (Random(rng, 6) == 0) {
+    arrival.logprobs.enabled = true;
+    arrival.logprobs.prompt_start = Random(rng, static_cast<int>(arrival.prompt.size()) + 1);
+  }
+  if (Random(rng, 4) == 0) sent->stop = Random(rng, config_.most_new_tokens + 1);
+  return arrival;
+}
+
+// Plans that the request takes when it is alone.
+int64_t World::Work(const Sent& sent) const {
+  const auto prompt = static_cast<int64_t>(sent.arrival.prompt.size());
+  const int outputs = *sent.arrival.sampling.max_new_tokens;
+  return 2 + outputs + (prompt + outputs) / std::max(1, std::min(config_.chunk, config_.page_size));
+}
+
+std::string World::Hear(const RequestEvent& event) {
+  const auto found = alive_.find(event.id);
+  if (found == alive_.end()) return fmt::format("an event of request {}, unknown", event.id);
+  Sent& sent = found->second;
+  if (sent.end) return fmt::format("request {}: an event after its end", event.id);
+  sent.told.insert(sent.told.end(), event.tokens.begin(), event.tokens.end());
+  sent.prompt_logprobs.insert(sent.prompt_logprobs.end(), event.prompt_logprobs.begin(),
+                              event.prompt_logprobs.end());
+  if (!event.tokens.empty() && sent.stop >= 0) {
+    unseen_.push_back({step_, event.id, static_cast<int>(event.tokens.size())});
+  }
+  if (!event.finished) return "";
+  sent.end = event;
+  ++finished_;
+  std::string wrong = Judge(sent);
+  if (wrong.empty() && event.output_length <= static_cast<int>(sent.told.size())) {
+    std::vector<TokenId> text = sent.arrival.prompt;
+    text.insert(text.end(), sent.told.begin(), sent.told.begin() + event.output_length);
+    texts_.push_back(std::move(text));
+    if (texts_.size() > 12) texts_.pop_front();
+  }
+  if (!wrong.empty()) return fmt::format("request {}: {}", event.id, wrong);
+  alive_.erase(found);
+  return "";
+}
+
+std::string World::Judge(const Sent& sent) const {
+  const Arrival& arrival = sent.arrival;
+  const auto kept = static_cast<size_t>(sent.end->output_length);
+  if (kept > sent.told.size()) return "more outputs count than were told";
+  const std::vector<TokenId> output(sent.told.begin(), sent.told.begin() + kept);
+  const std::vector<int> expected = ExpectedOutput(
+      config_.layers, arrival.seed, arrival.prompt, kVocabulary, *arrival.sampling.max_new_tokens,
+      arrival.sampling.min_new_tokens, arrival.end_ids, -1);
+  if (output.size() > expected.size() ||
+      !std::equal(output.begin(), output.end(), expected.begin())) {
+    return fmt::format("output [{}] instead of [{}]", fmt::join(output, " "),
+                       fmt::join(expected, " "));
+  }
+  const FinishReason& reason = *sent.end->finished;
+  if (reason.kind == FinishReason::Kind::kAbort) {
+    if (!sent.aborted && !sent.failed) return "aborted: " + Message(reason.status);
+    return "";
+  }
+  if (!reason.stop_string.empty()) {
+    if (!sent.stop_sent || static_cast<int>(kept) != sent.stop + 1) return "stopped elsewhere";
+  } else {
+    if (output.size() != expected.size()) return "it ended too early";
+    const bool full = static_cast<int>(kept) == *arrival.sampling.max_new_tokens;
+    if (full != (reason.kind == FinishReason::Kind::kLength)) return "the wrong finish reason";
+  }
+  if (arrival.logprobs.wants_prompt(static_cast<int>(arrival.prompt.size()))) {
+    const size_t start = arrival.logprobs.prompt_start;
+    if (sent.prompt_logprobs.size() != arrival.prompt.size() - start) {
+      return fmt::format("{} prompt logprobs from {} of {}", sent.prompt_logprobs.size(), start,
+                         arrival.prompt.size());
+    }
+    for (size_t i = start; i < arrival.prompt.size(); ++i) {
+      const TokenLogprob& got = sent.prompt_logprobs[i - start];
+      if (got.id != arrival.prompt[i] || got.logprob.has_value() != (i > 0)) {
+        return fmt::format("prompt logprob {} is of another token", i);
+      }
+      if (i == 0) continue;
+      const uint64_t h =
+          Output(config_.layers, arrival.seed, arrival.prompt, static_cast<int>(i) - 1);
+      if (*got.logprob != static_cast<float>(h % 1000)) {
+        return fmt::format("prompt logprob {} is wrong", i);
+      }
+    }
+  } else if (!sent.prompt_logprobs.empty()) {
+    return "prompt logprobs that nobody asked for";
+  }
+  return "";
+}
+
+std::string World::LookAtOutputs(SchedulerInput* input, bool all) {
+  // How far behind it is varies: it may fall back and catch up.
+  const int64_t delay = config_.output_delay == 0 || all ? 0 : step_ / 7 % config_.output_delay;
+  while (!unseen_.empty() && unseen_.front().at + delay <= step_) {
+    const Seen seen = unseen_.front();
+    unseen_.pop_front();
+    const auto found = alive_.find(seen.id);
+    if (found == alive_.end()) continue;  // told to have ended: the output thread cuts by itself
+    Sent& sent = found->second;
+    sent.looked += seen.tokens;
+    if (sent.stop_sent || sent.looked <= sent.stop) continue;
+    sent.stop_sent = true;
+    if (static_cast<int>(sent.told.size()) > sent.stop + 1) ++late_stops_;
+    input->stops.push_back({seen.id, sent.stop, "stop"});
+  }
+  return "";
+}
+
+void World::InjectErrors(std::mt19937& rng, StepOutcome* outcome) {
+  if (!config_.errors || Random(rng, 20) > 0) return;
+  const bool whole = Random(rng, 4) == 0;
+  for (auto& [id, sent] : alive_) sent.failed = true;  // any of them may be in this plan
+  if (whole) outcome->error = Internal("the step failed");
+  if (!outcome->rows.empty()) {
+    outcome->rows[Random(rng, static_cast<int>(outcome->rows.size()))].error =
+        Internal("the row failed");
+  }
+}
+
+std::string World::Step(uint32_t seed) {
+  ++step_;
+  std::mt19937 rng(seed);
+  SchedulerInput input;
+  const bool quiet = seed == 0;
+  if (!quiet) {
+    // Bursts and lulls, so that queues grow and drain.
+    const int busy = step_ / 100 % 3 == 0 ? 8 : 3;
+    for (int n = Random(rng, 16) < busy ? 1 + Random(rng, 2) : 0; n > 0 && alive_.size() < 40;
+         --n) {
+      Sent sent;
+      sent.arrival = RandomArrival(rng, &sent);
+      sent.sent_at = plans_;
+      int64_t work = Work(sent);
+      for (const auto& [id, other] : alive_) work += Work(other);
+      sent.bound = plans_ + 4 * work + 50;
+      input.arrivals.push_back(sent.arrival);
+      alive_.emplace(sent.arrival.id, std::move(sent));
+    }
+    if (Random(rng, 25) == 0 && !alive_.empty()) {
+      auto victim = alive_.begin();
+      std::advance(victim, Random(rng, static_cast<int>(alive_.size())));
+      victim->second.aborted = true;
+      input.aborts.push_back(victim->first);
+    }
+    input.flush_cache = Random(rng, 50) == 0;
+  }
+  // Plans run in order; each turn some of those that are late are done.
+  while (device_.queued() && (quiet || Random(rng, 2) == 0)) outcomes_.push_back(device_.Run());
+  while (!outcomes_.empty() && (quiet || Random(rng, 2) == 0)) {
+    InjectErrors(rng, &outcomes_.front());
+    device_.Ended(outcomes_.front().number);
+    input.outcomes.push_back(std::move(outcomes_.front()));
+    outcomes_.pop_front();
+  }
+  LookAtOutputs(&input, quiet);
+
+  const bool was_idle = scheduler_->idle() && input.arrivals.empty();
+  const bool asked_flush = input.flush_cache;
+  SchedulerOutput output = scheduler_->Step(std::move(input));
+  if (asked_flush != output.flushed.has_value()) return "flush_cache without an answer";
+  if (asked_flush && was_idle && !output.flushed->ok()) return "flush_cache refused when idle";
+  for (const RequestEvent& event : output.events) {
+    if (std::string wrong = Hear(event); !wrong.empty()) return wrong;
+  }
+  if (output.plan) {
+    ++plans_;
+    device_.Issue(*std::move(output.plan));
+  }
+  if (!device_.failure().empty()) return device_.failure();
+  const Status invariants = scheduler_->CheckInvariants();
+  if (!invariants.ok()) return Message(invariants);
+  for (const auto& [id, sent] : alive_) {
+    if (plans_ > sent.bound) {
+      return fmt::format("request {} starves: {} plans since it came", id, plans_ - sent.sent_at);
+    }
+  }
+  return "";
+}
+
+std::string World::Drain() {
+  for (int i = 0; i < 20000 && !(alive_.empty() && scheduler_->idle()); ++i) {
+    if (std::string wrong = Step(0); !wrong.empty()) return wrong;
+  }
+  if (!alive_.empty()) return fmt::format("{} requests never end", alive_.size());
+  if (!scheduler_->idle()) return "it never becomes idle";
+  const SchedulerOutput output = scheduler_->Step({.flush_cache = true});
+  if (!output.flushed.has_value() || !output.flushed->ok()) return "flush_cache refused when idle";
+  for (const PoolUsage& pool : scheduler_->stats().pools) {
+    if (pool.free != pool.total) {
+      return fmt::format("{}: {} of {} pages free at the end", pool.name, pool.free, pool.total);
+    }
+  }
+  return "";
+}
+
+}  // namespace banyan::sim

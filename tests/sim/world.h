@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// The hash model's world: random requests, aborts, late stops and flushes against the real
+// scheduler and cache, a fake device that runs late, and an output thread that looks later still.
+// Everything follows from the configuration and a list of numbers, one per step, so that a failure
+// can be repeated and its list be made shorter.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "sched/scheduler.h"
+#include "sim/expected.h"
+#include "sim/fake_device.h"
+
+namespace banyan::sim {
+
+struct WorldConfig {
+  std::string name;
+  std::vector<Layer> layers = {{}};
+  int page_size = 1;
+  std::vector<int64_t> pages = {256};  // per layer
+  int chunk = 16;                      // -1: whole prompts
+  int max_inflight = 2;
+  int max_running = 6;
+  bool mixed = true;
+  bool prefix_cache = true;
+  std::string policy = "fcfs";
+  std::string eviction = "lru";
+  double conservativeness = 0.3;  // low: admits too many, so that requests are retracted
+  int longest_prompt = 60;
+  int most_new_tokens = 30;
+  int output_delay = 0;  // steps between an event and the output thread's look at it, at most
+  bool errors = false;   // rows and steps fail now and then
+};
+
+std::string Describe(const WorldConfig& config);
+
+class World {
+ public:
+  explicit World(WorldConfig config);
+
+  // One turn, decided by `seed`; 0 is a turn in which nothing arrives and all that is late is
+  // done. Returns what is wrong, or an empty string.
+  std::string Step(uint32_t seed);
+  // Turns without arrivals until nothing is left, then the state that must come of it.
+  std::string Drain();
+
+  int64_t requests() const { return next_id_ - 1; }
+  int64_t finished() const { return finished_; }
+  int64_t retractions() const { return scheduler_->stats().retracted_total; }
+  int64_t cached_tokens() const { return scheduler_->stats().cached_tokens_total; }
+  int64_t late_stops() const { return late_stops_; }
+  int64_t plans() const { return plans_; }
+
+ private:
+  struct Sent {
+    Arrival arrival;
+    int stop = -1;  // the output thread finds a stop string at this output
+    bool aborted = false, failed = false;
+    std::vector<TokenId> told;
+    std::vector<TokenLogprob> prompt_logprobs;
+    int looked = 0;  // outputs that the output thread has seen
+    bool stop_sent = false;
+    std::optional<RequestEvent> end;
+    int64_t sent_at = 0;
+    int64_t bound = 0;  // plans by which it has ended
+  };
+  struct Seen {
+    int64_t at;  // step
+    RequestId id;
+    int tokens;
+  };
+  Arrival RandomArrival(std::mt19937& rng, Sent* sent);
+  int64_t Work(const Sent& sent) const;
+  std::string Hear(const RequestEvent& event);
+  std::string Judge(const Sent& sent) const;
+  std::string LookAtOutputs(SchedulerInput* input, bool all);
+  void InjectErrors(std::mt19937& rng, StepOutcome* outcome);
+
+  const WorldConfig config_;
+  std::unique_ptr<Scheduler> scheduler_;
+  FakeDevice device_;
+  std::deque<StepOutcome> outcomes_;  // run, not yet told
+  std::map<RequestId, Sent> alive_;
+  std::deque<std::vector<TokenId>> texts_;  // to begin prompts with
+  std::deque<Seen> unseen_;                 // what the output thread has not looked at
+  RequestId next_id_ = 1;
+  int64_t step_ = 0, plans_ = 0, finished_ = 0, late_stops_ = 0;
+};
+
+}  // namespace banyan::sim
