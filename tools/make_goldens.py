@@ -68,8 +68,8 @@ def answers(model, prompts, new_tokens):
     return cases
 
 
-def load(folder):
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+def load(folder, attention="eager"):
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention).eval()
 
 
 def prompts_of(lengths, vocab_size, generator):
@@ -108,7 +108,7 @@ def make(name, spec):
     (folder / "model.safetensors").chmod(0o644)
 
     prompts = prompts_of(spec.get("prompts", PROMPTS), config.vocab_size, generator)
-    model = load(folder)
+    model = load(folder, spec.get("attention", "eager"))
     cases = answers(model, prompts, NEW_TOKENS)
     (folder / "golden.json").write_text(json.dumps(cases, separators=(",", ":")) + "\n")
     written = json.loads((folder / "config.json").read_text())

@@ -4,7 +4,7 @@
 gguf: the architecture's name in GGUF, then flags for make_goldens_gguf.py.
 """
 
-SMALL = {"vocab_size": 256, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
+SMALL = {"vocab_size": 128, "hidden_size": 64, "intermediate_size": 80, "num_hidden_layers": 2,
          "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 512,
          "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
 # The old names of rope keys where they are not rope_theta and partial_rotary_factor.
@@ -22,11 +22,11 @@ def rope(kind, theta=10000.0, **keys):
 
 LLAMA3 = rope("llama3", 500000.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
               original_max_position_embeddings=32)
-FALCON = {"hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2, "vocab_size": 256,
-          "ffn_hidden_size": 96, "bos_token_id": 1, "eos_token_id": 2}
-GPT2 = {"vocab_size": 256, "n_positions": 128, "n_embd": 64, "n_layer": 2, "n_head": 4,
+FALCON = {"hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2, "vocab_size": 128,
+          "ffn_hidden_size": 80, "bos_token_id": 1, "eos_token_id": 2}
+GPT2 = {"vocab_size": 128, "n_positions": 128, "n_embd": 64, "n_layer": 2, "n_head": 4, "n_inner": 80,
         "bos_token_id": 1, "eos_token_id": 2}
-OPT = {"vocab_size": 256, "hidden_size": 64, "num_hidden_layers": 2, "ffn_dim": 96,
+OPT = {"vocab_size": 128, "hidden_size": 64, "num_hidden_layers": 2, "ffn_dim": 80,
        "max_position_embeddings": 128, "num_attention_heads": 4, "bos_token_id": 1,
        "eos_token_id": 2, "pad_token_id": 0}
 PHI3_FACTORS = {"short_factor": [1.0, 1.05, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6],
@@ -51,8 +51,9 @@ FAMILIES = {
     "falcon_11b": dict(type="falcon", gguf=("falcon",),
                        config=dict(FALCON, new_decoder_architecture=True, num_kv_heads=2,
                                    num_ln_in_parallel_attn=1)),
-    "falcon_rw": dict(type="falcon", config=dict(FALCON, multi_query=False, parallel_attn=False,
-                                                 alibi=True, bias=True)),
+    # Its eager attention adds ALiBi twice.
+    "falcon_rw": dict(type="falcon", attention="sdpa", config=dict(FALCON, multi_query=False, parallel_attn=False,
+                                                                   alibi=True, bias=True)),
     "gemma": dict(type="gemma", config=small(head_dim=32), gguf=("gemma", "plus_one")),
     "gemma2": dict(type="gemma2", gguf=("gemma2", "plus_one"),
                    config=small(head_dim=16, sliding_window=8, query_pre_attn_scalar=16)),
@@ -63,7 +64,7 @@ FAMILIES = {
     "glm4": dict(type="glm4", config=small(head_dim=16), gguf=("glm4",)),
     "gpt2": dict(type="gpt2", config=GPT2, gguf=("gpt2",)),
     "gpt_neox": dict(type="gpt_neox", config=small(num_key_value_heads="drop"), gguf=("gptneox",)),
-    "gpt_neox_sequential": dict(type="gpt_neox", gguf=("gptneox",),
+    "gpt_neox_sequential": dict(type="gpt_neox",
                                 config=small(num_key_value_heads="drop", use_parallel_residual=False)),
     "granite": dict(type="granite", gguf=("granite", "permute"),
                     config=small(attention_multiplier=0.2, embedding_multiplier=3.0,

@@ -28,6 +28,7 @@ constexpr std::array kHarmless = {
     "eos_token_id",
     "pad_token_id",
     "sep_token_id",
+    "eod_token_id",
     "unk_token_id",
     "decoder_start_token_id",
     "attention_dropout",

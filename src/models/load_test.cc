@@ -65,7 +65,7 @@ TEST_F(LoadTest, FillsTheInfo) {
   const nn::ModelInfo& info = (*model)->info();
   EXPECT_EQ(info.family, "llama");
   EXPECT_EQ(info.architecture, "LlamaForCausalLM");
-  EXPECT_EQ(info.vocab_size, 256);
+  EXPECT_EQ(info.vocab_size, 128);
   EXPECT_EQ(info.hidden_size, 64);
   EXPECT_EQ(info.num_layers, 2);
   EXPECT_EQ(info.context_length, 512);
@@ -139,7 +139,7 @@ TEST_F(LoadTest, LeftOverAndMissingTensorsAreNamed) {
 TEST_F(LoadTest, TokensOutsideTheVocabularyAreRefused) {
   const auto model = Load();
   ASSERT_TRUE(model.ok());
-  const TokenId token = 256;
+  const TokenId token = 128;
   const int32_t position = 0;
   const PageId page = 1;
   const ops::AttentionSequence sequence{0, 1, 1, {&page, 1}};

@@ -22,7 +22,7 @@ void ReadXielu(Config& config, nn::DecoderSpec& spec) {
   }
 }
 
-void Define(Config& config, Definition& definition) {
+void DefineApertus(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   spec = config.Dims();
   spec.norm = config.RmsNorm("rms_norm_eps", 1e-5);
@@ -49,6 +49,7 @@ void Define(Config& config, Definition& definition) {
                             {},
                             {}});
   if (config.gguf()) ReadXielu(config, spec);
+  config.fields.Ignore({"xielu"});
 }
 
 }  // namespace
@@ -56,6 +57,6 @@ void Define(Config& config, Definition& definition) {
 
 namespace banyan {
 void RegisterApertus(models::Registry& registry) {
-  registry.Add({"apertus", {"ApertusForCausalLM"}, models::Define});
+  registry.Add({"apertus", {"ApertusForCausalLM"}, models::DefineApertus});
 }
 }  // namespace banyan

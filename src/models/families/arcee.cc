@@ -5,7 +5,7 @@
 namespace banyan::models {
 namespace {
 
-void Define(Config& config, Definition& definition) {
+void DefineArcee(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   spec = config.Dims();
   spec.norm = config.RmsNorm("rms_norm_eps", 1e-5);
@@ -22,6 +22,6 @@ void Define(Config& config, Definition& definition) {
 
 namespace banyan {
 void RegisterArcee(models::Registry& registry) {
-  registry.Add({"arcee", {"ArceeForCausalLM"}, models::Define});
+  registry.Add({"arcee", {"ArceeForCausalLM"}, models::DefineArcee});
 }
 }  // namespace banyan

@@ -5,7 +5,7 @@
 namespace banyan::models {
 namespace {
 
-void Define(Config& config, Definition& definition) {
+void DefineCohere(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   spec = config.Dims();
   spec.norm = config.LayerNorm("layer_norm_eps", 1e-5, /*bias=*/false);
@@ -31,6 +31,6 @@ void Define(Config& config, Definition& definition) {
 
 namespace banyan {
 void RegisterCohere(models::Registry& registry) {
-  registry.Add({"cohere", {"CohereForCausalLM"}, models::Define});
+  registry.Add({"cohere", {"CohereForCausalLM"}, models::DefineCohere});
 }
 }  // namespace banyan

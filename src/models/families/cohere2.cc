@@ -5,7 +5,7 @@
 namespace banyan::models {
 namespace {
 
-void Define(Config& config, Definition& definition) {
+void DefineCohere2(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   spec = config.Dims();
   spec.norm = config.LayerNorm("layer_norm_eps", 1e-5, /*bias=*/false);
@@ -30,6 +30,6 @@ void Define(Config& config, Definition& definition) {
 
 namespace banyan {
 void RegisterCohere2(models::Registry& registry) {
-  registry.Add({"cohere2", {"Cohere2ForCausalLM"}, models::Define});
+  registry.Add({"cohere2", {"Cohere2ForCausalLM"}, models::DefineCohere2});
 }
 }  // namespace banyan

@@ -5,7 +5,7 @@
 namespace banyan::models {
 namespace {
 
-void Define(Config& config, Definition& definition) {
+void DefineCwm(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   spec = config.Dims(8, 128);
   spec.norm = config.RmsNorm("rms_norm_eps", 1e-5);
@@ -28,6 +28,6 @@ void Define(Config& config, Definition& definition) {
 
 namespace banyan {
 void RegisterCwm(models::Registry& registry) {
-  registry.Add({"cwm", {"CwmForCausalLM"}, models::Define});
+  registry.Add({"cwm", {"CwmForCausalLM"}, models::DefineCwm});
 }
 }  // namespace banyan

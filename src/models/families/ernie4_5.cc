@@ -5,7 +5,7 @@
 namespace banyan::models {
 namespace {
 
-void Define(Config& config, Definition& definition) {
+void DefineErnie45(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   spec = config.Dims(2, 128);
   spec.norm = config.RmsNorm("rms_norm_eps", 1e-5);
@@ -26,6 +26,7 @@ void Define(Config& config, Definition& definition) {
 
 namespace banyan {
 void RegisterErnie45(models::Registry& registry) {
-  registry.Add({"ernie4_5", {"Ernie4_5ForCausalLM", "Ernie4_5_ForCausalLM"}, models::Define});
+  registry.Add(
+      {"ernie4_5", {"Ernie4_5ForCausalLM", "Ernie4_5_ForCausalLM"}, models::DefineErnie45});
 }
 }  // namespace banyan

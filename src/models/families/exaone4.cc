@@ -6,7 +6,7 @@
 namespace banyan::models {
 namespace {
 
-void Define(Config& config, Definition& definition) {
+void DefineExaone4(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   spec = config.Dims(32);
   spec.norm = config.RmsNorm("rms_norm_eps", 1e-5);
@@ -32,6 +32,6 @@ void Define(Config& config, Definition& definition) {
 
 namespace banyan {
 void RegisterExaone4(models::Registry& registry) {
-  registry.Add({"exaone4", {"Exaone4ForCausalLM"}, models::Define});
+  registry.Add({"exaone4", {"Exaone4ForCausalLM"}, models::DefineExaone4});
 }
 }  // namespace banyan

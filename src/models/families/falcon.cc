@@ -8,7 +8,7 @@
 namespace banyan::models {
 namespace {
 
-void Define(Config& config, Definition& definition) {
+void DefineFalcon(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   Fields& fields = config.fields;
   spec.vocab_size = fields.Required<int>("vocab_size", {1, 1 << 24});
@@ -68,6 +68,6 @@ void Define(Config& config, Definition& definition) {
 
 namespace banyan {
 void RegisterFalcon(models::Registry& registry) {
-  registry.Add({"falcon", {"FalconForCausalLM", "RWForCausalLM"}, models::Define});
+  registry.Add({"falcon", {"FalconForCausalLM", "RWForCausalLM"}, models::DefineFalcon});
 }
 }  // namespace banyan

@@ -7,7 +7,7 @@
 namespace banyan::models {
 namespace {
 
-void Define(Config& config, Definition& definition) {
+void DefineGemma(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   spec = config.Dims(16, 256);
   spec.norm = config.RmsNorm("rms_norm_eps", 1e-6);
@@ -27,6 +27,6 @@ void Define(Config& config, Definition& definition) {
 
 namespace banyan {
 void RegisterGemma(models::Registry& registry) {
-  registry.Add({"gemma", {"GemmaForCausalLM"}, models::Define});
+  registry.Add({"gemma", {"GemmaForCausalLM"}, models::DefineGemma});
 }
 }  // namespace banyan

@@ -7,7 +7,7 @@
 namespace banyan::models {
 namespace {
 
-void Define(Config& config, Definition& definition) {
+void DefineGemma2(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   spec = config.Dims(4, 256);
   spec.norm = config.RmsNorm("rms_norm_eps", 1e-6);
@@ -36,6 +36,6 @@ void Define(Config& config, Definition& definition) {
 
 namespace banyan {
 void RegisterGemma2(models::Registry& registry) {
-  registry.Add({"gemma2", {"Gemma2ForCausalLM"}, models::Define});
+  registry.Add({"gemma2", {"Gemma2ForCausalLM"}, models::DefineGemma2});
 }
 }  // namespace banyan

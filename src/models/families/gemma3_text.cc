@@ -8,7 +8,7 @@
 namespace banyan::models {
 namespace {
 
-void Define(Config& config, Definition& definition) {
+void DefineGemma3Text(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   spec = config.Dims(4, 256);
   spec.norm = config.RmsNorm("rms_norm_eps", 1e-6);
@@ -46,6 +46,6 @@ void Define(Config& config, Definition& definition) {
 
 namespace banyan {
 void RegisterGemma3Text(models::Registry& registry) {
-  registry.Add({"gemma3_text", {"Gemma3ForCausalLM"}, models::Define});
+  registry.Add({"gemma3_text", {"Gemma3ForCausalLM"}, models::DefineGemma3Text});
 }
 }  // namespace banyan

@@ -5,7 +5,7 @@
 namespace banyan::models {
 namespace {
 
-void Define(Config& config, Definition& definition) {
+void DefineGlm(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   spec = config.Dims(2, 128);
   spec.norm = config.RmsNorm("rms_norm_eps", 1.5625e-07);
@@ -25,6 +25,6 @@ void Define(Config& config, Definition& definition) {
 
 namespace banyan {
 void RegisterGlm(models::Registry& registry) {
-  registry.Add({"glm", {"GlmForCausalLM"}, models::Define});
+  registry.Add({"glm", {"GlmForCausalLM"}, models::DefineGlm});
 }
 }  // namespace banyan

@@ -5,7 +5,7 @@
 namespace banyan::models {
 namespace {
 
-void Define(Config& config, Definition& definition) {
+void DefineGlm4(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   spec = config.Dims(2, 128);
   spec.norm = config.RmsNorm("rms_norm_eps", 1.5625e-07);
@@ -28,6 +28,6 @@ void Define(Config& config, Definition& definition) {
 
 namespace banyan {
 void RegisterGlm4(models::Registry& registry) {
-  registry.Add({"glm4", {"Glm4ForCausalLM"}, models::Define});
+  registry.Add({"glm4", {"Glm4ForCausalLM"}, models::DefineGlm4});
 }
 }  // namespace banyan

@@ -7,7 +7,7 @@
 namespace banyan::models {
 namespace {
 
-void Define(Config& config, Definition& definition) {
+void DefineGpt2(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   Fields& fields = config.fields;
   spec.vocab_size = fields.Required<int>("vocab_size", {1, 1 << 24});
@@ -61,6 +61,6 @@ void Define(Config& config, Definition& definition) {
 
 namespace banyan {
 void RegisterGpt2(models::Registry& registry) {
-  registry.Add({"gpt2", {"GPT2LMHeadModel"}, models::Define});
+  registry.Add({"gpt2", {"GPT2LMHeadModel"}, models::DefineGpt2});
 }
 }  // namespace banyan

@@ -6,7 +6,7 @@
 namespace banyan::models {
 namespace {
 
-void Define(Config& config, Definition& definition) {
+void DefineGptNeox(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   spec = config.Dims();
   spec.norm = config.LayerNorm("layer_norm_eps", 1e-5);
@@ -43,6 +43,6 @@ void Define(Config& config, Definition& definition) {
 
 namespace banyan {
 void RegisterGptNeox(models::Registry& registry) {
-  registry.Add({"gpt_neox", {"GPTNeoXForCausalLM"}, models::Define});
+  registry.Add({"gpt_neox", {"GPTNeoXForCausalLM"}, models::DefineGptNeox});
 }
 }  // namespace banyan

@@ -5,7 +5,7 @@
 namespace banyan::models {
 namespace {
 
-void Define(Config& config, Definition& definition) {
+void DefineGranite(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   spec = config.Dims();
   spec.norm = config.RmsNorm("rms_norm_eps", 1e-6);
@@ -25,6 +25,6 @@ void Define(Config& config, Definition& definition) {
 
 namespace banyan {
 void RegisterGranite(models::Registry& registry) {
-  registry.Add({"granite", {"GraniteForCausalLM"}, models::Define});
+  registry.Add({"granite", {"GraniteForCausalLM"}, models::DefineGranite});
 }
 }  // namespace banyan

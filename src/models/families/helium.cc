@@ -5,7 +5,7 @@
 namespace banyan::models {
 namespace {
 
-void Define(Config& config, Definition& definition) {
+void DefineHelium(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   spec = config.Dims(20, 128);
   spec.norm = config.RmsNorm("rms_norm_eps", 1e-8);
@@ -24,6 +24,6 @@ void Define(Config& config, Definition& definition) {
 
 namespace banyan {
 void RegisterHelium(models::Registry& registry) {
-  registry.Add({"helium", {"HeliumForCausalLM"}, models::Define});
+  registry.Add({"helium", {"HeliumForCausalLM"}, models::DefineHelium});
 }
 }  // namespace banyan

@@ -5,7 +5,7 @@
 namespace banyan::models {
 namespace {
 
-void Define(Config& config, Definition& definition) {
+void DefineHunyuanV1Dense(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   spec = config.Dims();
   spec.norm = config.RmsNorm("rms_norm_eps", 1e-5);
@@ -28,6 +28,6 @@ void Define(Config& config, Definition& definition) {
 
 namespace banyan {
 void RegisterHunyuanV1Dense(models::Registry& registry) {
-  registry.Add({"hunyuan_v1_dense", {"HunYuanDenseV1ForCausalLM"}, models::Define});
+  registry.Add({"hunyuan_v1_dense", {"HunYuanDenseV1ForCausalLM"}, models::DefineHunyuanV1Dense});
 }
 }  // namespace banyan

@@ -6,7 +6,7 @@
 namespace banyan::models {
 namespace {
 
-void Define(Config& config, Definition& definition) {
+void DefineLlama(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   spec = config.Dims();
   spec.norm = config.RmsNorm("rms_norm_eps", 1e-6);
@@ -22,6 +22,6 @@ void Define(Config& config, Definition& definition) {
 
 namespace banyan {
 void RegisterLlama(models::Registry& registry) {
-  registry.Add({"llama", {"LlamaForCausalLM"}, models::Define});
+  registry.Add({"llama", {"LlamaForCausalLM"}, models::DefineLlama});
 }
 }  // namespace banyan

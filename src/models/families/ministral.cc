@@ -5,7 +5,7 @@
 namespace banyan::models {
 namespace {
 
-void Define(Config& config, Definition& definition) {
+void DefineMinistral(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   spec = config.Dims(8);
   spec.norm = config.RmsNorm("rms_norm_eps", 1e-6);
@@ -22,6 +22,6 @@ void Define(Config& config, Definition& definition) {
 
 namespace banyan {
 void RegisterMinistral(models::Registry& registry) {
-  registry.Add({"ministral", {"MinistralForCausalLM"}, models::Define});
+  registry.Add({"ministral", {"MinistralForCausalLM"}, models::DefineMinistral});
 }
 }  // namespace banyan

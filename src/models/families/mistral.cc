@@ -5,7 +5,7 @@
 namespace banyan::models {
 namespace {
 
-void Define(Config& config, Definition& definition) {
+void DefineMistral(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   spec = config.Dims(8);
   spec.norm = config.RmsNorm("rms_norm_eps", 1e-6);
@@ -21,6 +21,6 @@ void Define(Config& config, Definition& definition) {
 
 namespace banyan {
 void RegisterMistral(models::Registry& registry) {
-  registry.Add({"mistral", {"MistralForCausalLM"}, models::Define});
+  registry.Add({"mistral", {"MistralForCausalLM"}, models::DefineMistral});
 }
 }  // namespace banyan

@@ -6,7 +6,7 @@
 namespace banyan::models {
 namespace {
 
-void Define(Config& config, Definition& definition) {
+void DefineNemotron(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   spec = config.Dims();
   spec.norm = config.LayerNorm("norm_eps", 1e-5);
@@ -26,6 +26,6 @@ void Define(Config& config, Definition& definition) {
 
 namespace banyan {
 void RegisterNemotron(models::Registry& registry) {
-  registry.Add({"nemotron", {"NemotronForCausalLM"}, models::Define});
+  registry.Add({"nemotron", {"NemotronForCausalLM"}, models::DefineNemotron});
 }
 }  // namespace banyan

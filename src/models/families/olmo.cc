@@ -5,7 +5,7 @@
 namespace banyan::models {
 namespace {
 
-void Define(Config& config, Definition& definition) {
+void DefineOlmo(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   spec = config.Dims();
   spec.norm = {.kind = nn::NormSpec::Kind::kLayer, .eps = 1e-5f, .weight = false};
@@ -22,6 +22,6 @@ void Define(Config& config, Definition& definition) {
 
 namespace banyan {
 void RegisterOlmo(models::Registry& registry) {
-  registry.Add({"olmo", {"OlmoForCausalLM"}, models::Define});
+  registry.Add({"olmo", {"OlmoForCausalLM"}, models::DefineOlmo});
 }
 }  // namespace banyan

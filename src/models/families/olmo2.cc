@@ -5,7 +5,7 @@
 namespace banyan::models {
 namespace {
 
-void Define(Config& config, Definition& definition) {
+void DefineOlmo2(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   spec = config.Dims();
   spec.norm = config.RmsNorm("rms_norm_eps", 1e-5);
@@ -27,6 +27,6 @@ void Define(Config& config, Definition& definition) {
 
 namespace banyan {
 void RegisterOlmo2(models::Registry& registry) {
-  registry.Add({"olmo2", {"Olmo2ForCausalLM"}, models::Define});
+  registry.Add({"olmo2", {"Olmo2ForCausalLM"}, models::DefineOlmo2});
 }
 }  // namespace banyan

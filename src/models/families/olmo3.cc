@@ -5,7 +5,7 @@
 namespace banyan::models {
 namespace {
 
-void Define(Config& config, Definition& definition) {
+void DefineOlmo3(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   spec = config.Dims();
   spec.norm = config.RmsNorm("rms_norm_eps", 1e-5);
@@ -35,6 +35,6 @@ void Define(Config& config, Definition& definition) {
 
 namespace banyan {
 void RegisterOlmo3(models::Registry& registry) {
-  registry.Add({"olmo3", {"Olmo3ForCausalLM"}, models::Define});
+  registry.Add({"olmo3", {"Olmo3ForCausalLM"}, models::DefineOlmo3});
 }
 }  // namespace banyan

@@ -6,7 +6,7 @@
 namespace banyan::models {
 namespace {
 
-void Define(Config& config, Definition& definition) {
+void DefineOpt(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   spec.vocab_size = config.fields.Required<int>("vocab_size", {1, 1 << 24});
   spec.hidden_size = config.fields.Required<int>("hidden_size", {1, 1 << 24});
@@ -19,7 +19,8 @@ void Define(Config& config, Definition& definition) {
   spec.residual = before ? nn::Residual::kSequential : nn::Residual::kNormAfterAdd;
   spec.attention_norm = spec.mlp_norm = before;
   spec.attention_post_norm = spec.mlp_post_norm = !before;
-  spec.final_norm = before && !config.fields.Optional<bool>("_remove_final_layer_norm", false);
+  const bool removed = config.fields.Optional<bool>("_remove_final_layer_norm", false);
+  spec.final_norm = before && !removed;
   const bool bias = config.fields.Optional<bool>("enable_bias", true);
   spec.attention.qkv_bias = spec.attention.output_bias = bias;
   spec.mlp = {spec.mlp.intermediate, false, config.Activation({"activation_function"}, "relu"),
@@ -56,6 +57,6 @@ void Define(Config& config, Definition& definition) {
 
 namespace banyan {
 void RegisterOpt(models::Registry& registry) {
-  registry.Add({"opt", {"OPTForCausalLM"}, models::Define});
+  registry.Add({"opt", {"OPTForCausalLM"}, models::DefineOpt});
 }
 }  // namespace banyan

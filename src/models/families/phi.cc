@@ -5,7 +5,7 @@
 namespace banyan::models {
 namespace {
 
-void Define(Config& config, Definition& definition) {
+void DefinePhi(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   spec = config.Dims();
   spec.norm = config.LayerNorm("layer_norm_eps", 1e-5);
@@ -38,6 +38,6 @@ void Define(Config& config, Definition& definition) {
 
 namespace banyan {
 void RegisterPhi(models::Registry& registry) {
-  registry.Add({"phi", {"PhiForCausalLM"}, models::Define});
+  registry.Add({"phi", {"PhiForCausalLM"}, models::DefinePhi});
 }
 }  // namespace banyan

@@ -5,14 +5,14 @@
 namespace banyan::models {
 namespace {
 
-void Define(Config& config, Definition& definition) {
+void DefinePhi3(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   spec = config.Dims();
   spec.norm = config.RmsNorm("rms_norm_eps", 1e-5);
   spec.mlp.activation = config.Activation({"hidden_act"}, "silu");
   nn::RopeDefaults rope;
   rope.longrope_only = true;
-  rope.trained_length = 4096;
+  if (!config.gguf()) rope.trained_length = 4096;
   config.Rope(spec, 4096, std::move(rope));
   for (nn::LayerSpec& layer : spec.layers) layer.window = config.Window("sliding_window", 0);
   config.Tied(spec, false);
@@ -26,6 +26,6 @@ void Define(Config& config, Definition& definition) {
 
 namespace banyan {
 void RegisterPhi3(models::Registry& registry) {
-  registry.Add({"phi3", {"Phi3ForCausalLM"}, models::Define});
+  registry.Add({"phi3", {"Phi3ForCausalLM"}, models::DefinePhi3});
 }
 }  // namespace banyan

@@ -5,7 +5,7 @@
 namespace banyan::models {
 namespace {
 
-void Define(Config& config, Definition& definition) {
+void DefineQwen2(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   spec = config.Dims(32);
   spec.norm = config.RmsNorm("rms_norm_eps", 1e-6);
@@ -22,6 +22,6 @@ void Define(Config& config, Definition& definition) {
 
 namespace banyan {
 void RegisterQwen2(models::Registry& registry) {
-  registry.Add({"qwen2", {"Qwen2ForCausalLM"}, models::Define});
+  registry.Add({"qwen2", {"Qwen2ForCausalLM"}, models::DefineQwen2});
 }
 }  // namespace banyan

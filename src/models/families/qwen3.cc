@@ -5,7 +5,7 @@
 namespace banyan::models {
 namespace {
 
-void Define(Config& config, Definition& definition) {
+void DefineQwen3(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   spec = config.Dims(32, 128);
   spec.norm = config.RmsNorm("rms_norm_eps", 1e-6);
@@ -24,6 +24,6 @@ void Define(Config& config, Definition& definition) {
 
 namespace banyan {
 void RegisterQwen3(models::Registry& registry) {
-  registry.Add({"qwen3", {"Qwen3ForCausalLM"}, models::Define});
+  registry.Add({"qwen3", {"Qwen3ForCausalLM"}, models::DefineQwen3});
 }
 }  // namespace banyan

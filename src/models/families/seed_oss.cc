@@ -5,7 +5,7 @@
 namespace banyan::models {
 namespace {
 
-void Define(Config& config, Definition& definition) {
+void DefineSeedOss(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   spec = config.Dims(8, 128);
   spec.norm = config.RmsNorm("rms_norm_eps", 1e-6);
@@ -24,6 +24,6 @@ void Define(Config& config, Definition& definition) {
 
 namespace banyan {
 void RegisterSeedOss(models::Registry& registry) {
-  registry.Add({"seed_oss", {"SeedOssForCausalLM"}, models::Define});
+  registry.Add({"seed_oss", {"SeedOssForCausalLM"}, models::DefineSeedOss});
 }
 }  // namespace banyan

@@ -5,7 +5,7 @@
 namespace banyan::models {
 namespace {
 
-void Define(Config& config, Definition& definition) {
+void DefineSmollm3(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   spec = config.Dims(4);
   spec.norm = config.RmsNorm("rms_norm_eps", 1e-6);
@@ -39,6 +39,6 @@ void Define(Config& config, Definition& definition) {
 
 namespace banyan {
 void RegisterSmollm3(models::Registry& registry) {
-  registry.Add({"smollm3", {"SmolLM3ForCausalLM"}, models::Define});
+  registry.Add({"smollm3", {"SmolLM3ForCausalLM"}, models::DefineSmollm3});
 }
 }  // namespace banyan

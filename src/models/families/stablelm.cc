@@ -5,7 +5,7 @@
 namespace banyan::models {
 namespace {
 
-void Define(Config& config, Definition& definition) {
+void DefineStablelm(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   spec = config.Dims(32);
   spec.norm = config.LayerNorm("layer_norm_eps", 1e-5);
@@ -36,6 +36,6 @@ void Define(Config& config, Definition& definition) {
 
 namespace banyan {
 void RegisterStablelm(models::Registry& registry) {
-  registry.Add({"stablelm", {"StableLmForCausalLM"}, models::Define});
+  registry.Add({"stablelm", {"StableLmForCausalLM"}, models::DefineStablelm});
 }
 }  // namespace banyan

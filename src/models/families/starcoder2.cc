@@ -5,7 +5,7 @@
 namespace banyan::models {
 namespace {
 
-void Define(Config& config, Definition& definition) {
+void DefineStarcoder2(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   spec = config.Dims(2);
   spec.norm = config.LayerNorm("norm_epsilon", 1e-5);
@@ -26,6 +26,6 @@ void Define(Config& config, Definition& definition) {
 
 namespace banyan {
 void RegisterStarcoder2(models::Registry& registry) {
-  registry.Add({"starcoder2", {"Starcoder2ForCausalLM"}, models::Define});
+  registry.Add({"starcoder2", {"Starcoder2ForCausalLM"}, models::DefineStarcoder2});
 }
 }  // namespace banyan

@@ -7,7 +7,7 @@
 namespace banyan::models {
 namespace {
 
-void Define(Config& config, Definition& definition) {
+void DefineVaultgemma(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   spec = config.Dims(4, 256);
   spec.norm = config.RmsNorm("rms_norm_eps", 1e-6);
@@ -32,6 +32,6 @@ void Define(Config& config, Definition& definition) {
 
 namespace banyan {
 void RegisterVaultgemma(models::Registry& registry) {
-  registry.Add({"vaultgemma", {"VaultGemmaForCausalLM"}, models::Define});
+  registry.Add({"vaultgemma", {"VaultGemmaForCausalLM"}, models::DefineVaultgemma});
 }
 }  // namespace banyan
