@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "weights/hub.h"
 
 namespace banyan {
 
@@ -53,18 +54,15 @@ struct EngineConfig {
   double request_running_timeout = 0;      // seconds from arrival to end; 0: none
   bool return_original_logprob = false;    // output logprobs before the temperature
   bool health_endpoint_generation = true;  // /health runs a token through the engine
-  std::string hf_endpoint = "https://huggingface.co";
-  std::string hf_token;
-  std::string hf_cache;  // folder that holds models--ORG--NAME
-  bool hf_offline = false;
+  weights::HubOptions hub;                 // where ORG/NAME comes from
 
   // Settings that contradict each other or are out of range, by name.
   Status Validate() const;
 };
 
-// Reads the SGLANG_ and HF_ variables that mean something here into `config`; a malformed value is
-// kInvalidArgument. Returns the warnings to log: SGLANG_ variables that are set and have no effect.
-// The one place that looks at the environment.
+// Reads the SGLANG_ variables that mean something here, and those of Hugging Face's hub, into
+// `config`; a malformed value is kInvalidArgument. Returns the warnings to log: SGLANG_ variables
+// that are set and have no effect. The one place that looks at the environment.
 StatusOr<std::vector<std::string>> ReadEnvironment(EngineConfig& config);
 
 }  // namespace banyan

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/admission.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace banyan {
+namespace {
+
+TimePoint After(TimePoint now, double seconds) {
+  if (seconds <= 0) return TimePoint::max();
+  return now +
+         std::chrono::duration_cast<TimePoint::duration>(std::chrono::duration<double>(seconds));
+}
+
+Status CheckIds(std::span<const TokenId> ids, int vocab_size, std::string_view field) {
+  for (const TokenId id : ids) {
+    if (id < 0 || id >= vocab_size)
+      return InvalidArgument("{}: token id {} is not in the vocabulary (0 to {})", field, id,
+                             vocab_size - 1);
+  }
+  return OkStatus();
+}
+
+// How many tokens may be generated: the request's own number, which must fit, or all that fit.
+StatusOr<int> ResolveMaxNewTokens(const GenerateRequest& request, const AdmissionLimits& limits) {
+  const auto prompt = static_cast<int64_t>(request.input_ids.size());
+  const std::optional<int> wanted = request.sampling.max_new_tokens;
+  if (prompt > limits.context_length || (prompt == limits.context_length && wanted != 0))
+    return InvalidArgument(
+        "The input ({} tokens) is longer than the model's context length ({} tokens).", prompt,
+        limits.context_length);
+  if (wanted && prompt + *wanted > limits.context_length)
+    return InvalidArgument(
+        "Requested token count exceeds the model's maximum context length of {} tokens. You "
+        "requested a total of {} tokens: {} tokens from the input messages and {} tokens for the "
+        "completion. Please reduce the number of tokens in the input messages or the completion to "
+        "fit within the limit.",
+        limits.context_length, prompt + *wanted, prompt, *wanted);
+  const int64_t room = limits.max_request_length - prompt;
+  if (room < wanted.value_or(1))
+    return InvalidArgument(
+        "The request needs {} tokens of cache ({} of the input and {} of the output), and the "
+        "cache holds {} tokens in all.",
+        prompt + wanted.value_or(1), prompt, wanted.value_or(1), limits.max_request_length);
+  return static_cast<int>(wanted.value_or(static_cast<int>(std::min<int64_t>(room, 1 << 30))));
+}
+
+Status CheckLogprobs(const GenerateRequest& request, const AdmissionLimits& limits) {
+  const LogprobParams& logprobs = request.logprobs;
+  if (!logprobs.enabled) return OkStatus();
+  if (logprobs.prompt_start > static_cast<int>(request.input_ids.size()))
+    return InvalidArgument("logprob_start_len: {} is beyond the prompt's {} tokens",
+                           logprobs.prompt_start, request.input_ids.size());
+  if (logprobs.prompt_start < -1)
+    return InvalidArgument("logprob_start_len: {} is below -1", logprobs.prompt_start);
+  if (logprobs.top_n < 0 || logprobs.top_n > limits.vocab_size)
+    return InvalidArgument("top_logprobs_num: {} is not within 0 and the vocabulary's {}",
+                           logprobs.top_n, limits.vocab_size);
+  return CheckIds(logprobs.token_ids, limits.vocab_size, "token_ids_logprob");
+}
+
+}  // namespace
+
+StatusOr<Arrival> MakeArrival(const GenerateRequest& request, const AdmissionLimits& limits,
+                              uint64_t fallback_seed, TimePoint now) {
+  const SamplingParams& sampling = request.sampling;
+  if (request.input_ids.empty()) return InvalidArgument("the prompt is empty");
+  BANYAN_RETURN_IF_ERROR(CheckIds(request.input_ids, limits.vocab_size, "input_ids"));
+  BANYAN_RETURN_IF_ERROR(sampling.Validate(limits.vocab_size));
+  BANYAN_RETURN_IF_ERROR(CheckLogprobs(request, limits));
+  if (!limits.has_tokenizer && request.want_text)
+    return InvalidArgument("text was asked for, and the engine runs without a tokenizer");
+  if (!request.want_text && !sampling.stop.empty())
+    return InvalidArgument("stop: stop strings need text, and only ids were asked for");
+
+  Arrival arrival;
+  BANYAN_ASSIGN_OR_RETURN(const int max_new_tokens, ResolveMaxNewTokens(request, limits));
+  if (sampling.min_new_tokens > max_new_tokens)
+    return InvalidArgument("min_new_tokens: {} is more than the {} that may be generated",
+                           sampling.min_new_tokens, max_new_tokens);
+  arrival.prompt = request.input_ids;
+  arrival.sampling = sampling;
+  arrival.sampling.max_new_tokens = max_new_tokens;
+  arrival.logprobs = request.logprobs;
+  if (!sampling.ignore_eos) {
+    arrival.end_ids = limits.end_ids;
+    arrival.end_ids.insert(arrival.end_ids.end(), sampling.stop_token_ids.begin(),
+                           sampling.stop_token_ids.end());
+    std::sort(arrival.end_ids.begin(), arrival.end_ids.end());
+    arrival.end_ids.erase(std::unique(arrival.end_ids.begin(), arrival.end_ids.end()),
+                          arrival.end_ids.end());
+  }
+  arrival.seed = sampling.seed.value_or(fallback_seed);
+  arrival.priority = request.priority;
+  arrival.cache_namespace = request.extra_key;
+  arrival.arrived = now;
+  arrival.queue_deadline = After(now, limits.waiting_timeout);
+  arrival.deadline = After(now, limits.running_timeout);
+  if (request.timeout) arrival.deadline = std::min(arrival.deadline, now + *request.timeout);
+  return arrival;
+}
+
+uint64_t SampleSeed(uint64_t seed, int index) {
+  // An odd constant (2^64 over the golden ratio) keeps the samples' seeds apart.
+  return seed + static_cast<uint64_t>(index) * 0x9e3779b97f4a7c15u;
+}
+
+}  // namespace banyan

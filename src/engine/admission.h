@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a request must satisfy before it is accepted, and what its open settings become. Refusals
+// are SGLang's, with both numbers; nothing is truncated.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/status.h"
+#include "engine/engine.h"
+#include "sched/request.h"
+
+namespace banyan {
+
+// What one engine can do, fixed when it starts.
+struct AdmissionLimits {
+  int vocab_size = 0;
+  int64_t context_length = 0;      // positions that the model allows
+  int64_t max_request_length = 0;  // what the cache can hold of one request, at most the above
+  bool has_tokenizer = false;
+  std::vector<TokenId> end_ids;  // of the model, its generation config and its tokenizer
+  double waiting_timeout = 0;    // seconds, 0: none
+  double running_timeout = 0;
+};
+
+// The arrival of sample 0, without its id; max_new_tokens is resolved. kInvalidArgument names the
+// field.
+StatusOr<Arrival> MakeArrival(const GenerateRequest& request, const AdmissionLimits& limits,
+                              uint64_t fallback_seed, TimePoint now);
+
+// The seed of sample `index` of a request with n > 1: sample 0 keeps the request's own.
+uint64_t SampleSeed(uint64_t seed, int index);
+
+}  // namespace banyan

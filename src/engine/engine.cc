@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <random>
+#include <utility>
+
+#include "engine/engine_impl.h"
+
+namespace banyan {
+namespace {
+
+// Prompt tokens that the detokenizer is shown.
+constexpr std::size_t kDetokenizerContext = 8;
+
+class EngineImpl final : public Engine {
+ public:
+  EngineImpl(EngineParts parts, std::unique_ptr<Scheduler> scheduler);
+  ~EngineImpl() override;
+
+  StatusOr<RequestId> Submit(GenerateRequest request, GenerateSink sink) override;
+  void Abort(RequestId id) override;
+  int AbortByRid(std::string_view rid_prefix, bool all) override;
+  void FlushCache(std::function<void(Status)> done) override;
+  void Drain(std::function<void()> done) override;
+
+  EngineSnapshot Snapshot() const override;
+  const EngineConfig& config() const override { return parts_.config; }
+  const nn::ModelInfo& model() const override { return parts_.model; }
+  int64_t max_request_length() const override { return limits_.max_request_length; }
+  const std::shared_ptr<const text::Tokenizer>& tokenizer() const override {
+    return parts_.tokenizer;
+  }
+  const std::shared_ptr<const text::ChatTemplate>& chat_template() const override {
+    return parts_.chat_template;
+  }
+  const json::object& generation_config() const override { return parts_.generation_config; }
+  const SamplingParams& default_sampling() const override { return parts_.default_sampling; }
+  Metrics& metrics() override { return metrics_.registry(); }
+
+ private:
+  // A request whose samples the scheduler has not all ended. Their ids follow each other.
+  struct Live {
+    std::string rid;
+    int samples = 0;
+    int left = 0;
+  };
+
+  OutputHooks Hooks();
+  void PostAborts(RequestId first, int samples);
+  void Ended(RequestId sample);
+
+  EngineParts parts_;
+  AdmissionLimits limits_;
+  EngineMetrics metrics_;
+  std::atomic<int> waiting_{0};
+  std::atomic<uint64_t> seeds_drawn_{0};
+
+  mutable std::mutex mutex_;
+  RequestId next_id_ = 1;
+  std::map<RequestId, Live> live_;  // by the id of sample 0
+  bool draining_ = false;
+  std::vector<std::function<void()>> drained_;
+
+  // The loop ends before the output, which ends what is still open.
+  std::unique_ptr<Output> output_;
+  std::unique_ptr<EngineLoop> loop_;
+};
+
+AdmissionLimits Limits(const EngineParts& parts) {
+  return {.vocab_size = parts.model.vocab_size,
+          .context_length = parts.config.context_length,
+          .max_request_length = std::min(parts.config.context_length, parts.max_total_tokens),
+          .has_tokenizer = parts.tokenizer != nullptr,
+          .end_ids = parts.end_ids,
+          .waiting_timeout = parts.config.request_waiting_timeout,
+          .running_timeout = parts.config.request_running_timeout};
+}
+
+EngineImpl::EngineImpl(EngineParts parts, std::unique_ptr<Scheduler> scheduler)
+    : parts_(std::move(parts)), limits_(Limits(parts_)), metrics_(parts_.config.served_model_name) {
+  const int64_t pages =
+      parts_.scheduler.pages_per_group.empty() ? 0 : parts_.scheduler.pages_per_group.front();
+  metrics_.SetLimits(parts_.max_total_tokens, parts_.scheduler.page_size, pages,
+                     parts_.config.context_length);
+  metrics_.SetStartup(parts_.load_seconds, parts_.start_seconds);
+  output_ =
+      std::make_unique<Output>(parts_.tokenizer, parts_.config.stream_interval, &metrics_, Hooks());
+  loop_ = std::make_unique<EngineLoop>(
+      std::move(scheduler), std::move(parts_.runner), output_.get(), &metrics_,
+      EngineLoopOptions{.max_inflight = parts_.scheduler.max_inflight,
+                        .watchdog_timeout = parts_.config.watchdog_timeout,
+                        .decode_log_interval = parts_.config.decode_log_interval,
+                        .max_total_tokens = parts_.max_total_tokens});
+}
+
+EngineImpl::~EngineImpl() {
+  // The hooks of the output thread post to the loop, so it stays until that thread has ended; its
+  // own threads end first.
+  loop_->Shutdown();
+  output_.reset();
+  loop_.reset();
+}
+
+OutputHooks EngineImpl::Hooks() {
+  return {.stop = [this](StopAt stop) { loop_->Post(std::move(stop)); },
+          .abort = [this](RequestId id) { loop_->Post(AbortSample{id}); },
+          .left_queue = [this](RequestId) { --waiting_; },
+          .ended = [this](RequestId id) { Ended(id); }};
+}
+
+StatusOr<RequestId> EngineImpl::Submit(GenerateRequest request, GenerateSink sink) {
+  const TimePoint now = std::chrono::steady_clock::now();
+  // Neighbouring counters give unrelated seeds.
+  std::seed_seq mixed{parts_.config.random_seed, parts_.config.random_seed >> 32,
+                      seeds_drawn_.fetch_add(1)};
+  uint32_t words[2];
+  mixed.generate(std::begin(words), std::end(words));
+  BANYAN_ASSIGN_OR_RETURN(Arrival arrival,
+                          MakeArrival(request, limits_, uint64_t{words[0]} << 32 | words[1], now));
+
+  const int n = request.sampling.n;
+  if (waiting_.fetch_add(n) + n > parts_.config.max_queued_requests) {
+    waiting_ -= n;
+    return ResourceExhausted("The request queue is full ({} requests waiting).",
+                             parts_.config.max_queued_requests);
+  }
+  Submission submission;
+  const auto shared_sink = std::make_shared<const GenerateSink>(std::move(sink));
+  std::vector<TokenId> context(
+      request.input_ids.end() -
+          static_cast<std::ptrdiff_t>(std::min(kDetokenizerContext, request.input_ids.size())),
+      request.input_ids.end());
+  RequestId first = 0;
+  {
+    std::unique_lock lock(mutex_);
+    if (draining_) {
+      waiting_ -= n;
+      return Unavailable("the server is shutting down");
+    }
+    first = next_id_;
+    next_id_ += n;
+    live_.emplace(first, Live{std::move(request.rid), n, n});
+  }
+  for (int index = 0; index < n; ++index) {
+    Arrival& sample = submission.arrivals.emplace_back(arrival);
+    sample.id = first + index;
+    sample.seed = SampleSeed(arrival.seed, index);
+    submission.streams.push_back({.id = sample.id,
+                                  .index = index,
+                                  .sink = shared_sink,
+                                  .sampling = request.sampling,
+                                  .want_text = request.want_text,
+                                  .stream = request.stream,
+                                  .prompt_tokens = static_cast<int>(arrival.prompt.size()),
+                                  .context = context,
+                                  .arrived = now});
+  }
+  if (!loop_->Post(std::move(submission))) {
+    waiting_ -= n;
+    std::unique_lock lock(mutex_);
+    live_.erase(first);
+    return Unavailable("the engine has stopped");
+  }
+  return first;
+}
+
+void EngineImpl::PostAborts(RequestId first, int samples) {
+  for (int i = 0; i < samples; ++i) loop_->Post(AbortSample{first + i});
+}
+
+void EngineImpl::Abort(RequestId id) {
+  std::unique_lock lock(mutex_);
+  const auto found = live_.find(id);
+  if (found != live_.end()) PostAborts(id, found->second.samples);
+}
+
+int EngineImpl::AbortByRid(std::string_view rid_prefix, bool all) {
+  std::unique_lock lock(mutex_);
+  int count = 0;
+  for (const auto& [id, live] : live_) {
+    if (!all && !std::string_view(live.rid).starts_with(rid_prefix)) continue;
+    PostAborts(id, live.samples);
+    ++count;
+  }
+  return count;
+}
+
+void EngineImpl::FlushCache(std::function<void(Status)> done) {
+  if (!loop_->Post(FlushCacheRequest{done})) done(Unavailable("the engine has stopped"));
+}
+
+void EngineImpl::Drain(std::function<void()> done) {
+  {
+    std::unique_lock lock(mutex_);
+    draining_ = true;
+    if (!live_.empty()) {
+      drained_.push_back(std::move(done));
+      return;
+    }
+  }
+  done();
+}
+
+void EngineImpl::Ended(RequestId sample) {
+  std::vector<std::function<void()>> drained;
+  {
+    std::unique_lock lock(mutex_);
+    auto found = live_.upper_bound(sample);
+    if (found == live_.begin()) return;
+    --found;
+    if (--found->second.left > 0) return;
+    live_.erase(found);
+    if (draining_ && live_.empty()) drained.swap(drained_);
+  }
+  for (const auto& done : drained) done();
+}
+
+EngineSnapshot EngineImpl::Snapshot() const {
+  EngineSnapshot out;
+  out.scheduler = loop_->stats();
+  out.generation_throughput = loop_->generation_throughput();
+  out.weight_bytes = parts_.model.weight_bytes;
+  out.cache_bytes = parts_.cache_bytes;
+  out.max_total_tokens = parts_.max_total_tokens;
+  out.healthy = loop_->healthy();
+  return out;
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<Engine>> MakeEngine(EngineParts parts) {
+  BANYAN_ASSIGN_OR_RETURN(std::unique_ptr<Scheduler> scheduler, Scheduler::Create(parts.scheduler));
+  return std::make_unique<EngineImpl>(std::move(parts), std::move(scheduler));
+}
+
+}  // namespace banyan

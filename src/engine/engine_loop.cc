@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/engine_loop.h"
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+#include "base/check.h"
+#include "base/log.h"
+
+namespace banyan {
+namespace {
+
+using std::chrono::milliseconds;
+
+// How often deadlines and the watchdog are looked at while there are requests, and the figures
+// published.
+constexpr milliseconds kTick{100};
+constexpr milliseconds kPublishInterval{50};
+
+TimePoint Now() { return std::chrono::steady_clock::now(); }
+
+double Seconds(TimePoint::duration duration) {
+  return std::chrono::duration<double>(duration).count();
+}
+
+}  // namespace
+
+EngineLoop::EngineLoop(std::unique_ptr<Scheduler> scheduler, std::unique_ptr<StepRunner> runner,
+                       Output* output, EngineMetrics* metrics, EngineLoopOptions options)
+    : scheduler_(std::move(scheduler)),
+      output_(output),
+      metrics_(metrics),
+      options_(options),
+      decode_logged_(Now()),
+      stats_(scheduler_->stats()),
+      executor_(std::make_unique<Executor>(
+          std::move(runner), [this](StepOutcome outcome) { Post(std::move(outcome)); })),
+      thread_([this] { Run(); }) {}
+
+void EngineLoop::Shutdown() {
+  inbox_.Close();
+  if (thread_.joinable()) thread_.join();
+  executor_.reset();
+}
+
+SchedulerStats EngineLoop::stats() const {
+  std::unique_lock lock(mutex_);
+  return stats_;
+}
+
+void EngineLoop::Run() {
+  std::vector<EngineMessage> messages;
+  try {
+    while (inbox_.PopAll(messages, WakeTime())) {
+      SchedulerInput input = Collect(messages);
+      messages.clear();
+      Watch(input);
+      Turn(std::move(input));
+    }
+  } catch (const std::exception& error) {
+    // The scheduler's state cannot be trusted any more.
+    LogError("the engine failed and takes no more requests: {}", error.what());
+    healthy_ = false;
+    inbox_.Close();
+    inbox_.PopAll(messages);
+    Collect(messages);
+    output_->EndAll(Internal("the engine failed: {}", error.what()));
+  }
+  for (const auto& done : std::exchange(flushes_, {}))
+    done(Unavailable("the engine has been shut down"));
+}
+
+TimePoint EngineLoop::WakeTime() const {
+  return scheduler_->idle() ? TimePoint::max() : Now() + kTick;
+}
+
+SchedulerInput EngineLoop::Collect(std::vector<EngineMessage>& messages) {
+  SchedulerInput input;
+  std::vector<StreamOpened> opened;
+  for (EngineMessage& message : messages) {
+    if (auto* submission = std::get_if<Submission>(&message)) {
+      std::move(submission->streams.begin(), submission->streams.end(), std::back_inserter(opened));
+      std::move(submission->arrivals.begin(), submission->arrivals.end(),
+                std::back_inserter(input.arrivals));
+    } else if (auto* abort = std::get_if<AbortSample>(&message)) {
+      input.aborts.push_back(abort->id);
+    } else if (auto* stop = std::get_if<StopAt>(&message)) {
+      input.stops.push_back(std::move(*stop));
+    } else if (auto* outcome = std::get_if<StepOutcome>(&message)) {
+      if (TakeOutcome(*outcome)) input.outcomes.push_back(std::move(*outcome));
+    } else if (auto* flush = std::get_if<FlushCacheRequest>(&message)) {
+      flushes_.push_back(std::move(flush->done));
+    }
+  }
+  if (!opened.empty()) output_->Open(std::move(opened));
+  return input;
+}
+
+// False for the outcome of a step that was given up.
+bool EngineLoop::TakeOutcome(const StepOutcome& outcome) {
+  if (given_up_.erase(outcome.number) > 0) {
+    LogWarning("step {} has come back after it was given up", outcome.number);
+    if (given_up_.empty()) healthy_ = true;
+    return false;
+  }
+  BANYAN_CHECK(!inflight_.empty() && inflight_.front().number == outcome.number,
+               "outcome of step {} out of order", outcome.number);
+  inflight_.pop_front();
+  if (!inflight_.empty()) inflight_.front().since = Now();
+  for (const RowOutcome& row : outcome.rows)
+    generated_ += static_cast<int64_t>(row.accepted.size());
+  if (!outcome.error.ok()) LogError("step {}: {}", outcome.number, Message(outcome.error));
+  return true;
+}
+
+void EngineLoop::Turn(SchedulerInput input) {
+  for (bool more = true; more; input = SchedulerInput()) {
+    input.now = Now();
+    input.flush_cache = !flushes_.empty();
+    SchedulerOutput output = scheduler_->Step(std::move(input));
+    if (!output.events.empty()) output_->Tell(std::move(output.events));
+    if (output.flushed) {
+      for (const auto& done : std::exchange(flushes_, {})) done(*output.flushed);
+    }
+    more = false;
+    if (output.plan) {
+      LogStep(*output.plan);
+      Submit(*std::move(output.plan));
+      more = static_cast<int>(inflight_.size()) < options_.max_inflight;
+    }
+  }
+  if (scheduler_->idle() || Now() - published_ > kPublishInterval) Publish();
+}
+
+void EngineLoop::Submit(StepPlan plan) {
+  for (const RowOpened& opened : plan.opened) {
+    if (opened.row >= static_cast<RowId>(row_owner_.size())) row_owner_.resize(opened.row + 1);
+    row_owner_[opened.row] = opened.request;
+  }
+  Inflight entry{.number = plan.number, .since = Now()};
+  entry.rows.reserve(plan.spans.size());
+  for (const Span& span : plan.spans) entry.rows.push_back(span.row);
+  inflight_.push_back(std::move(entry));
+  executor_->Submit(std::move(plan));
+}
+
+// Gives up the step that has been first in line for too long.
+void EngineLoop::Watch(SchedulerInput& input) {
+  if (options_.watchdog_timeout <= 0 || inflight_.empty()) return;
+  const double seconds = Seconds(Now() - inflight_.front().since);
+  if (seconds < options_.watchdog_timeout) return;
+  const Inflight step = std::move(inflight_.front());
+  inflight_.pop_front();
+  if (!inflight_.empty()) inflight_.front().since = Now();
+  std::vector<RequestId> requests;
+  for (const RowId row : step.rows) {
+    if (row < static_cast<RowId>(row_owner_.size())) requests.push_back(row_owner_[row]);
+  }
+  const auto activity = executor_->activity();
+  const std::string doing =
+      activity ? fmt::format("is in \"{}\" of step {}", activity->stage, activity->plan)
+               : std::string("is idle");
+  const SchedulerStats stats = scheduler_->stats();
+  LogError(
+      "watchdog: step {} has not ended for {:.1f} s; the device {}; {} steps queued behind it, {} "
+      "requests running, {} waiting. Ending its requests: {}",
+      step.number, seconds, doing, inflight_.size(), stats.running, stats.waiting,
+      fmt::join(requests, ", "));
+  healthy_ = false;
+  given_up_.insert(step.number);
+  StepOutcome outcome;
+  outcome.number = step.number;
+  outcome.error = DeadlineExceeded("step {} took longer than the watchdog's {} s ({})", step.number,
+                                   options_.watchdog_timeout, doing);
+  input.outcomes.push_back(std::move(outcome));
+}
+
+void EngineLoop::LogStep(const StepPlan& plan) {
+  const bool prefill = std::any_of(plan.spans.begin(), plan.spans.end(),
+                                   [](const Span& span) { return !span.tokens.empty(); });
+  const bool decode = std::any_of(plan.spans.begin(), plan.spans.end(),
+                                  [](const Span& span) { return span.tokens.empty(); });
+  const bool decode_line = decode && ++decode_steps_ % options_.decode_log_interval == 0;
+  if (!prefill && !decode_line) return;
+  const SchedulerStats stats = scheduler_->stats();
+  const double usage = static_cast<double>(stats.used_tokens) /
+                       static_cast<double>(std::max<int64_t>(1, options_.max_total_tokens));
+  if (prefill) {
+    LogInfo(
+        "Prefill batch, #new-seq: {}, #new-token: {}, #cached-token: {}, token usage: {:.2f}, "
+        "#running-req: {}, #queue-req: {}",
+        stats.last_prefill_requests, stats.last_prefill_tokens, stats.last_cached_tokens, usage,
+        stats.running, stats.waiting);
+  }
+  if (decode_line) {
+    const TimePoint now = Now();
+    throughput_ = static_cast<double>(generated_) / std::max(1e-9, Seconds(now - decode_logged_));
+    decode_logged_ = now;
+    generated_ = 0;
+    LogInfo(
+        "Decode batch, #running-req: {}, #token: {}, token usage: {:.2f}, cuda graph: False, gen "
+        "throughput (token/s): {:.2f}, #queue-req: {}",
+        stats.running, stats.used_tokens, usage, throughput_.load(), stats.waiting);
+  }
+}
+
+void EngineLoop::Publish() {
+  SchedulerStats stats = scheduler_->stats();
+  if (scheduler_->idle()) throughput_ = 0;
+  metrics_->Update(stats, throughput_);
+  published_ = Now();
+  std::unique_lock lock(mutex_);
+  stats_ = std::move(stats);
+}
+
+}  // namespace banyan

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// EngineLoop: the one thread that owns the scheduler, and through it every request. Takes messages,
+// steps the scheduler, hands plans to the executor and events to the output thread. Blocks when
+// there is nothing to do.
+//
+// The watchdog is part of it: a step that takes longer than allowed is given up. Its requests end
+// with kDeadlineExceeded, the log names them, and what the device does and how much waits; the
+// outcome, should it still come, is thrown away.
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <thread>
+#include <variant>
+#include <vector>
+
+#include "base/queue.h"
+#include "engine/engine.h"
+#include "engine/engine_metrics.h"
+#include "engine/output.h"
+#include "run/executor.h"
+#include "sched/scheduler.h"
+
+namespace banyan {
+
+// The samples of one accepted request.
+struct Submission {
+  std::vector<Arrival> arrivals;
+  std::vector<StreamOpened> streams;
+};
+struct AbortSample {
+  RequestId id = 0;
+};
+struct FlushCacheRequest {
+  std::function<void(Status)> done;  // called on the engine's thread
+};
+using EngineMessage = std::variant<Submission, AbortSample, StopAt, StepOutcome, FlushCacheRequest>;
+
+struct EngineLoopOptions {
+  int max_inflight = 1;
+  double watchdog_timeout = 0;  // seconds; 0: none
+  int decode_log_interval = 40;
+  int64_t max_total_tokens = 0;
+};
+
+class EngineLoop {
+ public:
+  EngineLoop(std::unique_ptr<Scheduler> scheduler, std::unique_ptr<StepRunner> runner,
+             Output* output, EngineMetrics* metrics, EngineLoopOptions options);
+  ~EngineLoop() { Shutdown(); }
+
+  // Ends both threads, after the step that runs. Messages are refused from now on.
+  void Shutdown();
+
+  // Any thread. False once stopped: the message is lost.
+  bool Post(EngineMessage message) { return inbox_.Push(std::move(message)); }
+
+  // As of the last 50 ms, or exactly when idle. Any thread.
+  SchedulerStats stats() const;
+  double generation_throughput() const { return throughput_; }
+  bool healthy() const { return healthy_; }
+
+ private:
+  struct Inflight {
+    PlanNumber number = 0;
+    std::vector<RowId> rows;
+    TimePoint since;  // when it came first in line
+  };
+
+  void Run();
+  void Turn(SchedulerInput input);
+  TimePoint WakeTime() const;
+  SchedulerInput Collect(std::vector<EngineMessage>& messages);
+  bool TakeOutcome(const StepOutcome& outcome);
+  void Submit(StepPlan plan);
+  void Watch(SchedulerInput& input);
+  void LogStep(const StepPlan& plan);
+  void Publish();
+
+  std::unique_ptr<Scheduler> scheduler_;
+  Output* output_;
+  EngineMetrics* metrics_;
+  const EngineLoopOptions options_;
+  Queue<EngineMessage> inbox_;
+
+  // The engine's thread only.
+  std::deque<Inflight> inflight_;
+  std::set<PlanNumber> given_up_;
+  std::vector<RequestId> row_owner_;
+  std::vector<std::function<void(Status)>> flushes_;
+  TimePoint published_;
+  int64_t generated_ = 0;  // tokens since the last decode line
+  int decode_steps_ = 0;
+  TimePoint decode_logged_;
+
+  std::atomic<double> throughput_{0};
+  std::atomic<bool> healthy_{true};
+  mutable std::mutex mutex_;
+  SchedulerStats stats_;
+
+  std::unique_ptr<Executor> executor_;
+  std::thread thread_;
+};
+
+}  // namespace banyan

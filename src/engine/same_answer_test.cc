@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// The same answer every way (docs/design.md section 8.3), on a real tiny model through the whole
+// engine: overlap, chunking, page size, cache warm or cold, retraction, neighbours. On the CPU that
+// means equal ids and equal bits of every log-probability.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <future>
+#include <sstream>
+
+#include "base/json.h"
+#include "engine/engine.h"
+
+namespace banyan {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Setting {
+  std::string name;
+  int page_size = 16;
+  int chunk = 2048;
+  bool overlap = true;
+  bool radix_cache = true;
+  bool mixed_chunk = true;
+  int64_t max_total_tokens = 4096;
+  int max_running = 16;
+  int threads = 0;
+};
+
+// What one request gave, as far as it may not depend on the way.
+struct Answer {
+  std::vector<TokenId> ids;
+  std::vector<std::optional<float>> prompt, output;
+  bool operator==(const Answer&) const = default;
+};
+
+struct Work {
+  std::vector<GenerateRequest> requests;
+  int repeats = 1;          // the whole list again, now on a warm cache
+  bool one_by_one = false;  // else all at once
+};
+
+fs::path ModelFolder() {
+  const fs::path source = BANYAN_SOURCE_DIR;
+  for (const fs::path& folder : {source / "tests/golden/models/llama",
+                                 source.parent_path() / "shared/data/golden_models/llama"}) {
+    if (fs::exists(folder / "model.safetensors")) return folder;
+  }
+  return {};
+}
+
+int retractions, cached;  // of the last RunEngine
+
+std::vector<Answer> RunEngine(const fs::path& model, const Setting& setting, const Work& work) {
+  EngineConfig config;
+  config.model_path = model.string();
+  config.skip_tokenizer_init = true;
+  config.dtype = "float32";
+  config.page_size = setting.page_size;
+  config.chunked_prefill_size = setting.chunk;
+  config.disable_overlap_schedule = !setting.overlap;
+  config.disable_radix_cache = !setting.radix_cache;
+  config.enable_mixed_chunk = setting.mixed_chunk;
+  config.max_total_tokens = setting.max_total_tokens;
+  config.max_running_requests = setting.max_running;
+  config.threads = setting.threads;
+  auto engine = Engine::Start(config);
+  EXPECT_TRUE(engine.ok()) << Message(engine.status());
+  if (!engine.ok()) return {};
+
+  std::vector<Answer> answers;
+  const auto collect = [&](std::future<GenerateUpdate>& end) {
+    const GenerateUpdate update = end.get();
+    EXPECT_NE(update.finish->kind, FinishReason::Kind::kAbort) << Message(update.finish->status);
+    Answer& answer = answers.emplace_back();
+    answer.ids = update.tokens;
+    for (const TokenLogprob& entry : update.prompt_logprobs) answer.prompt.push_back(entry.logprob);
+    for (const TokenLogprob& entry : update.logprobs) answer.output.push_back(entry.logprob);
+    retractions += update.retractions;
+    cached += update.cached_tokens;
+  };
+  for (int repeat = 0; repeat < work.repeats; ++repeat) {
+    std::vector<std::future<GenerateUpdate>> open;
+    for (GenerateRequest request : work.requests) {
+      request.want_text = request.stream = false;
+      auto end = std::make_shared<std::promise<GenerateUpdate>>();
+      open.push_back(end->get_future());
+      const auto id = (*engine)->Submit(
+          request, [end](GenerateUpdate update) { end->set_value(std::move(update)); });
+      EXPECT_TRUE(id.ok()) << Message(id.status());
+      if (!work.one_by_one) continue;
+      collect(open.back());
+      open.pop_back();
+    }
+    for (auto& end : open) collect(end);
+  }
+  return answers;
+}
+
+// Prompts of several lengths, some with a common beginning, greedy and drawn, with and without
+// log-probabilities of the prompt.
+std::vector<GenerateRequest> MakeRequests() {
+  std::vector<GenerateRequest> requests;
+  for (int i = 0; i < 8; ++i) {
+    GenerateRequest& request = requests.emplace_back();
+    const int length = 5 + 23 * i;
+    for (int t = 0; t < length; ++t) {
+      const int base = t < 60 ? 0 : i;
+      request.input_ids.push_back((t * 131 + base * 977 + t * t * 7) % 1000);
+    }
+    request.sampling.max_new_tokens = 24;
+    request.sampling.ignore_eos = true;
+    request.sampling.temperature = i % 2 == 0 ? 0.0f : 0.8f;
+    request.sampling.seed = 1234 + i;
+    if (i % 4 == 3) {
+      request.sampling.top_p = 0.9f;
+      request.sampling.top_k = 50;
+      request.sampling.frequency_penalty = 0.5f;
+      request.sampling.repetition_penalty = 1.2f;
+    }
+    request.logprobs.enabled = true;
+    if (i % 3 == 0) request.logprobs.prompt_start = 0;
+  }
+  return requests;
+}
+
+class SameAnswer : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    model_ = ModelFolder();
+    if (model_.empty()) GTEST_SKIP() << "no tiny llama: neither in tests/golden nor in shared/data";
+  }
+  // Every answer of `work` under `setting` is that of the plain way: one request at a time, whole,
+  // without a cache.
+  void Expect(const Setting& setting, Work work) {
+    static const std::vector<Answer> plain =
+        RunEngine(model_, {.overlap = false, .radix_cache = false, .mixed_chunk = false},
+                  {.requests = MakeRequests(), .one_by_one = true});
+    retractions = cached = 0;
+    const std::vector<Answer> answers = RunEngine(model_, setting, work);
+    ASSERT_EQ(answers.size(), plain.size() * work.repeats);
+    for (std::size_t i = 0; i < answers.size(); ++i) {
+      const Answer& expected = plain[i % plain.size()];
+      EXPECT_EQ(answers[i].ids, expected.ids) << "request " << i;
+      EXPECT_TRUE(answers[i].output == expected.output) << "output logprobs of request " << i;
+      EXPECT_TRUE(answers[i].prompt == expected.prompt) << "prompt logprobs of request " << i;
+    }
+  }
+  fs::path model_;
+};
+
+TEST_F(SameAnswer, AllAtOnceWithEverythingOn) { Expect({}, {.requests = MakeRequests()}); }
+
+TEST_F(SameAnswer, WithoutOverlap) { Expect({.overlap = false}, {.requests = MakeRequests()}); }
+
+TEST_F(SameAnswer, InChunks) {
+  Expect({.chunk = 7}, {.requests = MakeRequests()});
+  Expect({.chunk = 64}, {.requests = MakeRequests()});
+  Expect({.chunk = 64, .mixed_chunk = false}, {.requests = MakeRequests()});
+}
+
+TEST_F(SameAnswer, WithEveryPageSize) {
+  Expect({.page_size = 1}, {.requests = MakeRequests()});
+  Expect({.page_size = 64}, {.requests = MakeRequests()});
+}
+
+TEST_F(SameAnswer, OnAWarmCache) {
+  Expect({}, {.requests = MakeRequests(), .repeats = 2});
+  EXPECT_GT(cached, 500);
+  Expect({.page_size = 1, .chunk = 64}, {.requests = MakeRequests(), .repeats = 2});
+  Expect({}, {.requests = MakeRequests(), .repeats = 2, .one_by_one = true});
+}
+
+TEST_F(SameAnswer, WhenMemoryRunsOut) {
+  Expect({.page_size = 4, .max_total_tokens = 420}, {.requests = MakeRequests()});
+  Expect({.page_size = 1, .radix_cache = false, .max_total_tokens = 400},
+         {.requests = MakeRequests()});
+}
+
+TEST_F(SameAnswer, OnOneThreadAndTwoAtATime) {
+  Expect({.max_running = 2, .threads = 1}, {.requests = MakeRequests()});
+}
+
+}  // namespace
+}  // namespace banyan

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+// Engine::Start: from a configuration to running threads, each phase logged with its time.
+#include <algorithm>
+#include <chrono>
+#include <future>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <utility>
+
+#include "base/log.h"
+#include "engine/byte_tokenizer.h"
+#include "engine/engine_impl.h"
+#include "engine/generation_config.h"
+#include "engine/memory_plan.h"
+#include "engine/text_model.h"
+#include "models/load.h"
+#include "run/cpu_device.h"
+#include "run/echo_runner.h"
+#include "run/runner.h"
+#include "text/model_files.h"
+#include "weights/checkpoint.h"
+#include "weights/hub.h"
+
+namespace banyan {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double Since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Logs how long its scope took.
+class Phase {
+ public:
+  explicit Phase(std::string name) : name_(std::move(name)), start_(Clock::now()) {}
+  ~Phase() { LogInfo("start: {} ({:.0f} ms)", name_, 1e3 * Since(start_)); }
+  void Add(std::string_view detail) { name_ += fmt::format(", {}", detail); }
+
+ private:
+  std::string name_;
+  Clock::time_point start_;
+};
+
+constexpr double kMegabyte = 1 << 20;
+
+// What the runner borrows, in the order of making.
+struct DeviceHold {
+  std::unique_ptr<weights::Checkpoint> checkpoint;
+  std::unique_ptr<CpuDevice> device;
+};
+
+StatusOr<TextModel> LoadText(const EngineConfig& config) {
+  TextModel out;
+  if (config.skip_tokenizer_init) return out;
+  const std::string path =
+      config.tokenizer_path.empty() ? config.model_path : config.tokenizer_path;
+  Phase phase(fmt::format("tokenizer and chat template of {}", path));
+  if (path == kEchoModel) {
+    BANYAN_ASSIGN_OR_RETURN(out.tokenizer, MakeByteTokenizer());
+  } else {
+    BANYAN_ASSIGN_OR_RETURN(out, LoadTextModel(path));
+  }
+  if (!config.chat_template.empty()) {
+    BANYAN_ASSIGN_OR_RETURN(const std::optional<std::string> source,
+                            text::ReadFileIfAny(config.chat_template));
+    if (!source) return NotFound("--chat-template: there is no file {}", config.chat_template);
+    BANYAN_ASSIGN_OR_RETURN(out.chat_template, text::ChatTemplate::Compile(*source));
+  }
+  return out;
+}
+
+// Every token leads to the next one that is not special, in a circle; for bytes, the printable ones
+// of ASCII.
+std::vector<TokenId> EchoSuccessors(const text::Tokenizer* tokenizer, int vocab_size, bool bytes) {
+  std::vector<TokenId> next(vocab_size);
+  const auto ordinary = [&](TokenId id) {
+    if (bytes) return id >= ' ' && id <= '~';
+    return tokenizer == nullptr || !tokenizer->IsSpecial(id);
+  };
+  TokenId following = -1;
+  for (int pass = 0; pass < 2; ++pass) {
+    for (TokenId id = vocab_size - 1; id >= 0; --id) {
+      next[id] = following;
+      if (ordinary(id)) following = id;
+    }
+  }
+  if (following < 0) std::fill(next.begin(), next.end(), 0);
+  return next;
+}
+
+StatusOr<EngineParts> EchoParts(EngineConfig config) {
+  EngineParts parts;
+  BANYAN_ASSIGN_OR_RETURN(TextModel text, LoadText(config));
+  const bool bytes = config.tokenizer_path.empty();
+  parts.tokenizer = std::move(text.tokenizer);
+  parts.chat_template = std::move(text.chat_template);
+  parts.model.family = parts.model.architecture = kEchoModel;
+  parts.model.vocab_size = parts.tokenizer ? parts.tokenizer->vocab_size() : kByteTokenizerEnd + 1;
+  parts.model.context_length = 32768;
+  parts.model.cache_groups = {CacheGroupSpec{.name = "full"}};
+  if (config.max_total_tokens == 0) config.max_total_tokens = 1 << 21;
+  BANYAN_ASSIGN_OR_RETURN(parts.scheduler,
+                          PlanMemory(config, parts.model, config.max_total_tokens * 4));
+  if (parts.tokenizer != nullptr && parts.tokenizer->eos_id())
+    parts.end_ids.push_back(*parts.tokenizer->eos_id());
+  parts.runner = std::make_unique<EchoRunner>(
+      EchoSuccessors(parts.tokenizer.get(), parts.model.vocab_size, bytes),
+      config.max_running_requests);
+  parts.config = std::move(config);
+  return parts;
+}
+
+void AddEndIds(std::vector<TokenId>& to, const std::vector<TokenId>& ids, int vocab_size) {
+  for (const TokenId id : ids) {
+    if (id >= 0 && id < vocab_size && std::find(to.begin(), to.end(), id) == to.end())
+      to.push_back(id);
+  }
+}
+
+StatusOr<EngineParts> ModelParts(EngineConfig config) {
+  EngineParts parts;
+  // Text and weights are read side by side.
+  std::future<StatusOr<TextModel>> text =
+      std::async(std::launch::async, [&config] { return LoadText(config); });
+  auto hold = std::make_shared<DeviceHold>();
+  {
+    Phase phase("device");
+    BANYAN_ASSIGN_OR_RETURN(hold->device, CpuDevice::Create(config.cpu_isa, config.threads));
+    phase.Add(hold->device->description());
+  }
+  const auto available = static_cast<int64_t>(hold->device->backend().AvailableMemory());
+  GenerationConfig generation;
+  {
+    Phase phase(fmt::format("opening {}", config.model_path));
+    BANYAN_ASSIGN_OR_RETURN(hold->checkpoint, weights::Checkpoint::Open(config.model_path));
+    BANYAN_ASSIGN_OR_RETURN(generation, ReadGenerationConfig(config.model_path));
+  }
+  std::unique_ptr<nn::Model> model;
+  {
+    Phase phase("weights");
+    const auto start = Clock::now();
+    models::LoadOptions options{.dtype = config.dtype, .context_length = config.context_length};
+    auto last_line = start;
+    options.progress = [&](int64_t done, int64_t total) {
+      if (Since(last_line) < 1) return;
+      last_line = Clock::now();
+      LogInfo("weights: {:.0f} of {:.0f} MB, {:.0f} MB/s", done / kMegabyte, total / kMegabyte,
+              done / kMegabyte / Since(start));
+    };
+    BANYAN_ASSIGN_OR_RETURN(model,
+                            models::LoadModel(hold->device->context(), *hold->checkpoint, options));
+    parts.load_seconds = Since(start);
+    parts.model = model->info();
+    const double megabytes = static_cast<double>(parts.model.weight_bytes) / kMegabyte;
+    phase.Add(fmt::format("{}, {:.1f} M parameters, {:.0f} MB, {:.0f} MB/s, computing in {}",
+                          parts.model.architecture,
+                          static_cast<double>(parts.model.num_parameters) * 1e-6, megabytes,
+                          megabytes / parts.load_seconds, Name(parts.model.compute)));
+  }
+  CachePools pools;
+  {
+    Phase phase("cache");
+    Backend& backend = hold->device->backend();
+    BANYAN_ASSIGN_OR_RETURN(parts.scheduler, PlanMemory(config, parts.model, available));
+    BANYAN_ASSIGN_OR_RETURN(
+        pools, CachePools::Allocate(backend, parts.model.cache_groups,
+                                    parts.scheduler.pages_per_group, config.page_size));
+    parts.cache_bytes = pools.bytes();
+    phase.Add(fmt::format("{} tokens in pages of {}, {:.0f} MB, requests of up to {} tokens",
+                          config.max_total_tokens, config.page_size,
+                          static_cast<double>(pools.bytes()) / kMegabyte,
+                          parts.scheduler.max_length));
+  }
+  parts.runner =
+      std::make_unique<Runner>(hold->device->context(), std::move(model), std::move(pools),
+                               RunnerOptions{.max_rows = config.max_running_requests,
+                                             .original_logprobs = config.return_original_logprob});
+  BANYAN_ASSIGN_OR_RETURN(TextModel loaded, text.get());
+  parts.tokenizer = std::move(loaded.tokenizer);
+  parts.chat_template = std::move(loaded.chat_template);
+
+  AddEndIds(parts.end_ids, parts.model.end_ids, parts.model.vocab_size);
+  AddEndIds(parts.end_ids, generation.end_ids, parts.model.vocab_size);
+  if (parts.tokenizer != nullptr && parts.tokenizer->eos_id())
+    AddEndIds(parts.end_ids, {*parts.tokenizer->eos_id()}, parts.model.vocab_size);
+  parts.generation_config = std::move(generation.json);
+  if (config.sampling_defaults == "model") parts.default_sampling = generation.sampling;
+  parts.device = std::move(hold);
+  parts.config = std::move(config);
+  return parts;
+}
+
+// ORG/NAME becomes the folder that it is downloaded to.
+Status ResolvePaths(EngineConfig& config) {
+  const auto progress = [last = Clock::time_point()](std::string_view file, int64_t done,
+                                                     int64_t total) mutable {
+    if (Since(last) < 1) return;
+    last = Clock::now();
+    LogInfo("download: {}, {:.0f} of {:.0f} MB", file, static_cast<double>(done) / kMegabyte,
+            static_cast<double>(total) / kMegabyte);
+  };
+  for (std::string* path : {&config.model_path, &config.tokenizer_path}) {
+    if (path->empty() || *path == kEchoModel) continue;
+    weights::HubOptions options = config.hub;
+    options.progress = progress;
+    BANYAN_ASSIGN_OR_RETURN(*path, weights::ResolveModel(*path, options));
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<Engine>> Engine::Start(EngineConfig config) {
+  const auto start = Clock::now();
+  BANYAN_RETURN_IF_ERROR(config.Validate());
+  if (config.served_model_name.empty()) config.served_model_name = config.model_path;
+  if (config.dtype == "half") config.dtype = "float16";
+  if (config.dtype == "float") config.dtype = "float32";
+  if (!config.random_seed_set) {
+    std::random_device random;
+    config.random_seed = uint64_t{random()} << 32 | random();
+  }
+  BANYAN_RETURN_IF_ERROR(ResolvePaths(config));
+  BANYAN_ASSIGN_OR_RETURN(EngineParts parts, config.model_path == kEchoModel
+                                                 ? EchoParts(std::move(config))
+                                                 : ModelParts(std::move(config)));
+  parts.start_seconds = Since(start);
+  BANYAN_ASSIGN_OR_RETURN(std::unique_ptr<Engine> engine, MakeEngine(std::move(parts)));
+  LogInfo("start: ready after {:.0f} ms", 1e3 * Since(start));
+  return engine;
+}
+
+}  // namespace banyan

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/stream.h"
+
+#include <iterator>
+#include <utility>
+
+namespace banyan {
+namespace {
+
+void Append(std::vector<TokenLogprob>& to, std::vector<TokenLogprob>&& from) {
+  to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+}
+
+}  // namespace
+
+Stream::Stream(StreamOpened opened, const std::shared_ptr<const text::Tokenizer>& tokenizer)
+    : opened_(std::move(opened)), stops_(opened_.sampling.stop, opened_.sampling.no_stop_trim) {
+  if (opened_.want_text)
+    detokenizer_.emplace(tokenizer, opened_.sampling.skip_special_tokens, opened_.context);
+}
+
+bool Stream::Take(RequestEvent&& event) {
+  if (event.admitted) cached_tokens_ = event.cached_tokens;
+  retractions_ = event.retractions;
+  Append(pending_.prompt_logprobs, std::move(event.prompt_logprobs));
+  // The token that ended it is part of the output, and its text is not (unless asked for).
+  const bool hide_last = event.finished && event.finished->kind == FinishReason::Kind::kStop &&
+                         event.finished->stop_token >= 0 && !opened_.sampling.no_stop_trim;
+  for (std::size_t i = 0; i < event.tokens.size(); ++i) {
+    if (i < event.logprobs.size()) pending_.logprobs.push_back(std::move(event.logprobs[i]));
+    TakeToken(event.tokens[i], hide_last && i + 1 == event.tokens.size());
+    if (stops_.matched()) {
+      StopHere();
+      return true;
+    }
+  }
+  if (!event.finished) return false;
+  if (detokenizer_) {
+    pending_.text += stops_.Push(detokenizer_->Finish());
+    if (stops_.matched() && event.finished->kind != FinishReason::Kind::kAbort) {
+      StopHere();
+      return true;
+    }
+    pending_.text += stops_.Finish();
+  }
+  pending_.finish = std::move(event.finished);
+  return true;
+}
+
+void Stream::TakeToken(TokenId token, bool hidden) {
+  pending_.tokens.push_back(token);
+  ++completion_tokens_;
+  if (detokenizer_ && !hidden) pending_.text += stops_.Push(detokenizer_->Push(token));
+}
+
+void Stream::StopHere() {
+  pending_.finish = FinishReason{.kind = FinishReason::Kind::kStop, .stop_string = stops_.match()};
+}
+
+StopAt Stream::stop_at() const { return {opened_.id, completion_tokens_ - 1, stops_.match()}; }
+
+void Stream::End(Status status) {
+  pending_.finish = FinishReason{.kind = FinishReason::Kind::kAbort, .status = std::move(status)};
+}
+
+bool Stream::Due(int stream_interval) const {
+  if (pending_.finish) return true;
+  const auto tokens = static_cast<int>(pending_.tokens.size());
+  return opened_.stream && tokens > 0 &&
+         (tokens == completion_tokens_ || tokens >= stream_interval);
+}
+
+void Stream::Flush() {
+  pending_.index = opened_.index;
+  pending_.prompt_tokens = opened_.prompt_tokens;
+  pending_.completion_tokens = completion_tokens_;
+  pending_.cached_tokens = cached_tokens_;
+  pending_.retractions = retractions_;
+  const std::shared_ptr<const GenerateSink> sink = opened_.sink;
+  if (pending_.finish) opened_.sink.reset();
+  (*sink)(std::exchange(pending_, {}));
+}
+
+}  // namespace banyan

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runner: the only place where plans meet tensors. Executes step plans on one device: applies the
+// changes to its request rows, runs the model over the spans, samples, reads log-probabilities.
+//
+// A step whose logits would take more than `max_logit_bytes` (many prompt log-probabilities over a
+// large vocabulary) is run as several passes over consecutive parts of its spans; results do not
+// depend on that. Owns model, pools and rows; borrows what the context points to. One thread.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "nn/model.h"
+#include "run/cache_pools.h"
+#include "run/request_rows.h"
+#include "run/sampler.h"
+#include "run/step_runner.h"
+
+namespace banyan {
+
+struct RunnerOptions {
+  int max_rows = 0;
+  bool original_logprobs = false;  // see run/sampler.h
+  int64_t max_logit_bytes = int64_t{128} << 20;
+};
+
+class Runner final : public StepRunner {
+ public:
+  Runner(ops::OpContext context, std::unique_ptr<nn::Model> model, CachePools pools,
+         const RunnerOptions& options);
+
+  void Begin() override;
+  StepOutcome Execute(const StepPlan& plan) override;
+  const char* stage() const override { return stage_.load(std::memory_order_relaxed); }
+
+ private:
+  // `count` tokens of span `span` from its token `begin` on.
+  struct Part {
+    std::size_t span = 0;
+    int32_t begin = 0;
+    int32_t count = 0;
+  };
+  // The inputs of one pass. Kept between steps for its memory.
+  struct Batch {
+    std::vector<TokenId> tokens;
+    std::vector<int32_t> positions;
+    std::vector<std::vector<ops::AttentionSequence>> sequences;  // per cache group
+    std::vector<int32_t> logit_rows;                             // samples first, then prompts
+    std::vector<SampleTarget> samples;
+    std::vector<PromptTarget> prompts;
+    void Clear();
+  };
+
+  std::vector<std::vector<Part>> Passes(const StepPlan& plan) const;
+  void Gather(const StepPlan& plan, const std::vector<Part>& parts, StepOutcome& outcome);
+  Status RunPass(const StepPlan& plan, const std::vector<Part>& parts, StepOutcome& outcome);
+  StatusOr<Tensor> Logits(int64_t rows);
+
+  ops::OpContext context_;
+  std::unique_ptr<nn::Model> model_;
+  CachePools pools_;
+  RequestRows rows_;
+  const RunnerOptions options_;
+  const int64_t max_logit_rows_;
+  Batch batch_;
+  Buffer logits_;
+  std::atomic<const char*> stage_{"waiting"};
+};
+
+}  // namespace banyan

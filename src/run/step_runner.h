@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// StepRunner: what carries out plans on one device. run/runner.h is the real one; others stand in
+// for it in benchmarks (run/echo_runner.h) and in tests.
+#pragma once
+
+#include "sched/plan.h"
+
+namespace banyan {
+
+class StepRunner {
+ public:
+  virtual ~StepRunner() = default;
+
+  // Called once on the thread that will call Execute, before it.
+  virtual void Begin() {}
+
+  // Plans come in the order of their numbers, one at a time, from one thread. One RowOutcome per
+  // span, in the spans' order, unless the outcome's own `error` is set. Failures of a row or of the
+  // step are in the outcome.
+  virtual StepOutcome Execute(const StepPlan& plan) = 0;
+
+  // What Execute is doing now, for the watchdog; a string that lives for ever. Any thread.
+  virtual const char* stage() const { return "step"; }
+};
+
+}  // namespace banyan
