@@ -22,3 +22,9 @@ target_link_libraries(banyan_boost_json INTERFACE ${BANYAN_BOOST_JSON} Boost::he
 # fmt and spdlog are used header-only, so that no shared library of theirs is needed.
 add_library(banyan_fmt INTERFACE)
 target_compile_definitions(banyan_fmt INTERFACE FMT_HEADER_ONLY=1 SPDLOG_FMT_EXTERNAL=1)
+
+# TLS and hashes of downloads (weights/).
+find_library(BANYAN_SSL libssl.a REQUIRED)
+find_library(BANYAN_CRYPTO libcrypto.a REQUIRED)
+add_library(banyan_openssl INTERFACE)
+target_link_libraries(banyan_openssl INTERFACE ${BANYAN_SSL} ${BANYAN_CRYPTO} Threads::Threads ${CMAKE_DL_LIBS})

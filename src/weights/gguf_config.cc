@@ -127,6 +127,8 @@ class Translator {
     switch (mapping.kind) {
       case Kind::kInt: {
         BANYAN_ASSIGN_OR_RETURN(auto value, metadata_.Int(key));
+        // Dense models may say that they have no experts.
+        if (value == 0 && mapping.gguf.starts_with("expert_")) break;
         if (value) Set(mapping.config, *value);
         if (value && mapping.config == "hidden_size") hidden_ = *value;
         if (value && mapping.config == "num_hidden_layers") layers_ = *value;

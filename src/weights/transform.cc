@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "ops/linear.h"
+#include "ops/reference/linear_blocks.h"
 
 namespace banyan::weights {
 namespace {
@@ -156,8 +157,8 @@ StatusOr<Weight> ApplyTransform(const Tensor& source, const Transform& transform
     BANYAN_RETURN_IF_ERROR(apply(Transpose(weight.tensor)));
   if (!transform.parts.empty())
     BANYAN_RETURN_IF_ERROR(apply(TakePart(weight.tensor, transform, shape)));
-  BANYAN_RETURN_IF_ERROR(CheckScales(weight.tensor));
   if (!IsAligned(weight.tensor)) BANYAN_RETURN_IF_ERROR(apply(Copy(weight.tensor)));
+  BANYAN_RETURN_IF_ERROR(CheckScales(weight.tensor));
   if (as_f32 || transform.minus_exp || transform.add != 0.0f)
     BANYAN_RETURN_IF_ERROR(apply(ToF32(weight.tensor, transform)));
   return weight;
@@ -165,35 +166,13 @@ StatusOr<Weight> ApplyTransform(const Tensor& source, const Transform& transform
 
 Status CheckScales(const Tensor& tensor) {
   if (!IsQuantized(tensor.dtype())) return OkStatus();
-  // Offsets of the f16 scales within a block; -1: none.
-  const auto [first, second] = [&]() -> std::pair<int, int> {
-    switch (tensor.dtype()) {
-      case DType::kQ4_1:
-      case DType::kQ5_1:
-      case DType::kQ4_K:
-      case DType::kQ5_K:
-        return {0, 2};
-      case DType::kQ2_K:
-        return {80, 82};
-      case DType::kQ3_K:
-        return {108, -1};
-      case DType::kQ6_K:
-        return {208, -1};
-      default:
-        return {0, -1};
-    }
-  }();
-  const int block_bytes = Info(tensor.dtype()).block_bytes;
-  const int64_t blocks = tensor.NumBytes() / block_bytes;
-  const auto* data = tensor.data<std::byte>();
-  auto bad = [](const std::byte* at) {
-    uint16_t bits;
-    std::memcpy(&bits, at, sizeof(bits));
-    return (bits & 0x7C00) == 0x7C00;
-  };
-  for (int64_t i = 0; i < blocks; ++i, data += block_bytes)
-    if (bad(data + first) || (second >= 0 && bad(data + second)))
+  const int64_t blocks = tensor.NumBytes() / Info(tensor.dtype()).block_bytes;
+  for (int64_t i = 0; i < blocks; ++i) {
+    const ops::BlockHalves halves = ops::HalvesOf(tensor.dtype(), tensor.raw(), i);
+    constexpr uint16_t kExponent = 0x7C00;  // all ones: infinite or not a number
+    if ((halves.d & kExponent) == kExponent || (halves.min & kExponent) == kExponent)
       return DataLoss("block {} of {} has a scale that is infinite or not a number", i, blocks);
+  }
   return OkStatus();
 }
 

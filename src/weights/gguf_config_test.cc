@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "weights/gguf_config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cmath>
+
+#include "weights/checkpoint.h"
+#include "weights/testing.h"
+
+namespace banyan::weights {
+namespace {
+
+using testing::GgufWriter;
+using ::testing::HasSubstr;
+using testing::TempFolder;
+
+GgufWriter Model(const std::string& arch) {
+  GgufWriter writer;
+  writer.String("general.architecture", arch)
+      .U32(arch + ".block_count", 4)
+      .U32(arch + ".context_length", 512)
+      .U32(arch + ".embedding_length", 64)
+      .U32(arch + ".feed_forward_length", 128)
+      .U32(arch + ".attention.head_count", 4)
+      .U32(arch + ".attention.head_count_kv", 2)
+      .F32(arch + ".attention.layer_norm_rms_epsilon", 1e-6f)
+      .Tensor("token_embd.weight", 0, {2, 3}, std::string(24, '\0'));
+  return writer;
+}
+
+// Opens the file's bytes; `tensors` gets the names left.
+StatusOr<json::object> Config(const GgufWriter& writer,
+                              std::vector<std::string>* tensors = nullptr) {
+  TempFolder folder;
+  auto checkpoint = Checkpoint::Open(folder.Write("m.gguf", writer.Bytes()));
+  if (!checkpoint.ok()) return checkpoint.status();
+  if (tensors != nullptr)
+    for (const NamedTensor& tensor : (*checkpoint)->tensors()) tensors->push_back(tensor.name);
+  return (*checkpoint)->config();
+}
+
+std::string Text(const StatusOr<json::object>& config) {
+  EXPECT_TRUE(config.ok()) << config.status();
+  return config.ok() ? json::serialize(*config) : "";
+}
+
+json::value Parse(std::string_view text) { return *ParseJson(text); }
+
+TEST(GgufConfig, LlamaReadsAsItsConfigJson) {
+  auto config = Config(Model("llama")
+                           .F32("llama.rope.freq_base", 500000.0f)
+                           .U32("llama.rope.dimension_count", 16)
+                           .U32("tokenizer.ggml.bos_token_id", 1)
+                           .U32("tokenizer.ggml.eos_token_id", 2));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(json::value(*config), Parse(R"({
+      "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu",
+      "num_hidden_layers": 4, "hidden_size": 64, "intermediate_size": 128,
+      "num_attention_heads": 4, "num_key_value_heads": 2, "rms_norm_eps": 1e-6,
+      "max_position_embeddings": 512, "attention_bias": false, "mlp_bias": false,
+      "tie_word_embeddings": true, "vocab_size": 3, "bos_token_id": 1, "eos_token_id": 2,
+      "rope_interleaved": true,
+      "rope_parameters": {"rope_type": "default", "rope_theta": 500000.0}})"));
+}
+
+TEST(GgufConfig, FamiliesHaveTheirOwnNames) {
+  EXPECT_THAT(
+      Text(Config(Model("gpt2").F32("gpt2.attention.layer_norm_epsilon", 1e-5f))),
+      AllOf(HasSubstr(R"("n_embd":64)"), HasSubstr(R"("n_layer":4)"), HasSubstr(R"("n_head":4)"),
+            HasSubstr(R"("n_inner":128)"), HasSubstr(R"("layer_norm_epsilon":1E-5)"),
+            ::testing::Not(HasSubstr("rope")), ::testing::Not(HasSubstr("num_key"))));
+  EXPECT_THAT(
+      Text(Config(
+          Model("granite").F32("granite.logit_scale", 8).F32("granite.attention.scale", 0.5f))),
+      AllOf(HasSubstr(R"("logits_scaling":8E0)"), HasSubstr(R"("attention_multiplier":5E-1)"),
+            HasSubstr(R"("rope_interleaved":true)")));
+  EXPECT_THAT(Text(Config(Model("qwen2"))),
+              AllOf(HasSubstr("Qwen2ForCausalLM"), HasSubstr(R"("rope_interleaved":false)")));
+  EXPECT_THAT(Text(Config(Model("stablelm").U32("stablelm.rope.dimension_count", 4))),
+              HasSubstr(R"("partial_rotary_factor":2.5E-1)"));
+  EXPECT_THAT(Text(Config(Model("smollm3"))), HasSubstr(R"("no_rope_layers":[1,1,1,0])"));
+  EXPECT_THAT(
+      Text(Config(Model("gemma2").U32("gemma2.attention.sliding_window", 8))),
+      HasSubstr(
+          R"("layer_types":["sliding_attention","full_attention","sliding_attention","full_attention"])"));
+  EXPECT_THAT(Text(Config(Model("llama").U32("llama.expert_count", 8))),
+              AllOf(HasSubstr("MixtralForCausalLM"), HasSubstr(R"("num_local_experts":8)")));
+  EXPECT_THAT(Text(Config(Model("llama").U32("llama.attention.sliding_window", 8))),
+              HasSubstr("MistralForCausalLM"));
+  EXPECT_THAT(Text(Config(Model("some-new-one"))),
+              HasSubstr(R"("architectures":["some-new-one"])"));
+}
+
+TEST(GgufConfig, PerLayerNumbersStayArraysOnlyWhenTheyDiffer) {
+  const auto with = [](const std::vector<int32_t>& kv) {
+    GgufWriter writer;
+    writer.String("general.architecture", "llama").Array("llama.attention.head_count_kv", 5, kv);
+    return Text(Config(writer));
+  };
+  EXPECT_THAT(with({2, 2, 2}), HasSubstr(R"("num_key_value_heads":2)"));
+  EXPECT_THAT(with({2, 4}), HasSubstr(R"("num_key_value_heads":[2,4])"));
+}
+
+TEST(GgufConfig, RopeFactorsBecomeLongrope) {
+  const std::array<float, 2> factors{1.0f, 8.0f};
+  const std::string bytes(reinterpret_cast<const char*>(factors.data()), sizeof(factors));
+  std::vector<std::string> tensors;
+  EXPECT_THAT(
+      Text(Config(Model("llama").Tensor("rope_freqs.weight", 0, {2}, bytes), &tensors)),
+      HasSubstr(
+          R"("rope_parameters":{"rope_type":"longrope","rope_theta":1E4,"short_factor":[1E0,8E0],)"
+          R"("long_factor":[1E0,8E0],"attention_factor":1E0})"));
+  EXPECT_THAT(tensors, ::testing::ElementsAre("token_embd.weight"));
+  EXPECT_THAT(
+      Text(Config(Model("phi3")
+                      .F32("phi3.rope.scaling.attn_factor", 1.25f)
+                      .U32("phi3.rope.scaling.original_context_length", 128)
+                      .Tensor("rope_factors_long.weight", 0, {2}, bytes)
+                      .Tensor("rope_factors_short.weight", 0, {1}, bytes.substr(0, 4)))),
+      AllOf(HasSubstr(R"("short_factor":[1E0],"long_factor":[1E0,8E0],"attention_factor":1.25E0)"),
+            HasSubstr(R"("original_max_position_embeddings":128)")));
+  const std::string nan = GgufWriter::Raw(std::nanf("")) + bytes.substr(4);
+  EXPECT_THAT(Message(Config(Model("llama").Tensor("rope_freqs.weight", 0, {2}, nan)).status()),
+              HasSubstr("'rope_freqs.weight' has the factor nan"));
+}
+
+TEST(GgufConfig, RopeScalings) {
+  const auto rope = [](GgufWriter& writer) { return Text(Config(writer)); };
+  EXPECT_THAT(rope(Model("qwen2")
+                       .String("qwen2.rope.scaling.type", "linear")
+                       .F32("qwen2.rope.scaling.factor", 4)),
+              HasSubstr(R"("rope_type":"linear","rope_theta":1E4,"factor":4E0)"));
+  EXPECT_THAT(
+      rope(Model("qwen2")
+               .String("qwen2.rope.scaling.type", "yarn")
+               .F32("qwen2.rope.scaling.factor", 4)
+               .U32("qwen2.rope.scaling.original_context_length", 128)
+               .F32("qwen2.rope.scaling.yarn_beta_fast", 16)),
+      HasSubstr(
+          R"("rope_type":"yarn","rope_theta":1E4,"original_max_position_embeddings":128,"factor":4E0,"beta_fast":1.6E1)"));
+  EXPECT_THAT(rope(Model("qwen2").String("qwen2.rope.scaling.type", "none")),
+              HasSubstr(R"("rope_type":"default")"));
+  EXPECT_THAT(Message(Config(Model("qwen2").String("qwen2.rope.scaling.type", "new")).status()),
+              HasSubstr("'qwen2.rope.scaling.type' is 'new'"));
+  EXPECT_THAT(
+      Message(Config(Model("qwen2").String("qwen2.rope.scaling.type", "longrope")).status()),
+      HasSubstr("the rope_factors tensors are missing"));
+}
+
+TEST(GgufConfig, EveryEndOfTurnIsAnEnd) {
+  auto config = Config(Model("llama")
+                           .U32("tokenizer.ggml.eos_token_id", 0)
+                           .Array<std::string>("tokenizer.ggml.tokens", 8,
+                                               {"<|endoftext|>", "a", "<|im_end|>", "<|end|>"})
+                           .Array<int32_t>("tokenizer.ggml.token_type", 5, {3, 1, 3, 1}));
+  EXPECT_THAT(Text(config), HasSubstr(R"("eos_token_id":[0,2])"));
+}
+
+TEST(GgufConfig, WrongTypesAreNamed) {
+  GgufWriter writer;
+  writer.String("general.architecture", "llama").String("llama.block_count", "four");
+  EXPECT_THAT(Message(Config(writer).status()),
+              HasSubstr("'llama.block_count' is of type string, expected an integer"));
+}
+
+}  // namespace
+}  // namespace banyan::weights
