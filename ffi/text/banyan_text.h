@@ -54,6 +54,18 @@ int bt_tokenizer_is_fast(const BtTokenizer* tokenizer);
 int bt_decoder_run(const uint8_t* json, size_t json_size, const uint8_t* tokens, size_t tokens_size,
                    BtBuffer* decoded, BtBuffer* error);
 
+/* --- chat templates ----------------------------------------------------------------------------- */
+
+typedef struct BtTemplate BtTemplate;
+
+int bt_template_new(const uint8_t* source, size_t size, BtTemplate** parsed, BtBuffer* error);
+void bt_template_free(BtTemplate* parsed);
+/* `variables` and `defaults`: JSON objects (or empty); a name in both has its value of `variables`.
+ * `now`: local time as seconds since 1970. */
+int bt_template_render(const BtTemplate* parsed, const uint8_t* variables, size_t variables_size,
+                       const uint8_t* defaults, size_t defaults_size, int64_t now, BtBuffer* text,
+                       BtBuffer* error);
+
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

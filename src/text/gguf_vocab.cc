@@ -1,12 +1,320 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "text/gguf_vocab.h"
 
+#include <algorithm>
+#include <unordered_set>
+#include <utility>
+
+#include "text/base64.h"
+#include "text/bpe_merges.h"
+#include "text/gguf_pretokenizers.h"
 #include "text/tokenizer.h"
+#include "text/utf8.h"
 
 namespace banyan::text {
+namespace {
+
+constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581
+
+json::value String(std::string_view text) { return json::string(text.data(), text.size()); }
+
+GgufTokenType TypeOf(const GgufVocab& vocab, std::size_t id) {
+  if (id >= vocab.token_types.size()) return GgufTokenType::kNormal;
+  return static_cast<GgufTokenType>(vocab.token_types[id]);
+}
+
+bool IsControl(GgufTokenType type) {
+  return type == GgufTokenType::kControl || type == GgufTokenType::kUnknown;
+}
+
+Status Check(const GgufVocab& vocab) {
+  if (vocab.tokens.empty()) return InvalidArgument("tokenizer.ggml.tokens is missing or empty");
+  std::unordered_set<std::string_view> seen;
+  seen.reserve(vocab.tokens.size());
+  for (std::size_t id = 0; id < vocab.tokens.size(); ++id) {
+    if (!IsUtf8(vocab.tokens[id]))
+      return InvalidArgument("tokenizer.ggml.tokens: token {} is not UTF-8", id);
+    if (!vocab.tokens[id].empty() && !seen.insert(vocab.tokens[id]).second)
+      return InvalidArgument("tokenizer.ggml.tokens: token {} (\"{}\") is there twice", id,
+                             vocab.tokens[id]);
+  }
+  if (!vocab.token_types.empty() && vocab.token_types.size() < vocab.tokens.size())
+    return InvalidArgument("tokenizer.ggml.token_type: {} entries for {} tokens",
+                           vocab.token_types.size(), vocab.tokens.size());
+  return OkStatus();
+}
+
+Status NeedScores(const GgufVocab& vocab) {
+  if (vocab.scores.size() >= vocab.tokens.size()) return OkStatus();
+  return InvalidArgument("tokenizer.ggml.scores: {} entries for {} tokens", vocab.scores.size(),
+                         vocab.tokens.size());
+}
+
+// The token as a table of unique names needs it.
+std::string Name(const GgufVocab& vocab, std::size_t id) {
+  return vocab.tokens[id].empty() ? fmt::format("[EMPTY_{}]", id) : vocab.tokens[id];
+}
+
+json::object Vocabulary(const GgufVocab& vocab) {
+  json::object table;
+  table.reserve(vocab.tokens.size());
+  for (std::size_t id = 0; id < vocab.tokens.size(); ++id) table[Name(vocab, id)] = id;
+  return table;
+}
+
+// Control tokens match where they stand in a text and are special; user-defined ones only match.
+json::array AddedTokens(const GgufVocab& vocab) {
+  json::array added;
+  for (std::size_t id = 0; id < vocab.tokens.size(); ++id) {
+    const GgufTokenType type = TypeOf(vocab, id);
+    if (vocab.tokens[id].empty()) continue;
+    if (!IsControl(type) && type != GgufTokenType::kUserDefined) continue;
+    added.emplace_back(json::object{{"id", id},
+                                    {"content", vocab.tokens[id]},
+                                    {"single_word", false},
+                                    {"lstrip", false},
+                                    {"rstrip", false},
+                                    {"normalized", false},
+                                    {"special", IsControl(type)}});
+  }
+  return added;
+}
+
+json::object File(json::array added, json::value normalizer, json::value pre_tokenizer,
+                  json::value decoder, json::object model) {
+  return {{"version", "1.0"},
+          {"truncation", nullptr},
+          {"padding", nullptr},
+          {"added_tokens", std::move(added)},
+          {"normalizer", std::move(normalizer)},
+          {"pre_tokenizer", std::move(pre_tokenizer)},
+          {"post_processor", nullptr},
+          {"decoder", std::move(decoder)},
+          {"model", std::move(model)}};
+}
+
+json::object BpeModel(json::value unk_token, bool byte_fallback, bool ignore_merges,
+                      json::object vocab, json::array merges) {
+  return {{"type", "BPE"},
+          {"dropout", nullptr},
+          {"unk_token", std::move(unk_token)},
+          {"continuing_subword_prefix", nullptr},
+          {"end_of_word_suffix", nullptr},
+          {"fuse_unk", true},
+          {"byte_fallback", byte_fallback},
+          {"ignore_merges", ignore_merges},
+          {"vocab", std::move(vocab)},
+          {"merges", std::move(merges)}};
+}
+
+json::object ReplaceStep(std::string_view from, std::string_view to) {
+  return {{"type", "Replace"}, {"pattern", {{"String", String(from)}}}, {"content", String(to)}};
+}
+
+// From plain text with U+2581 for spaces back, with byte tokens joined.
+json::object SpaceMarkDecoder(bool strip_first_space) {
+  json::array steps;
+  steps.emplace_back(ReplaceStep(kSpaceMark, " "));
+  steps.emplace_back(json::object{{"type", "ByteFallback"}});
+  steps.emplace_back(json::object{{"type", "Fuse"}});
+  if (strip_first_space)
+    steps.emplace_back(
+        json::object{{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
+  return {{"type", "Sequence"}, {"decoders", std::move(steps)}};
+}
+
+json::array Splits(const GgufPretokenizer& pre) {
+  json::array splits;
+  for (std::string_view regex : pre.splits)
+    splits.emplace_back(json::object{{"type", "Split"},
+                                     {"pattern", {{"Regex", String(regex)}}},
+                                     {"behavior", "Isolated"},
+                                     {"invert", false}});
+  return splits;
+}
+
+StatusOr<json::object> FromBpe(const GgufVocab& vocab) {
+  if (vocab.pre.empty())
+    return InvalidArgument(
+        "the file does not name its pre-tokenizer (tokenizer.ggml.pre): it was converted before "
+        "they were told apart, and its ids would be wrong; convert it again");
+  const GgufPretokenizer* pre = FindGgufPretokenizer(vocab.pre);
+  if (!pre) return Unimplemented("unknown pre-tokenizer \"{}\" (tokenizer.ggml.pre)", vocab.pre);
+  if (vocab.merges.empty()) return InvalidArgument("tokenizer.ggml.merges is missing or empty");
+  json::array merges;
+  merges.reserve(vocab.merges.size());
+  for (const std::string& merge : vocab.merges) {
+    // The space between the two; a token may begin with one.
+    const std::size_t space = merge.find(' ', 1);
+    if (space == std::string::npos || !IsUtf8(merge))
+      return InvalidArgument("tokenizer.ggml.merges: \"{}\" is not two tokens",
+                             IsUtf8(merge) ? merge : "?");
+    merges.emplace_back(json::array{merge.substr(0, space), merge.substr(space + 1)});
+  }
+  json::array steps = Splits(*pre);
+  if (!pre->byte_level) {
+    return File(AddedTokens(vocab), ReplaceStep(" ", kSpaceMark),
+                json::object{{"type", "Sequence"}, {"pretokenizers", std::move(steps)}},
+                SpaceMarkDecoder(false),
+                BpeModel(nullptr, true, pre->ignore_merges, Vocabulary(vocab), std::move(merges)));
+  }
+  steps.emplace_back(json::object{{"type", "ByteLevel"},
+                                  {"add_prefix_space", vocab.add_space_prefix.value_or(false)},
+                                  {"trim_offsets", true},
+                                  {"use_regex", false}});
+  return File(AddedTokens(vocab), nullptr,
+              json::object{{"type", "Sequence"}, {"pretokenizers", std::move(steps)}},
+              json::object{{"type", "ByteLevel"}},
+              BpeModel(nullptr, false, pre->ignore_merges, Vocabulary(vocab), std::move(merges)));
+}
+
+StatusOr<json::object> FromSentencePiece(const GgufVocab& vocab) {
+  BANYAN_RETURN_IF_ERROR(NeedScores(vocab));
+  std::vector<ScoredPiece> pieces;
+  pieces.reserve(vocab.tokens.size());
+  bool has_bytes = false;
+  for (std::size_t id = 0; id < vocab.tokens.size(); ++id) {
+    const GgufTokenType type = TypeOf(vocab, id);
+    has_bytes |= type == GgufTokenType::kByte;
+    pieces.push_back({vocab.tokens[id], vocab.scores[id], !vocab.tokens[id].empty()});
+  }
+  json::array merges;
+  for (auto [left, right] : MergesByScore(pieces))
+    merges.emplace_back(json::array{String(left), String(right)});
+  const bool prefix = vocab.add_space_prefix.value_or(true);
+  json::value normalizer = ReplaceStep(" ", kSpaceMark);
+  if (prefix) {
+    normalizer = json::object{
+        {"type", "Sequence"},
+        {"normalizers",
+         json::array{json::object{{"type", "Prepend"}, {"prepend", String(kSpaceMark)}},
+                     std::move(normalizer)}}};
+  }
+  const auto unk = static_cast<std::size_t>(vocab.unk_id.value_or(0));
+  json::value unk_token = nullptr;
+  if (unk < vocab.tokens.size()) unk_token = Name(vocab, unk);
+  return File(
+      AddedTokens(vocab), std::move(normalizer), nullptr, SpaceMarkDecoder(prefix),
+      BpeModel(std::move(unk_token), has_bytes, false, Vocabulary(vocab), std::move(merges)));
+}
+
+StatusOr<json::object> FromUnigram(const GgufVocab& vocab) {
+  BANYAN_RETURN_IF_ERROR(NeedScores(vocab));
+  json::array table;
+  for (std::size_t id = 0; id < vocab.tokens.size(); ++id)
+    table.emplace_back(json::array{Name(vocab, id), vocab.scores[id]});
+  json::array normalizers;
+  if (!vocab.precompiled_charsmap.empty())
+    normalizers.emplace_back(
+        json::object{{"type", "Precompiled"},
+                     {"precompiled_charsmap", EncodeBase64(vocab.precompiled_charsmap)}});
+  if (vocab.remove_extra_whitespaces.value_or(false)) {
+    normalizers.emplace_back(
+        json::object{{"type", "Strip"}, {"strip_left", true}, {"strip_right", true}});
+    normalizers.emplace_back(
+        json::object{{"type", "Replace"}, {"pattern", {{"Regex", " {2,}"}}}, {"content", " "}});
+  }
+  const json::object metaspace{
+      {"type", "Metaspace"},
+      {"replacement", String(kSpaceMark)},
+      {"prepend_scheme", vocab.add_space_prefix.value_or(true) ? "always" : "never"},
+      {"split", true}};
+  return File(AddedTokens(vocab),
+              json::object{{"type", "Sequence"}, {"normalizers", std::move(normalizers)}},
+              metaspace, metaspace,
+              {{"type", "Unigram"},
+               {"unk_id", vocab.unk_id.value_or(2)},
+               {"byte_fallback", false},
+               {"vocab", std::move(table)}});
+}
+
+// llama.cpp marks the beginning of a word where BERT marks its continuation.
+StatusOr<json::object> FromWordPiece(const GgufVocab& vocab) {
+  json::object table;
+  for (std::size_t id = 0; id < vocab.tokens.size(); ++id) {
+    std::string token = Name(vocab, id);
+    if (token.starts_with(kSpaceMark)) {
+      token.erase(0, kSpaceMark.size());
+    } else if (TypeOf(vocab, id) == GgufTokenType::kNormal && !vocab.tokens[id].empty()) {
+      token.insert(0, "##");
+    }
+    table[token] = id;
+  }
+  const auto unk = static_cast<std::size_t>(vocab.unk_id.value_or(100));
+  if (unk >= vocab.tokens.size())
+    return InvalidArgument("tokenizer.ggml.unknown_token_id: {} is no token", unk);
+  return File(AddedTokens(vocab),
+              json::object{{"type", "BertNormalizer"},
+                           {"clean_text", true},
+                           {"handle_chinese_chars", true},
+                           {"strip_accents", true},
+                           {"lowercase", true}},
+              json::object{{"type", "BertPreTokenizer"}},
+              json::object{{"type", "WordPiece"}, {"prefix", "##"}, {"cleanup", true}},
+              {{"type", "WordPiece"},
+               {"unk_token", Name(vocab, unk)},
+               {"continuing_subword_prefix", "##"},
+               {"max_input_chars_per_word", 100},
+               {"vocab", std::move(table)}});
+}
+
+}  // namespace
+
+json::object GgufConfig(const GgufVocab& vocab) {
+  json::object config;
+  const bool word_piece = vocab.model == "bert", unigram = vocab.model == "t5";
+  const bool sentence_piece = vocab.model == "llama";
+  const auto name = [&](const char* key, std::optional<int64_t> id, std::optional<int64_t> other) {
+    const int64_t token = id.value_or(other.value_or(-1));
+    if (token < 0 || token >= static_cast<int64_t>(vocab.tokens.size())) return;
+    if (!vocab.tokens[token].empty()) config[key] = vocab.tokens[token];
+  };
+  const auto fallback = [](bool applies, int64_t id) {
+    return applies ? std::optional<int64_t>(id) : std::nullopt;
+  };
+  name("bos_token", vocab.bos_id, word_piece ? fallback(true, 101) : fallback(sentence_piece, 1));
+  name("eos_token", vocab.eos_id, unigram ? fallback(true, 1) : fallback(sentence_piece, 2));
+  name("unk_token", vocab.unk_id,
+       word_piece ? fallback(true, 100)
+       : unigram  ? fallback(true, 2)
+                  : fallback(sentence_piece, 0));
+  name("sep_token", vocab.sep_id, fallback(word_piece, 102));
+  name("pad_token", vocab.pad_id, fallback(word_piece || unigram, 0));
+  name("mask_token", vocab.mask_id, fallback(word_piece, 103));
+
+  const GgufPretokenizer* pre = vocab.model == "gpt2" ? FindGgufPretokenizer(vocab.pre) : nullptr;
+  const bool default_bos = sentence_piece || word_piece || (pre && pre->add_bos);
+  config["add_bos_token"] = vocab.add_bos.value_or(default_bos);
+  config["add_eos_token"] = vocab.add_eos.value_or(unigram);
+  // A separator ends the text in the place of EOS.
+  if (vocab.add_sep.value_or(word_piece || (pre && pre->add_sep)) &&
+      (config.contains("sep_token") || config.contains("eos_token"))) {
+    if (config.contains("sep_token")) config["eos_token"] = config.at("sep_token");
+    config["add_eos_token"] = true;
+  }
+  return config;
+}
 
 StatusOr<GgufTokenizerFiles> TokenizerFromGguf(const GgufVocab& vocab) {
-  return Unimplemented("a GGUF vocabulary of model \"{}\"", vocab.model);
+  BANYAN_RETURN_IF_ERROR(Check(vocab));
+  StatusOr<json::object> file = Unimplemented(
+      "the vocabulary of model \"{}\" (tokenizer.ggml.model; known: gpt2, gemma4, llama, t5, bert)",
+      vocab.model);
+  if (vocab.model == "gpt2") {
+    file = FromBpe(vocab);
+  } else if (vocab.model == "gemma4") {
+    GgufVocab named = vocab;
+    named.pre = "gemma4";
+    file = FromBpe(named);
+  } else if (vocab.model == "llama") {
+    file = FromSentencePiece(vocab);
+  } else if (vocab.model == "t5") {
+    file = FromUnigram(vocab);
+  } else if (vocab.model == "bert") {
+    file = FromWordPiece(vocab);
+  }
+  if (!file.ok()) return file.status();
+  return GgufTokenizerFiles{json::serialize(*file), GgufConfig(vocab)};
 }
 
 StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::FromGgufVocab(const GgufVocab& vocab) {

@@ -33,7 +33,7 @@ struct GgufVocab {
   std::vector<int32_t> token_types;  // may be empty: all normal
   std::vector<std::string> merges;   // BPE
   std::optional<int64_t> bos_id, eos_id, unk_id, sep_id, pad_id, mask_id;
-  std::optional<bool> add_bos, add_eos, add_space_prefix, remove_extra_whitespaces;
+  std::optional<bool> add_bos, add_eos, add_sep, add_space_prefix, remove_extra_whitespaces;
   std::vector<uint8_t> precompiled_charsmap;  // t5
 };
 
@@ -44,5 +44,8 @@ struct GgufTokenizerFiles {
   json::object config;
 };
 StatusOr<GgufTokenizerFiles> TokenizerFromGguf(const GgufVocab& vocab);
+
+// The tokenizer_config.json alone: the special tokens, add_bos_token and add_eos_token.
+json::object GgufConfig(const GgufVocab& vocab);
 
 }  // namespace banyan::text

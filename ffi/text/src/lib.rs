@@ -3,6 +3,7 @@
 
 mod engine;
 mod hf_config;
+mod jinja;
 mod tokenizer;
 
 use std::any::Any;
@@ -177,4 +178,51 @@ pub unsafe extern "C" fn bt_decoder_run(
 ) -> i32 {
     let (json, tokens) = (bytes(json, json_size), bytes(tokens, tokens_size));
     guard(decoded, error, || Ok(Buffer::new(engine::run_decoder(json, tokens)?)))
+}
+
+/// # Safety
+/// As above.
+#[no_mangle]
+pub unsafe extern "C" fn bt_template_new(
+    source: *const u8,
+    size: usize,
+    template: *mut *mut jinja::Template,
+    error: *mut Buffer,
+) -> i32 {
+    let source = bytes(source, size);
+    guard(template, error, || {
+        let source = std::str::from_utf8(source).map_err(|_| "the template is not UTF-8".to_string())?;
+        let parsed = jinja::Template::new(source).map_err(|error| error.message().to_string())?;
+        Ok(Box::into_raw(Box::new(parsed)))
+    })
+}
+
+/// # Safety
+/// `template` came from bt_template_new and is not used again.
+#[no_mangle]
+pub unsafe extern "C" fn bt_template_free(template: *mut jinja::Template) {
+    if !template.is_null() {
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(Box::from_raw(template))));
+    }
+}
+
+/// # Safety
+/// As above.
+#[no_mangle]
+pub unsafe extern "C" fn bt_template_render(
+    template: *const jinja::Template,
+    variables: *const u8,
+    variables_size: usize,
+    defaults: *const u8,
+    defaults_size: usize,
+    now: i64,
+    text: *mut Buffer,
+    error: *mut Buffer,
+) -> i32 {
+    let (variables, defaults) = (bytes(variables, variables_size), bytes(defaults, defaults_size));
+    guard(text, error, || {
+        let utf8 = |bytes| std::str::from_utf8(bytes).map_err(|_| "the variables are not UTF-8".to_string());
+        let rendered = (*template).render(utf8(variables)?, utf8(defaults)?, now);
+        Ok(Buffer::new(rendered.map_err(|error| error.message().to_string())?.into_bytes()))
+    })
 }

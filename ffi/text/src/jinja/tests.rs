@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Jinja2's tests.
+
+use super::ast::Comparison;
+use super::filters;
+use super::ops;
+use super::render::{CallArgs, Renderer};
+use super::value::Value;
+use super::{Error, Result};
+use std::rc::Rc;
+
+const NAMES: [&str; 39] = [
+    "odd", "even", "divisibleby", "defined", "undefined", "filter", "test", "none", "boolean", "false", "true",
+    "integer", "float", "lower", "upper", "string", "mapping", "number", "sequence", "iterable", "callable", "sameas",
+    "escaped", "in", "==", "eq", "equalto", "!=", "ne", ">", "gt", "greaterthan", "ge", ">=", "<", "lt", "lessthan",
+    "<=", "le",
+];
+
+pub fn is_known(name: &str) -> bool {
+    NAMES.contains(&name)
+}
+
+fn cased(text: &str) -> bool {
+    text.chars().any(|c| c.is_lowercase() || c.is_uppercase())
+}
+
+pub fn apply(renderer: &Renderer, name: &str, value: &Value, args: CallArgs) -> Result<bool> {
+    renderer.charge(1)?;
+    let mut positional = args.positional.into_iter();
+    let mut argument = || positional.next().ok_or_else(|| Error::new(format!("the test '{name}' needs an argument")));
+    let integer = |value: &Value| match value {
+        Value::Undefined(message) => Err(Error::new(message.to_string())),
+        other => other
+            .as_int()
+            .ok_or_else(|| Error::new(format!("the test '{name}' needs an integer, not {}", other.type_name()))),
+    };
+    let comparison = match name {
+        "==" | "eq" | "equalto" => Some(Comparison::Eq),
+        "!=" | "ne" => Some(Comparison::Ne),
+        ">" | "gt" | "greaterthan" => Some(Comparison::Gt),
+        ">=" | "ge" => Some(Comparison::Ge),
+        "<" | "lt" | "lessthan" => Some(Comparison::Lt),
+        "<=" | "le" => Some(Comparison::Le),
+        "in" => Some(Comparison::In),
+        _ => None,
+    };
+    if let Some(comparison) = comparison {
+        return ops::compare(renderer, comparison, value, &argument()?);
+    }
+    Ok(match name {
+        "odd" => integer(value)?.rem_euclid(2) == 1,
+        "even" => integer(value)?.rem_euclid(2) == 0,
+        "divisibleby" => {
+            let by = integer(&argument()?)?;
+            if by == 0 {
+                return Err(Error::new("integer modulo by zero"));
+            }
+            integer(value)?.wrapping_rem(by) == 0
+        }
+        "defined" => !value.is_undefined(),
+        "undefined" => value.is_undefined(),
+        "filter" => value.as_str().is_some_and(|name| filters::is_known(name)),
+        "test" => value.as_str().is_some_and(|name| is_known(name)),
+        "none" => matches!(value, Value::None),
+        "boolean" => matches!(value, Value::Bool(_)),
+        "false" => matches!(value, Value::Bool(false)),
+        "true" => matches!(value, Value::Bool(true)),
+        "integer" => matches!(value, Value::Int(_) | Value::BigInt(_)),
+        "float" => matches!(value, Value::Float(_)),
+        "number" => matches!(value, Value::Bool(_) | Value::Int(_) | Value::BigInt(_) | Value::Float(_)),
+        "lower" => {
+            let text = renderer.text(value)?;
+            cased(&text) && !text.chars().any(char::is_uppercase)
+        }
+        "upper" => {
+            let text = renderer.text(value)?;
+            cased(&text) && !text.chars().any(char::is_lowercase)
+        }
+        "string" => matches!(value, Value::Str(..)),
+        "mapping" => matches!(value, Value::Dict(_)),
+        // What has both a length and items by index.
+        "sequence" => matches!(
+            value,
+            Value::Str(..) | Value::List(_) | Value::Tuple(_) | Value::Dict(_) | Value::Range(_) | Value::Undefined(_)
+        ),
+        "iterable" => !matches!(
+            value,
+            Value::None
+                | Value::Bool(_)
+                | Value::Int(_)
+                | Value::BigInt(_)
+                | Value::Float(_)
+                | Value::Namespace(_)
+                | Value::Macro(_)
+                | Value::Method(_)
+                | Value::Global(_)
+                | Value::Cycler(_)
+                | Value::Joiner(_)
+        ),
+        "callable" => matches!(
+            value,
+            Value::Macro(_) | Value::Method(_) | Value::Global(_) | Value::Joiner(_) | Value::Loop(_) | Value::Undefined(_)
+        ),
+        "sameas" => same(value, &argument()?),
+        "escaped" => matches!(value, Value::Str(_, true)),
+        _ => return Err(Error::new(format!("No test named '{name}'."))),
+    })
+}
+
+/// Python's `is`, for what a template can tell apart by it.
+fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::List(a), Value::List(b)) | (Value::Tuple(a), Value::Tuple(b)) => Rc::ptr_eq(a, b),
+        (Value::Dict(a), Value::Dict(b)) => Rc::ptr_eq(a, b),
+        (Value::Bool(a), Value::Bool(b)) => a == b,
+        (Value::Bool(_), _) | (_, Value::Bool(_)) | (Value::Float(_), _) | (_, Value::Float(_)) => false,
+        (a, b) => a.equals(b),
+    }
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// The text side of a model by its path: a folder, or a .gguf file with its embedded vocabulary and
+// chat template. Only the metadata of a .gguf is read, so weights that we cannot load do not
+// matter here.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/json.h"
+#include "base/status.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace banyan {
+
+struct TextModel {
+  std::shared_ptr<const text::Tokenizer> tokenizer;
+  std::shared_ptr<const text::ChatTemplate> chat_template;  // null: the model has none
+};
+
+StatusOr<TextModel> LoadTextModel(const std::string& path);
+
+StatusOr<std::shared_ptr<const text::Tokenizer>> LoadTokenizer(const std::string& path);
+// `name`: one of several named templates; empty: the default. kNotFound when there is none.
+StatusOr<std::shared_ptr<const text::ChatTemplate>> LoadChatTemplate(const std::string& path,
+                                                                     std::string_view name = {});
+// bos_token, eos_token, ... as chat templates see them, without loading the tokenizer of a folder.
+StatusOr<json::object> LoadSpecialTokens(const std::string& path);
+
+}  // namespace banyan

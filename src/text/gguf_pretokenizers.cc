@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "text/gguf_pretokenizers.h"
+
+#include <map>
+#include <string>
+
+namespace banyan::text {
+namespace {
+
+// The building blocks of nearly all of them.
+#define BANYAN_CONTRACTIONS "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+#define BANYAN_LINES "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+#define BANYAN_WORD R"([^\r\n\p{L}\p{N}]?\p{L}+)"
+#define BANYAN_SYMBOLS R"( ?[^\s\p{L}\p{N}]+[\r\n]*)"
+#define BANYAN_SYMBOLS_SLASH R"( ?[^\s\p{L}\p{N}]+[\r\n/]*)"
+#define BANYAN_UPPER R"([\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}])"
+#define BANYAN_LOWER R"([\p{Ll}\p{Lm}\p{Lo}\p{M}])"
+#define BANYAN_CASED(suffix)                                        \
+  "[^\\r\\n\\p{L}\\p{N}]?" BANYAN_UPPER "*" BANYAN_LOWER "+" suffix \
+  "|[^\\r\\n\\p{L}\\p{N}]?" BANYAN_UPPER "+" BANYAN_LOWER "*" suffix
+
+constexpr std::string_view kGpt2 =
+    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kLlama3 =
+    BANYAN_CONTRACTIONS "|" BANYAN_WORD "|\\p{N}{1,3}|" BANYAN_SYMBOLS "|" BANYAN_LINES;
+constexpr std::string_view kQwen2 =
+    BANYAN_CONTRACTIONS "|" BANYAN_WORD "|\\p{N}|" BANYAN_SYMBOLS "|" BANYAN_LINES;
+constexpr std::string_view kQwen35 = BANYAN_CONTRACTIONS
+    R"(|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|)" BANYAN_LINES;
+constexpr std::string_view kGpt4o =
+    BANYAN_CASED(BANYAN_CONTRACTIONS "?") "|\\p{N}{1,3}|" BANYAN_SYMBOLS_SLASH "|" BANYAN_LINES;
+constexpr std::string_view kTekken =
+    BANYAN_CASED("") "|\\p{N}|" BANYAN_SYMBOLS_SLASH "|" BANYAN_LINES;
+constexpr std::string_view kDeepseekWords =
+    R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+)"
+    R"(| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kDeepseekLetters =
+    R"(\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅ)"
+    R"(ὐ-ὗὙὛὝὟ-ώᾀ-ᾴᾶ-ᾼιῂ-ῄῆ-ῌῐ-ΐῖ-Ίῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤΩℨK-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿ)"
+    R"(ﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃]+)";
+constexpr std::string_view kBloom = R"( ?[^(\s|.,!?…。，、।۔،)]+)";
+// Kimi K2 keeps Han runs apart from the other letters.
+#define BANYAN_K2_UPPER R"([\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]])"
+#define BANYAN_K2_LOWER R"([\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]])"
+constexpr std::string_view kKimiK2 =
+    R"([\p{Han}]+|[^\r\n\p{L}\p{N}]?)" BANYAN_K2_UPPER "*" BANYAN_K2_LOWER "+" BANYAN_CONTRACTIONS
+    R"(?|[^\r\n\p{L}\p{N}]?)" BANYAN_K2_UPPER "+" BANYAN_K2_LOWER "*" BANYAN_CONTRACTIONS
+    "?|\\p{N}{1,3}|" BANYAN_SYMBOLS "|" BANYAN_LINES;
+
+using Table = std::map<std::string_view, GgufPretokenizer>;
+
+Table MakeTable() {
+  Table table;
+  const auto add = [&](std::initializer_list<std::string_view> names, GgufPretokenizer entry) {
+    for (std::string_view name : names) table.emplace(name, entry);
+  };
+  add({"default"}, {{R"([\p{P}\$\+<=>\^\~\|]+)", kGpt2, R"(\p{N}+)", "[0-9][0-9][0-9]"}});
+  add({"llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2",
+       "jina-v5-nano"},
+      {.splits = {kLlama3}, .ignore_merges = true, .add_bos = true});
+  add({"dbrx", "smaug-bpe", "glm4", "chatglm-bpe"}, {{kLlama3}});
+  add({"deepseek-llm"}, {{"[\r\n]", kDeepseekLetters, R"(\s?[!-/:-~！-／：-～‘-‟　-。]+)",
+                          R"(\s+$)", "[一-龥ࠀ-一가-퟿]+", R"(\p{N}+)"}});
+  add({"deepseek-coder"},
+      {{"[\r\n]", R"(\s?\p{L}+)", R"(\s?\p{P}+)", "[一-龥ࠀ-一가-퟿]+", R"(\p{N})"}});
+  add({"deepseek-v3", "hunyuan-dense", "joyai-llm"},
+      {{R"(\p{N}{1,3})", "[一-龥぀-ゟ゠-ヿ]+", kDeepseekWords}});
+  add({"youtu"}, {.splits = {"[가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[一-龥぀-ゟ゠-"
+                             "ヿ]"
+                             "+",
+                             BANYAN_CASED(BANYAN_CONTRACTIONS "?") "|\\p{N}|" BANYAN_SYMBOLS_SLASH
+                                                                   "|" BANYAN_LINES},
+                  .ignore_merges = true});
+  add({"falcon"}, {{R"([\p{P}\$\+<=>\^~\|`]+)", kGpt2, "[0-9][0-9][0-9]"}});
+  add({"starcoder", "refact", "command-r", "smollm", "codeshell", "exaone", "minerva-7b",
+       "mellum2"},
+      {{R"(\p{N})", kGpt2}});
+  add({"gpt-2", "phi-2", "jina-es", "jina-de", "gigachat", "jina-v2-es", "jina-v2-de", "a.x-4.0",
+       "mellum", "modern-bert", "mpt", "olmo", "jais", "trillion", "granite-docling", "exaone4"},
+      {{kGpt2}});
+  add({"jina-v1-en", "jina-v2-code", "roberta-bpe"}, {.splits = {kGpt2}, .add_sep = true});
+  add({"qwen2", "deepseek-r1-qwen", "kormo", "f2llmv2", "megrez", "stablelm2", "hunyuan",
+       "solar-open", "grok-2"},
+      {{kQwen2}});
+  add({"qwen35"}, {{kQwen35}});
+  add({"poro-chat", "bloom", "gpt3-finnish"}, {{kBloom}});
+  add({"viking"}, {{kBloom, R"(\p{N})"}});
+  add({"tekken"}, {.splits = {kTekken}, .ignore_merges = true, .add_bos = true});
+  add({"chameleon"},
+      {.splits = {"<sentinel:[0-9]+>", "(IMGIMG)((A|B|C|D|E|F|G|H|I){1,4})Z", "([\\t\\n]|    |  )",
+                  R"(\p{N})", R"([\p{P}!-/:-@\[-`{-~])", kGpt2},
+       .add_bos = true});
+  add({"gpt-4o", "llama4", "kanana2", "talkie", "minimax-m2"}, {{kGpt4o}});
+  add({"granite-embed-multi-97m"}, {.splits = {kGpt4o}, .ignore_merges = true});
+  add({"tiny_aya", "cohere2moe"}, {{R"(\d{1,3}(?=(?:\d{3})*\b))", kGpt4o}});
+  add({"kimi-k2"}, {{kKimiK2}});
+  add({"superbpe"}, {{R"(\p{N}+)", R"((?=(\d{3})+(?!\d)))"}});
+  add({"bailingmoe", "bailingmoe2", "llada-moe"},
+      {{"'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}|" BANYAN_SYMBOLS
+        R"(|\s*[\r\n]|\s+(?!\S)|\s+)"}});
+  add({"seed-coder"},
+      {{BANYAN_CONTRACTIONS "|" BANYAN_WORD R"(|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+|)" BANYAN_LINES}});
+  add({"ufakzeka"}, {{BANYAN_WORD "|\\p{N}|" BANYAN_SYMBOLS "|" BANYAN_LINES}});
+  add({"laguna"}, {{R"([^\n]+|[\n]+)", kQwen2}});
+  add({"exaone-moe"},
+      {{BANYAN_CONTRACTIONS
+        R"(|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]?)"
+        R"(|\s*[\r\n]|\s+(?!\S)|\s+)"}});
+  add({"minicpm5"}, {.splits = {R"(\p{N}{1,3})", BANYAN_CONTRACTIONS
+                                "|" BANYAN_WORD "|\\p{N}+|" BANYAN_SYMBOLS "|" BANYAN_LINES},
+                     .ignore_merges = true});
+  add({"gemma4", "granite-embed-multi-311m", "sarvam-moe"},
+      {.splits = {R"([^\n]+|[\n]+)"}, .byte_level = false});
+  return table;
+}
+
+}  // namespace
+
+const GgufPretokenizer* FindGgufPretokenizer(std::string_view name) {
+  static const Table table = MakeTable();
+  const auto found = table.find(name);
+  return found == table.end() ? nullptr : &found->second;
+}
+
+}  // namespace banyan::text
