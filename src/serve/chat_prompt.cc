@@ -63,15 +63,18 @@ std::string CheckMessage(json::value& value) {
     return fmt::format("role '{}' is none of system, developer, user, assistant, tool, function",
                        name);
 
-  // Absent and null are the same to templates, which test what is there.
-  std::vector<std::string> nulls;
-  for (const auto& item : message)
-    if (item.value().is_null()) nulls.emplace_back(item.key().data(), item.key().size());
-  for (const std::string& key : nulls) message.erase(key);
+  if (json::value* content = message.if_contains("content");
+      content != nullptr && content->is_null() && name == "assistant") {
+    *content = "";
+  }
+  // Absent and null are the same to templates, which test what is there. The order stays: some
+  // print whole messages.
+  for (auto item = message.begin(); item != message.end();)
+    item = item->value().is_null() ? message.stable_erase(item) : item + 1;
 
   if (json::value* calls = message.if_contains("tool_calls")) {
     if (std::string problem = DecodeToolCalls(*calls); !problem.empty()) return problem;
-    if (calls->get_array().empty()) message.erase("tool_calls");
+    if (calls->get_array().empty()) message.stable_erase(message.find("tool_calls"));
   }
   json::value* content = message.if_contains("content");
   if (content == nullptr) {
