@@ -66,6 +66,7 @@ void SchedulerImpl::CommitRow(const InFlight::Entry& entry, RowOutcome row,
   if (ended) return Finish(request, std::move(reason));
   if (!running) return;
   if (request.computed <= request.fill) Publish(request);
+  if (request.computed >= request.fill) waiting_.ReleaseFollowers(&request);
   request.lease.Advance(request.computed);
 }
 
@@ -128,6 +129,7 @@ void SchedulerImpl::Retract(Request& request) {
 
 void SchedulerImpl::LeaveRow(Request& request, bool publish) {
   if (publish) Publish(request);
+  waiting_.ReleaseFollowers(&request);
   request.page_changes.clear();
   cache_->ReleaseAfter(std::move(request.lease));
   closing_.push_back(request.row);

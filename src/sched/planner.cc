@@ -16,6 +16,9 @@ namespace {
 // After a refusal for want of pages, admission is tried again at least this often: the expected
 // outputs shrink step by step.
 constexpr PlanNumber kBlockedPlans = 16;
+// A request waits for another's prefill if that saves it at least so many tokens (SGLang's in-batch
+// rule).
+constexpr Position kWorthWaiting = 32;
 
 }  // namespace
 
@@ -26,6 +29,7 @@ std::optional<StepPlan> SchedulerImpl::MakePlan() {
   }
   plan_ = {};
   record_ = {};
+  if (config_.retract_interval > 0 && (plans_ + 1) % config_.retract_interval == 0) RetractOne();
   PlanSpans();
   // Every row waits for pages that only other rows hold.
   while (plan_.spans.empty() && in_flight_.empty() && !running_.empty()) {
@@ -131,27 +135,66 @@ void SchedulerImpl::Admit() {
       budget.emplace(*cache_, running_, ratio_.value(),
                      std::min<int64_t>(ChunkBudget(0), config_.max_prefill_tokens));
     }
-    if (!AdmitOne(*request, *budget, !running_.empty())) return;
-    budget->Take(*request);
+    const Admission admission = AdmitOne(*request, *budget);
+    if (admission == Admission::kRefused) return;
+    if (admission == Admission::kAdmitted) budget->Take(*request);
     request = next;
   }
 }
 
-// Gives the request a row and its first chunk; otherwise changes nothing and returns false.
-bool SchedulerImpl::AdmitOne(Request& request, const AdmissionBudget& budget, bool must_fit) {
+// The running request that computes the longest part of this one's prompt beyond what the tree has.
+Request* SchedulerImpl::FindLeader(const Request& request, Position matched) const {
+  Request* leader = nullptr;
+  const Position limit = request.match_limit();
+  Position best = matched + std::max<Position>(kWorthWaiting, config_.page_size) - 1;
+  for (Request* other : running_) {
+    if (other->computed >= other->fill || config_.disable_prefix_cache ||
+        other->arrival.cache_namespace != request.arrival.cache_namespace) {
+      continue;
+    }
+    const auto& a = request.tokens;
+    const auto& b = other->tokens;
+    const auto end = a.begin() + std::min(limit, other->fill);
+    const Position common = std::mismatch(a.begin(), end, b.begin()).first - a.begin();
+    if (common > best) {
+      best = common;
+      leader = other;
+    }
+  }
+  return leader;
+}
+
+// Gives the request a row and its first chunk, or sets it aside to wait for another's prefill;
+// otherwise changes nothing.
+SchedulerImpl::Admission SchedulerImpl::AdmitOne(Request& request, const AdmissionBudget& budget) {
   const std::string& name = request.arrival.cache_namespace;
   const std::span<const TokenId> tokens = request.tokens;
   const TreeMatch match = cache_->Match(name, tokens.first(request.match_limit()));
+  if (Request* leader = FindLeader(request, match.resume.position)) {
+    waiting_.Follow(&request, leader);
+    return Admission::kFollows;
+  }
   const Position shared = match.resume.position;
   const auto rest = static_cast<int64_t>(tokens.size()) - shared;
   // The first of a step may be longer than the limit; it could never run otherwise.
-  if (rest > prefill_left_ && counters_.last_prefill_requests > 0) return false;
-  CacheLease lease = cache_->Acquire(name, match, request.arrival.priority);
+  if (rest > prefill_left_ && counters_.last_prefill_requests > 0) return Admission::kRefused;
   // Alone it always fits (Refusal): what is missing then is on its way back.
-  if ((must_fit && !budget.Fits(request, shared)) || lease.Reservable(shared + 1) <= shared) {
+  const auto fits = [&] { return running_.empty() || budget.Fits(request, shared); };
+  CacheLease lease;
+  // Asked before as well, so that a refusal does not touch the order of eviction.
+  if (fits()) lease = cache_->Acquire(name, match, request.arrival.priority);
+  if (!lease.held() || !fits() || lease.Reservable(shared + 1) <= shared) {
     blocked_until_ = plans_ + kBlockedPlans;
-    return false;
+    return Admission::kRefused;
   }
+  OpenRow(request, std::move(lease));
+  BANYAN_CHECK(PlanChunk(request), "request {} was admitted without a chunk", request.id());
+  return Admission::kAdmitted;
+}
+
+void SchedulerImpl::OpenRow(Request& request, CacheLease lease) {
+  const std::vector<TokenId>& tokens = request.tokens;
+  const Position shared = lease.shared();
   waiting_.Remove(&request);
   queue_deadlines_.erase({request.arrival.queue_deadline, &request});
   request.Transition(RequestTransition::kAdmit);
@@ -168,9 +211,8 @@ bool SchedulerImpl::AdmitOne(Request& request, const AdmissionBudget& budget, bo
   for (KindId kind = 0; kind < cache_->kinds(); ++kind) {
     const std::span<const PageId> pages = request.lease.pages(kind);
     for (size_t i = 0; i < pages.size(); ++i) {
-      if (pages[i] != kNoPage) {
-        request.page_changes.push_back({kind, static_cast<int32_t>(i), pages[i]});
-      }
+      if (pages[i] == kNoPage) continue;
+      request.page_changes.push_back({kind, static_cast<int32_t>(i), pages[i]});
     }
   }
   plan_.opened.push_back({.row = request.row,
@@ -180,17 +222,14 @@ bool SchedulerImpl::AdmitOne(Request& request, const AdmissionBudget& budget, bo
                           .logprobs = request.arrival.logprobs,
                           .seed = request.arrival.seed,
                           .end_ids = request.arrival.end_ids});
-  if (!request.admitted_before) {
-    request.admitted_before = true;
-    RequestEvent& event = EventOf(request);
-    event.admitted = true;
-    event.cached_tokens = static_cast<int32_t>(shared);
-    counters_.cached_tokens_total += shared;
-    counters_.prompt_tokens_total += request.prompt_length();
-  }
   counters_.last_cached_tokens += static_cast<int>(shared);
-  BANYAN_CHECK(PlanChunk(request), "request {} was admitted without a chunk", request.id());
-  return true;
+  if (request.admitted_before) return;
+  request.admitted_before = true;
+  RequestEvent& event = EventOf(request);
+  event.admitted = true;
+  event.cached_tokens = static_cast<int32_t>(shared);
+  counters_.cached_tokens_total += shared;
+  counters_.prompt_tokens_total += request.prompt_length();
 }
 
 // The next chunk of a prompt, as long as the budgets and the free pages allow. False when that is

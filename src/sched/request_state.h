@@ -65,6 +65,11 @@ class Request {
   int in_flight = 0;             // plans that name it
   int sampling_in_flight = 0;    // of those, plans that sample for it
 
+  // A running request is computing a prefix that this one shares: it waits for that outside the
+  // queue, as one of the leader's followers.
+  Request* leader = nullptr;
+  std::vector<Request*> followers;
+
   bool admitted_before = false;
   int32_t retractions = 0;
   int64_t event_step = -1;  // the step whose events have one of this request, at event_index

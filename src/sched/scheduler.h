@@ -35,6 +35,7 @@ struct SchedulerConfig {
   int max_inflight = 1;  // plans given out whose outcome has not come back
   std::string policy = "fcfs";
   std::string eviction_policy = "lru";
+  int retract_interval = 0;  // tests: retracts a request every so many plans, need or not
 };
 
 struct SchedulerInput {

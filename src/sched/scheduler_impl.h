@@ -69,7 +69,10 @@ class SchedulerImpl : public Scheduler {
   bool RetractOne();
   void PlanPrefills();
   void Admit();
-  bool AdmitOne(Request& request, const AdmissionBudget& budget, bool must_fit);
+  enum class Admission { kAdmitted, kFollows, kRefused };
+  Admission AdmitOne(Request& request, const AdmissionBudget& budget);
+  Request* FindLeader(const Request& request, Position matched) const;
+  void OpenRow(Request& request, CacheLease lease);
   bool PlanChunk(Request& request);
   void PlanSpan(Request& request, int32_t num_tokens, bool sample);
   int64_t ChunkBudget(int64_t decode_rows) const;

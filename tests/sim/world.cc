@@ -36,6 +36,7 @@ SchedulerConfig MakeSchedulerConfig(const WorldConfig& config) {
   made.schedule_conservativeness = config.conservativeness;
   made.disable_prefix_cache = !config.prefix_cache;
   made.max_inflight = config.max_inflight;
+  made.retract_interval = config.retract_interval;
   made.policy = config.policy;
   made.eviction_policy = config.eviction;
   return made;
@@ -51,12 +52,13 @@ std::string Describe(const WorldConfig& c) {
     if (layer.window > 0) text += fmt::format("({}+{})", layer.window, layer.sinks);
     text += fmt::format("x{}", c.pages[i]);
   }
-  return text + fmt::format(
-                    ", page {}, chunk {}, inflight {}, rows {}, mixed {}, cache {}, {}, {}, "
-                    "conservativeness {}, prompts {}, outputs {}, delay {}, errors {}",
-                    c.page_size, c.chunk, c.max_inflight, c.max_running, c.mixed, c.prefix_cache,
-                    c.policy, c.eviction, c.conservativeness, c.longest_prompt, c.most_new_tokens,
-                    c.output_delay, c.errors);
+  return text +
+         fmt::format(
+             ", page {}, chunk {}, inflight {}, rows {}, mixed {}, cache {}, {}, {}, "
+             "conservativeness {}, prompts {}, outputs {}, retract every {}, delay {}, errors {}",
+             c.page_size, c.chunk, c.max_inflight, c.max_running, c.mixed, c.prefix_cache, c.policy,
+             c.eviction, c.conservativeness, c.longest_prompt, c.most_new_tokens,
+             c.retract_interval, c.output_delay, c.errors);
 }
 
 World::World(WorldConfig config)

@@ -35,8 +35,9 @@ struct WorldConfig {
   double conservativeness = 0.3;  // low: admits too many, so that requests are retracted
   int longest_prompt = 60;
   int most_new_tokens = 30;
-  int output_delay = 0;  // steps between an event and the output thread's look at it, at most
-  bool errors = false;   // rows and steps fail now and then
+  int retract_interval = 0;  // retracts every so many plans, need or not
+  int output_delay = 0;      // steps between an event and the output thread's look at it, at most
+  bool errors = false;       // rows and steps fail now and then
 };
 
 std::string Describe(const WorldConfig& config);

@@ -86,6 +86,7 @@ std::vector<WorldConfig> Configurations() {
         config.conservativeness = std::array{0.05, 0.5, 1.0}[number / 3 % 3];
         config.longest_prompt = 60 + 2 * page_size;
         config.most_new_tokens = 30 + page_size / 4;
+        config.retract_interval = number % 4 == 1 ? 15 : 0;
         config.output_delay = number % 2 * 50;
         // From a pool that holds one request and hardly more to one that holds them all.
         const int64_t one = (90 + 3 * page_size) / page_size + 2;
