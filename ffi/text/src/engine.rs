@@ -50,7 +50,11 @@ fn fast(mut document: Value) -> Option<PipelineTokenizer> {
     let build = std::panic::AssertUnwindSafe(|| {
         tokenizers_fast::canonicalize_value(&mut document).ok()?;
         let text = serde_json::to_string(&document).ok()?;
-        tokenizers_fast::from_json(&text).ok()
+        let tokenizer = tokenizers_fast::from_json(&text).ok()?;
+        // What it cannot split it refuses only when it meets text.
+        let mut ids = Vec::new();
+        tokenizer.encode_into("Aa 1.\n\u{e9}\u{4e2d}", &EncodeOptions::default(), &mut ids).ok()?;
+        Some(tokenizer)
     });
     // A panic while it reads is a refusal as well.
     std::panic::catch_unwind(build).ok().flatten()

@@ -48,11 +48,6 @@ Status Run(const Options& options) {
   } else {
     return InvalidArgument("render needs --model or --template");
   }
-  // What transformers always passes; a line's own values come first.
-  for (const char* name : {"tools", "documents"}) {
-    if (!defaults.contains(name)) defaults[name] = nullptr;
-  }
-  defaults["add_generation_prompt"] = false;
   return RunJsonLines([&](const JsonLine& line) -> StatusOr<json::object> {
     std::optional<int64_t> now;
     if (const json::value* clock = line.object.if_contains("now")) {

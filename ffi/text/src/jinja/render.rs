@@ -3,7 +3,7 @@
 
 use super::ast::*;
 use super::value::{Global, Loop, Macro, Namespace, Value};
-use super::{filters, methods, ops, tests, text};
+use super::{filters, methods, ops, tests};
 use super::{Error, Result};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -610,20 +610,14 @@ impl Renderer {
     }
 
     fn eval_concat(&self, parts: &[Expr], scope: &Rc<Scope>) -> Result<Value> {
-        let values = self.list(parts, scope)?;
-        let safe = values.iter().any(|value| matches!(value, Value::Str(_, true)));
+        // Without autoescape Markup is joined like any other text.
         let mut out = String::new();
-        for value in &values {
-            let text = self.text(value)?;
+        for value in self.list(parts, scope)? {
+            let text = self.text(&value)?;
             self.charge_bytes(text.len())?;
-            match value {
-                Value::Str(_, false) if safe => out.push_str(&text::escape_html(&text)),
-                Value::Str(..) => out.push_str(&text),
-                _ if safe => out.push_str(&text::escape_html(&text)),
-                _ => out.push_str(&text),
-            }
+            out.push_str(&text);
         }
-        Ok(Value::Str(out.into(), safe))
+        Ok(Value::str(out))
     }
 
     fn eval_compare(&self, first: &Expr, rest: &[(Comparison, Expr)], scope: &Rc<Scope>) -> Result<Value> {
