@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connections, keys, shutting down, the command line."""
+
+import json
+import os
+import re
+import resource
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+from conftest import BANYAN, MODEL
+from wire import call, connect, post, running
+
+LONG = {"text": "go on", "stream": True, "sampling_params": {"max_new_tokens": 3000, "ignore_eos": True}}
+
+
+def wait_idle(url):
+    deadline = time.time() + 20
+    while time.time() < deadline:
+        if running(url) == 0:
+            return
+        time.sleep(0.02)
+    raise AssertionError("requests are still running")
+
+
+def test_cutting_the_stream_anywhere(url):
+    """Whatever part of the reply a client reads before it goes, the server stays and frees the request."""
+    with connect(url) as sock:
+        sock.sendall(post("/generate", {**LONG, "sampling_params": {"max_new_tokens": 5}}))
+        whole = b""
+        while not whole.endswith(b"0\r\n\r\n"):
+            whole += sock.recv(65536)
+    for cut in range(0, len(whole), max(1, len(whole) // 60)):
+        with connect(url) as sock:
+            sock.sendall(post("/generate", LONG))
+            read = 0
+            while read < cut:
+                read += len(sock.recv(cut - read))
+            if cut % 2:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    wait_idle(url)
+    assert call(url + "/health")[0] == 200
+
+
+def test_cutting_the_request_anywhere(url):
+    request = post("/generate", {"text": "hi", "sampling_params": {"max_new_tokens": 2}})
+    for cut in range(len(request)):
+        with connect(url) as sock:
+            sock.sendall(request[:cut])
+    wait_idle(url)
+    assert call(url + "/health")[0] == 200
+
+
+def test_half_close_ends_the_request(url):
+    with connect(url) as sock:
+        sock.sendall(post("/generate", {**LONG, "stream": False}))
+        time.sleep(0.05)
+        sock.shutdown(socket.SHUT_WR)
+        wait_idle(url)
+
+
+def test_garbage(url):
+    for junk in (b"\0" * 100, b"GET", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"):
+        with connect(url) as sock:
+            sock.sendall(junk + b"\r\n\r\n")
+            reply = sock.recv(1000)
+            assert reply == b"" or reply.startswith(b"HTTP/1.1 4"), reply
+    assert call(url + "/health")[0] == 200
+
+
+def test_deep_and_large_json(url):
+    assert call(url + "/generate", b"[" * 100_000)[0] == 400
+    assert call(url + "/generate", b'{"text":' + b"[" * 100_000)[0] == 400
+    assert call(url + "/generate", b'{"a":' * 200 + b"1" + b"}" * 200)[0] == 400
+    assert call(url + "/generate", b'{"text": "' + b"\xff\xfe" + b'"}')[0] == 400
+    with connect(url) as sock:
+        sock.sendall(b"POST /generate HTTP/1.1\r\nHost: t\r\nContent-Length: 999999999999\r\n\r\n")
+        assert sock.recv(100).startswith(b"HTTP/1.1 413")
+
+
+def test_keys(start):
+    server = start("--api-key", "k1", "--admin-api-key", "k2", "--open-paths", "/metrics")
+    assert call(server.url + "/health")[0] == 200
+    assert call(server.url + "/metrics")[0] == 200
+    assert call(server.url + "/v1/models")[0] == 401
+    assert call(server.url + "/ready")[0] == 401
+    bearer = lambda key: {"Authorization": f"Bearer {key}"}
+    assert call(server.url + "/v1/models", headers=bearer("k1"))[0] == 200
+    assert call(server.url + "/v1/models", headers=bearer("k2"))[0] == 401
+    assert call(server.url + "/flush_cache", b"", bearer("k1"))[0] == 401
+    assert call(server.url + "/flush_cache", b"", bearer("k2"))[0] == 200
+    log = open(server.log.name).read()
+    assert "k1" not in log and "k2" not in log
+    assert server.stop() == 0
+
+
+def test_sigterm_drains(start):
+    server = start()
+    with connect(server.url) as sock:
+        sock.sendall(post("/generate", {**LONG, "sampling_params": {"max_new_tokens": 2000, "ignore_eos": True}}))
+        first = sock.recv(100)
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.02)
+        data = first
+        while chunk := sock.recv(65536):
+            data += chunk
+        assert b"data: [DONE]" in data
+    assert server.process.wait(20) == 0
+
+
+def test_a_second_signal_stops(start):
+    server = start()
+    body = {"text": "x", "stream": True, "sampling_params": {"max_new_tokens": 1_000_000, "ignore_eos": True}}
+    if call(server.url + "/generate", {**body, "stream": False, "sampling_params": {"max_new_tokens": 1}})[0] != 200:
+        pytest.skip("the model cannot run")
+    socks = [connect(server.url) for _ in range(32)]
+    for sock in socks:
+        sock.sendall(post("/generate", LONG))
+    time.sleep(0.05)
+    began = time.time()
+    server.process.send_signal(signal.SIGTERM)
+    time.sleep(0.02)
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(10) == 0
+    assert time.time() - began < 5
+
+
+def test_queue_full_is_429(start):
+    server = start("--max-queued-requests", "1", "--max-running-requests", "1")
+    statuses, lock = [], threading.Lock()
+
+    def one():
+        status, _, headers = call(
+            server.url + "/generate",
+            {"text": "x", "sampling_params": {"max_new_tokens": 2000, "ignore_eos": True}},
+        )
+        with lock:
+            statuses.append(status)
+            if status == 429:
+                assert int(headers["Retry-After"]) >= 1
+
+    threads = [threading.Thread(target=one) for _ in range(24)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(statuses) == {200, 429}, statuses
+    assert server.stop() == 0
+
+
+def test_port_in_use(start):
+    server = start()
+    second = subprocess.run(
+        [BANYAN, "serve", "--model-path", MODEL, "--port", str(server.port)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert second.returncode == 1 and "cannot listen" in second.stderr
+
+
+def run(*args):
+    return subprocess.run([BANYAN, *args], capture_output=True, text=True, timeout=30)
+
+
+@pytest.mark.parametrize(
+    "args,text",
+    [
+        (["serve", "--model-pth", "m"], "did you mean --model-path?"),
+        (["serve", "--model-path", "m", "--tp-size", "2"], "--tp-size is not supported yet"),
+        (["serve", "--model-path", "m", "--gc-threshold", "1"], "--gc-threshold is not supported"),
+        (["serve", "--model-path", "m", "stray"], "unexpected argument 'stray'"),
+        (["serve", "--model-path", "m", "--port", "70000"], "--port"),
+        (["serve", "--model-path", "m", "--page-size", "-1"], "--page-size"),
+        (["serve", "--model-path", "m", "--device", "tpu"], "--device"),
+        (["serve"], "--model-path"),
+        (["srve"], "did you mean 'serve'?"),
+        (["serve", "--config", "/no/such/file.yaml"], "cannot read"),
+        (["serve", "--model-path", "/no/such/model"], "/no/such/model"),
+    ],
+)
+def test_command_line_errors(args, text):
+    done = run(*args)
+    assert done.returncode != 0
+    assert text in done.stderr + done.stdout
+
+
+def test_config_file(tmp_path, template):
+    config = tmp_path / "serve.yaml"
+    config.write_text(
+        "model-path: echo\nserved_model_name: from-file\nport: 1\ntp-size: 1\n"
+        "disable-radix-cache: true\nlog-requests: false\nopen-paths: [/metrics, /ready]\n"
+        f"chat-template: {template}\n"
+    )
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    process = subprocess.Popen(
+        [BANYAN, "serve", "--config", str(config), "--port", str(port)], stderr=subprocess.PIPE, text=True
+    )
+    try:
+        for line in process.stderr:
+            if "ready:" in line:
+                break
+        info = call(f"http://127.0.0.1:{port}/server_info")[1]
+        assert info["served_model_name"] == "from-file"
+        assert info["disable_radix_cache"] is True
+    finally:
+        process.kill()
+        process.wait()
+    config.write_text("model-path: echo\nmodle-path: x\n")
+    assert "did you mean --model-path?" in run("serve", "--config", str(config)).stderr
+    config.write_text("[1, 2")
+    assert run("serve", "--config", str(config)).returncode == 1
+
+
+def test_terminal_chat(url):
+    done = subprocess.run(
+        [BANYAN, "chat", "--url", url, "--max-tokens", "8", "--temperature", "0"],
+        input="Hello\n/reset\nAgain\n/exit\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.strip().splitlines()) >= 1
+
+
+def test_unix_socket(start, tmp_path):
+    path = str(tmp_path / "banyan.sock")
+    process = subprocess.Popen(
+        [BANYAN, "serve", "--model-path", MODEL, "--unix-socket", path], stderr=subprocess.PIPE, text=True
+    )
+    try:
+        for line in process.stderr:
+            if "ready:" in line:
+                break
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(path)
+            sock.sendall(b"GET /ready HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
+            assert sock.recv(1000).startswith(b"HTTP/1.1 200")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+    assert not os.path.exists(path)
+
+
+def test_many_idle_connections(url):
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    socks = [connect(url) for _ in range(min(500, soft // 3))]
+    assert call(url + "/health")[0] == 200
+    for sock in socks:
+        sock.close()
