@@ -19,7 +19,8 @@ CacheLease::CacheLease(CacheLease&& other) noexcept
     : cache_(std::exchange(other.cache_, nullptr)),
       node_(other.node_),
       shared_(other.shared_),
-      held_(std::move(other.held_)) {
+      held_(std::move(other.held_)),
+      saved_(std::move(other.saved_)) {
   if (cache_ == nullptr) return;
   cache_->leases_.erase(&other);
   cache_->leases_.insert(this);
@@ -32,6 +33,7 @@ CacheLease& CacheLease::operator=(CacheLease&& other) noexcept {
   node_ = other.node_;
   shared_ = other.shared_;
   held_ = std::move(other.held_);
+  saved_ = std::move(other.saved_);
   if (cache_ != nullptr) {
     cache_->leases_.erase(&other);
     cache_->leases_.insert(this);
@@ -47,6 +49,12 @@ void CacheLease::LockPath(int priority) {
     held_[kind].pages.assign(shared_ / page_size, kNoPage);
     held_[kind].lock_from = shared_;
     held_[kind].given_back = static_cast<int32_t>(shared_ / page_size);
+  }
+  for (KindId kind : cache_->state_kinds()) {
+    if (shared_ == 0) continue;
+    tree.Lock(node_, kind);
+    held_[kind].source = node_;
+    held_[kind].copy = true;
   }
   for (NodeId id = node_; tree.node(id).parent != kNoNode; id = tree.node(id).parent) {
     const Node& node = tree.node(id);
@@ -70,6 +78,7 @@ void CacheLease::LockPath(int priority) {
 }
 
 Position CacheLease::Reservable(Position to) const {
+  if (!StatesReservable()) return 0;
   for (KindId kind = 0; kind < cache_->kinds(); ++kind) {
     if (!cache_->kind(kind).paged()) continue;
     const int64_t pages = static_cast<int64_t>(held_[kind].pages.size()) + cache_->Available(kind);
@@ -80,6 +89,7 @@ Position CacheLease::Reservable(Position to) const {
 
 bool CacheLease::Reserve(Position to, std::vector<PageChange>* changes) {
   if (Reservable(to) < to) return false;
+  ReserveStates(changes);
   const int64_t end = (to + cache_->page_size() - 1) / cache_->page_size();
   for (KindId kind = 0; kind < cache_->kinds(); ++kind) {
     if (!cache_->kind(kind).paged()) continue;
@@ -98,8 +108,27 @@ bool CacheLease::Reserve(Position to, std::vector<PageChange>* changes) {
 
 void CacheLease::Publish(std::span<const TokenId> tokens, Position computed, int priority,
                          std::vector<PageChange>* changes) {
+  if (cache_->config_.disabled) return;
+  if (cache_->state_kinds().empty()) return PublishTo(tokens, computed, priority, changes);
+  // Behind the last snapshot nothing could resume.
+  std::vector<Saved> later;
+  for (Saved& saved : saved_) {
+    if (saved.position > computed) {
+      later.push_back(std::move(saved));
+    } else if (saved.position <= shared_) {
+      Drop(saved);
+    } else {
+      PublishTo(tokens, saved.position, priority, changes);
+      PublishState(saved);
+    }
+  }
+  saved_ = std::move(later);
+}
+
+void CacheLease::PublishTo(std::span<const TokenId> tokens, Position computed, int priority,
+                           std::vector<PageChange>* changes) {
   const Position end = computed / cache_->page_size() * cache_->page_size();
-  if (end <= shared_ || cache_->config_.disabled) return;
+  if (end <= shared_) return;
   PrefixTree& tree = cache_->tree_;
   tree.BeginInsertion();
   if (cache_->fifo_) {
@@ -212,6 +241,9 @@ void CacheLease::Release() {
     cache_->pools_[kind].Give(page);
     --cache_->own_[kind];
   });
+  for (KindId kind : cache_->state_kinds()) {
+    if (held_[kind].source != kNoNode) tree.Unlock(held_[kind].source, kind);
+  }
   for (NodeId id = node_; tree.node(id).parent != kNoNode; id = tree.node(id).parent) {
     for (KindId kind = 0; kind < cache_->kinds(); ++kind) {
       if (cache_->kind(kind).paged() && Locks(held_[kind], tree.node(id))) tree.Unlock(id, kind);
@@ -221,6 +253,7 @@ void CacheLease::Release() {
   cache_->leases_.erase(this);
   cache_ = nullptr;
   held_.clear();
+  saved_.clear();
 }
 
 }  // namespace banyan

@@ -4,8 +4,11 @@
 // (PrefixCache::ReleaseAfter). Destroying it gives everything back at once.
 //
 // One row of pages per kind: entry i holds the positions [i * page_size, (i + 1) * page_size), or
-// is kNoPage where nothing will be read any more. Entries of [0, shared()) belong to the tree. Not
-// thread-safe. Borrows the PrefixCache, which must outlive it.
+// is kNoPage where nothing will be read any more. Entries of [0, shared()) belong to the tree. For
+// state the row has one entry: the slot that the request's own state lives in. It begins as a copy
+// of the checkpoint that was matched, and snapshots of it become checkpoints of the tree.
+//
+// Not thread-safe. Borrows the PrefixCache, which must outlive it.
 #pragma once
 
 #include <cstdint>
@@ -44,9 +47,24 @@ class CacheLease {
   // How far Reserve would reach, at most `to`.
   Position Reservable(Position to) const;
 
+  // --- state ---
+  // The slots reserved since the last call that have to be copied from the checkpoint matched.
+  struct StateCopy {
+    KindId kind;
+    PageId from, to;
+  };
+  std::vector<StateCopy> TakeCopies();
+  void CopiesEnded();  // the plan with the copies has ended: the checkpoint needs no lock any more
+  // A slot per state kind for a snapshot at `position`, to be published when that is computed;
+  // empty when there is none to be had (only cached checkpoints are given up for it). A rolling one
+  // takes the place of the rolling one before.
+  std::vector<PageChange> Snapshot(Position position, bool rolling);
+  // The request's own state is that of `position` and will not move on: it can be published too.
+  void Settle(Position position);
+
   // The entries of tokens[0, computed) are written: puts whole pages of them in the tree, for
-  // others to use. Where the tree had them already, this row changes over to the tree's.
-  // `tokens` is the request's whole sequence so far.
+  // others to use; where there is state, as far as the last snapshot. What the tree had already,
+  // this row changes over to. `tokens` is the request's whole sequence so far.
   void Publish(std::span<const TokenId> tokens, Position computed, int priority,
                std::vector<PageChange>* changes);
 
@@ -68,12 +86,27 @@ class CacheLease {
     // `lock_head`. Both lie on borders of nodes, so that a split does not change the set.
     Position lock_from = 0, lock_head = 0;
     int32_t given_back = 0;  // own entries below this index have been given back already
+    // State: the checkpoint matched, locked until it is copied, and whether that is still to plan.
+    NodeId source = kNoNode;
+    bool copy = false;
+  };
+  // A snapshot that is not in the tree yet.
+  struct Saved {
+    Position position = 0;
+    bool rolling = false;
+    absl::InlinedVector<PageId, 2> slots;  // per state kind, in their order
   };
   CacheLease(PrefixCache* cache, NodeId node, Position shared);
   void LockPath(int priority);
   bool Locks(const Held& held, const Node& node) const {
     return node.end() > held.lock_from || node.begin < held.lock_head;
   }
+  bool StatesReservable() const;
+  void ReserveStates(std::vector<PageChange>* changes);
+  void PublishTo(std::span<const TokenId> tokens, Position end, int priority,
+                 std::vector<PageChange>* changes);
+  void PublishState(const Saved& saved);
+  void Drop(const Saved& saved);
   NodeId PublishRun(NodeId at, std::span<const TokenId> run, Position begin,
                     std::vector<PageChange>* changes);
   void UnlockBelow(KindId kind, Position need);
@@ -82,6 +115,7 @@ class CacheLease {
   NodeId node_ = kNoNode;  // end of the path
   Position shared_ = 0;
   absl::InlinedVector<Held, 2> held_;
+  std::vector<Saved> saved_;  // by position
 };
 
 }  // namespace banyan

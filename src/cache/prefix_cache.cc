@@ -54,7 +54,11 @@ PrefixCache::PrefixCache(PrefixCacheConfig config, EvictionPolicy policy)
       kinds_(MakeKinds(config_)),
       pools_(MakePools(config_)),
       tree_(kinds_, pools_, config_.page_size, policy),
-      own_(kinds_.size()) {}
+      own_(kinds_.size()) {
+  for (KindId kind = 0; kind < kinds(); ++kind) {
+    if (!kinds_[kind]->paged()) state_kinds_.push_back(kind);
+  }
+}
 
 TreeMatch PrefixCache::Match(std::string_view name, std::span<const TokenId> tokens) const {
   return config_.disabled ? TreeMatch() : tree_.Match(name, tokens);

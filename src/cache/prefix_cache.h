@@ -40,6 +40,7 @@ class PrefixCache {
   int page_size() const { return config_.page_size; }
   int kinds() const { return static_cast<int>(kinds_.size()); }
   const CacheKind& kind(KindId kind) const { return *kinds_[kind]; }
+  std::span<const KindId> state_kinds() const { return state_kinds_; }
   int64_t capacity(KindId kind) const { return pools_[kind].capacity(); }
   // What an allocation may use: free, or in the tree and held by nobody.
   int64_t Available(KindId kind) const { return pools_[kind].free() + tree_.evictable(kind); }
@@ -74,6 +75,7 @@ class PrefixCache {
   const PrefixCacheConfig config_;
   const bool fifo_;
   std::vector<std::unique_ptr<CacheKind>> kinds_;
+  std::vector<KindId> state_kinds_;
   std::vector<PagePool> pools_;
   PrefixTree tree_;
   std::vector<int64_t> own_;  // pages that belong to leases, per kind
@@ -94,6 +96,9 @@ void CacheLease::ForEachOwn(Fn fn) const {
     for (size_t i = first; i < pages.size(); ++i) {
       if (pages[i] != kNoPage) fn(kind, pages[i]);
     }
+  }
+  for (const Saved& saved : saved_) {
+    for (size_t i = 0; i < saved.slots.size(); ++i) fn(cache_->state_kinds()[i], saved.slots[i]);
   }
 }
 

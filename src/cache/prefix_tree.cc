@@ -180,6 +180,16 @@ void PrefixTree::Fill(NodeId id, KindId kind, const PageId* pages, uint32_t coun
   }
 }
 
+PageId PrefixTree::TakeState(NodeId id, KindId kind) {
+  NodeSlot& slot = store_.slot(id, kind);
+  BANYAN_CHECK(!kinds_[kind]->paged() && slot.pages && slot.locks == 1);
+  const PageId page = slot.pages.data()[0];
+  --counts_[kind].pages;
+  --counts_[kind].locked;
+  slot.pages.Clear();
+  return page;
+}
+
 void PrefixTree::Use(NodeId id, int priority) {
   Node& node = store_.node(id);
   node.priority = node.hits == 0 ? priority : std::max(node.priority, priority);

@@ -72,6 +72,8 @@ class PrefixTree {
   NodeId Split(NodeId id, uint32_t offset);
   // Gives a slot its entries; the tree owns them from now on. The slot was empty.
   void Fill(NodeId id, KindId kind, const PageId* pages, uint32_t count);
+  // Takes a checkpoint out of the tree: the slot is the caller's, who is the only one to lock it.
+  PageId TakeState(NodeId id, KindId kind);
   // A lease passed through here: counts for the order of eviction.
   void Use(NodeId id, int priority);
   void MarkInserted(NodeId id) { store_.node(id).inserted = insertion_; }

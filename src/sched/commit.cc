@@ -38,7 +38,10 @@ void SchedulerImpl::CommitRow(const InFlight::Entry& entry, RowOutcome row,
 
   const bool running = request.state() == RequestState::kRunning;
   // A retracted request has no entries any more, but what was sampled for it counts.
-  if (running) request.computed += entry.num_tokens;
+  if (running) {
+    request.computed += entry.num_tokens;
+    request.lease.CopiesEnded();
+  }
   std::move(row.prompt_logprobs.begin(), row.prompt_logprobs.end(),
             std::back_inserter(request.prompt_logprobs));
   FinishReason reason;
@@ -128,7 +131,10 @@ void SchedulerImpl::Retract(Request& request) {
 }
 
 void SchedulerImpl::LeaveRow(Request& request, bool publish) {
-  if (publish) Publish(request);
+  if (publish) {
+    if (request.planned == request.computed) request.lease.Settle(request.computed);
+    Publish(request);
+  }
   waiting_.ReleaseFollowers(&request);
   request.page_changes.clear();
   cache_->ReleaseAfter(std::move(request.lease));

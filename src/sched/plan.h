@@ -43,6 +43,20 @@ struct PageSet {
   PageId page = kNoPage;
 };
 
+// One slot of a kState group is copied to another, before the spans of the plan. A row that is
+// opened with length 0 begins with the zero state, whatever its slot (PageSet index 0) holds.
+struct StateCopy {
+  KindId kind = 0;
+  PageId from = kNoPage, to = kNoPage;
+};
+
+// When the first `after` tokens of the span are done, the row's state is copied to `slot`.
+struct StateSnapshot {
+  KindId kind = 0;
+  int32_t after = 0;
+  PageId slot = kNoPage;
+};
+
 // A run of new tokens of one row. Prefill: `tokens` holds them. Decode: `tokens` is empty, the
 // input is what the row's last step sampled, which may still be on the device.
 struct Span {
@@ -57,6 +71,7 @@ struct Span {
   // beyond the span).
   int32_t prompt_logprob_first = 0;
   std::vector<TokenId> prompt_logprob_targets;
+  std::vector<StateSnapshot> snapshots;  // by `after`
 };
 
 struct StepPlan {
@@ -64,8 +79,9 @@ struct StepPlan {
   std::vector<RowId> closed;  // applied first: a number may be opened again in the same plan
   std::vector<RowOpened> opened;
   std::vector<PageSet> pages;
-  std::vector<Span> spans;   // prefill and decode mixed, in the scheduler's order
-  int32_t total_tokens = 0;  // sum of num_tokens
+  std::vector<StateCopy> copies;  // before the spans
+  std::vector<Span> spans;        // prefill and decode mixed, in the scheduler's order
+  int32_t total_tokens = 0;       // sum of num_tokens
 
   bool empty() const { return spans.empty() && closed.empty() && opened.empty() && pages.empty(); }
 };

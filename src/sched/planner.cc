@@ -3,6 +3,7 @@
 // new requests, as far as the budgets go.
 #include <algorithm>
 #include <limits>
+#include <numeric>
 #include <optional>
 #include <tuple>
 #include <utility>
@@ -143,7 +144,8 @@ void SchedulerImpl::Admit() {
 }
 
 // The running request that computes the longest part of this one's prompt beyond what the tree has.
-Request* SchedulerImpl::FindLeader(const Request& request, Position matched) const {
+Request* SchedulerImpl::FindLeader(const Request& request, Position matched,
+                                   Position* common) const {
   Request* leader = nullptr;
   const Position limit = request.match_limit();
   Position best = matched + std::max<Position>(kWorthWaiting, config_.page_size) - 1;
@@ -155,12 +157,13 @@ Request* SchedulerImpl::FindLeader(const Request& request, Position matched) con
     const auto& a = request.tokens;
     const auto& b = other->tokens;
     const auto end = a.begin() + std::min(limit, other->fill);
-    const Position common = std::mismatch(a.begin(), end, b.begin()).first - a.begin();
-    if (common > best) {
-      best = common;
+    const Position same = std::mismatch(a.begin(), end, b.begin()).first - a.begin();
+    if (same > best) {
+      best = same;
       leader = other;
     }
   }
+  *common = best;
   return leader;
 }
 
@@ -170,7 +173,9 @@ SchedulerImpl::Admission SchedulerImpl::AdmitOne(Request& request, const Admissi
   const std::string& name = request.arrival.cache_namespace;
   const std::span<const TokenId> tokens = request.tokens;
   const TreeMatch match = cache_->Match(name, tokens.first(request.match_limit()));
-  if (Request* leader = FindLeader(request, match.resume.position)) {
+  Position common = 0;
+  if (Request* leader = FindLeader(request, match.resume.position, &common)) {
+    WantCheckpoint(*leader, common);
     waiting_.Follow(&request, leader);
     return Admission::kFollows;
   }
@@ -187,12 +192,13 @@ SchedulerImpl::Admission SchedulerImpl::AdmitOne(Request& request, const Admissi
     blocked_until_ = plans_ + kBlockedPlans;
     return Admission::kRefused;
   }
-  OpenRow(request, std::move(lease));
+  OpenRow(request, std::move(lease), match.deepest.position);
   BANYAN_CHECK(PlanChunk(request), "request {} was admitted without a chunk", request.id());
   return Admission::kAdmitted;
 }
 
-void SchedulerImpl::OpenRow(Request& request, CacheLease lease) {
+// `known`: the tokens that are in the tree, with or without all entries.
+void SchedulerImpl::OpenRow(Request& request, CacheLease lease, Position known) {
   const std::vector<TokenId>& tokens = request.tokens;
   const Position shared = lease.shared();
   waiting_.Remove(&request);
@@ -204,6 +210,12 @@ void SchedulerImpl::OpenRow(Request& request, CacheLease lease) {
   request.computed = request.planned = shared;
   request.fill = static_cast<Position>(tokens.size());
   request.logprobs_planned = request.next_prompt_logprob();
+  request.checkpoints.clear();
+  // Another prompt parted from this one at `known`: perhaps more will. The end of the prompt is for
+  // those that repeat it, whose last token has to be computed, and for those that go on from it.
+  WantCheckpoint(request, known);
+  WantCheckpoint(request, request.fill - 1);
+  for (int32_t hint : request.arrival.checkpoints) WantCheckpoint(request, hint);
   running_.insert(std::upper_bound(
                       running_.begin(), running_.end(), &request,
                       [](const Request* a, const Request* b) { return a->sequence < b->sequence; }),
@@ -262,6 +274,9 @@ void SchedulerImpl::PlanSpan(Request& request, int32_t num_tokens, bool sample) 
     plan_.pages.push_back({request.row, change.kind, change.index, change.page});
   }
   request.page_changes.clear();
+  for (const auto& [kind, from, to] : request.lease.TakeCopies()) {
+    plan_.copies.push_back({kind, from, to});
+  }
   Span span = {.row = request.row,
                .num_tokens = num_tokens,
                .length_bound = static_cast<int32_t>(request.planned) + num_tokens,
@@ -278,12 +293,48 @@ void SchedulerImpl::PlanSpan(Request& request, int32_t num_tokens, bool sample) 
       request.logprobs_planned = last + 1;
     }
   }
+  if (!cache_->state_kinds().empty()) PlanSnapshots(request, span);
   request.planned += num_tokens;
   ++request.in_flight;
   request.sampling_in_flight += sample;
   record_.entries.push_back({&request, num_tokens, sample});
   plan_.total_tokens += num_tokens;
   plan_.spans.push_back(std::move(span));
+}
+
+void SchedulerImpl::WantCheckpoint(Request& request, Position position) const {
+  position = position / config_.page_size * config_.page_size;
+  if (position > request.planned && position < request.fill) {
+    request.checkpoints.push_back(position);
+  }
+}
+
+// State is kept where the request wants it and every so many tokens; of the latter, only the last
+// of an output.
+void SchedulerImpl::PlanSnapshots(Request& request, Span& span) const {
+  const auto every = [this](int interval) {
+    return std::lcm<Position>(std::max(interval, 1), config_.page_size);
+  };
+  const Position begin = request.planned, end = begin + span.num_tokens;
+  const bool prefilling = request.prefilling();
+  std::vector<Position> positions;
+  if (prefilling) {
+    for (Position position : request.checkpoints) {
+      if (position > begin && position <= end) positions.push_back(position);
+    }
+  }
+  const Position step =
+      every(prefilling ? config_.prefill_checkpoint_interval : config_.decode_checkpoint_interval);
+  for (Position position = begin / step * step + step; position <= end; position += step) {
+    positions.push_back(position);
+  }
+  std::sort(positions.begin(), positions.end());
+  positions.erase(std::unique(positions.begin(), positions.end()), positions.end());
+  for (Position position : positions) {
+    for (const PageChange& slot : request.lease.Snapshot(position, !prefilling)) {
+      span.snapshots.push_back({slot.kind, static_cast<int32_t>(position - begin), slot.page});
+    }
+  }
 }
 
 }  // namespace banyan

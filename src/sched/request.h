@@ -30,6 +30,9 @@ struct Arrival {
   int priority = 0;
   std::string cache_namespace;  // adapter and version, weights version, extra_key / salt: prefixes
                                 // are shared within one only
+  // Prompt positions that later requests are likely to go on from (ends of messages): state is kept
+  // there.
+  std::vector<int32_t> checkpoints;
   TimePoint arrived;
   TimePoint queue_deadline = TimePoint::max();  // still waiting then: ended with kDeadlineExceeded
   TimePoint deadline = TimePoint::max();

@@ -65,6 +65,8 @@ class Request {
   int in_flight = 0;             // plans that name it
   int sampling_in_flight = 0;    // of those, plans that sample for it
 
+  std::vector<Position> checkpoints;  // where state is to be kept while prefilling
+
   // A running request is computing a prefix that this one shares: it waits for that outside the
   // queue, as one of the leader's followers.
   Request* leader = nullptr;

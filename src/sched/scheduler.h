@@ -35,6 +35,9 @@ struct SchedulerConfig {
   int max_inflight = 1;  // plans given out whose outcome has not come back
   std::string policy = "fcfs";
   std::string eviction_policy = "lru";
+  // State is kept at least every so many tokens of a prompt, and of an output.
+  int prefill_checkpoint_interval = 1024;
+  int decode_checkpoint_interval = 64;
   int retract_interval = 0;  // tests: retracts a request every so many plans, need or not
 };
 

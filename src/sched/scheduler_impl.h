@@ -71,10 +71,12 @@ class SchedulerImpl : public Scheduler {
   void Admit();
   enum class Admission { kAdmitted, kFollows, kRefused };
   Admission AdmitOne(Request& request, const AdmissionBudget& budget);
-  Request* FindLeader(const Request& request, Position matched) const;
-  void OpenRow(Request& request, CacheLease lease);
+  Request* FindLeader(const Request& request, Position matched, Position* common) const;
+  void OpenRow(Request& request, CacheLease lease, Position known);
   bool PlanChunk(Request& request);
   void PlanSpan(Request& request, int32_t num_tokens, bool sample);
+  void WantCheckpoint(Request& request, Position position) const;
+  void PlanSnapshots(Request& request, Span& span) const;
   int64_t ChunkBudget(int64_t decode_rows) const;
 
   const SchedulerConfig config_;

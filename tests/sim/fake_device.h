@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A device that runs plans late: its pools hold, instead of keys and values, the hash of a token at
-// a position, and the token it samples is a hash of exactly the entries that the row may see. It
-// fails at once when an entry is read that was never written, belongs to another position or other
-// weights, or when a plan writes where a plan that has not ended may still read or write.
+// a// position (for state: a hash of all tokens so far), and the token it samples is a hash of
+// exactly the entries that the row may see. It fails at once when an entry is read that was never
+// written, belongs to another position or other weights, or when a plan writes where a plan that
+// has not ended may still read or write.
 #pragma once
 
 #include <cstdint>
@@ -33,12 +34,14 @@ class FakeDevice {
   struct Slot {
     uint64_t value = 0;
     uint64_t weights = 0;
-    int position = -1;  // never written
+    int position = -1;  // never written; of state: how many tokens it has seen
     PlanNumber last_use = 0;
+    int64_t last_user = 0;  // the row, by the order of opening
   };
   struct Row {
     uint64_t weights = 0;
     int length = 0;
+    int64_t serial = 0;
     std::vector<std::vector<PageId>> tables;
   };
   struct Work {
@@ -46,7 +49,12 @@ class FakeDevice {
     std::map<RowId, Row> rows;  // as they are before its spans
   };
   Slot* At(const Row& row, int layer, int position);
-  uint64_t Visible(const Row& row, int p);
+  Slot* StateOf(const Row& row, int layer);
+  void Use(Slot* slot, const Row& row, bool write, int layer);
+  void IssueSpan(const Span& span, Row& row);
+  void RunSpan(const Span& span, const Row& row, RowOutcome* result);
+  // `states`: per state layer, the state after the token at p.
+  uint64_t Visible(const Row& row, int p, const std::vector<uint64_t>& states);
   void Fail(std::string what);
 
   const std::vector<Layer> layers_;
@@ -56,6 +64,7 @@ class FakeDevice {
   std::map<RowId, int> last_tokens_;  // as the plans run so far leave them
   std::deque<Work> queue_;
   PlanNumber issued_ = 0, ended_ = 0;
+  int64_t opened_ = 0;
   std::string failure_;
 };
 

@@ -36,6 +36,8 @@ SchedulerConfig MakeSchedulerConfig(const WorldConfig& config) {
   made.schedule_conservativeness = config.conservativeness;
   made.disable_prefix_cache = !config.prefix_cache;
   made.max_inflight = config.max_inflight;
+  made.prefill_checkpoint_interval = config.checkpoint_interval;
+  made.decode_checkpoint_interval = config.checkpoint_interval / 2;
   made.retract_interval = config.retract_interval;
   made.policy = config.policy;
   made.eviction_policy = config.eviction;
@@ -93,6 +95,7 @@ Arrival World::RandomArrival(std::mt19937& rng, Sent* sent) {
     arrival.logprobs.enabled = true;
     arrival.logprobs.prompt_start = Random(rng, static_cast<int>(arrival.prompt.size()) + 1);
   }
+  for (int n = Random(rng, 3); n > 0; --n) arrival.checkpoints.push_back(Random(rng, 60));
   if (Random(rng, 4) == 0) sent->stop = Random(rng, config_.most_new_tokens + 1);
   return arrival;
 }

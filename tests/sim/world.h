@@ -24,8 +24,8 @@ struct WorldConfig {
   std::string name;
   std::vector<Layer> layers = {{}};
   int page_size = 1;
-  std::vector<int64_t> pages = {256};  // per layer
-  int chunk = 16;                      // -1: whole prompts
+  std::vector<int64_t> pages;  // per layer; slots of a state layer
+  int chunk = 16;              // -1: whole prompts
   int max_inflight = 2;
   int max_running = 6;
   bool mixed = true;
@@ -35,6 +35,7 @@ struct WorldConfig {
   double conservativeness = 0.3;  // low: admits too many, so that requests are retracted
   int longest_prompt = 60;
   int most_new_tokens = 30;
+  int checkpoint_interval = 16;
   int retract_interval = 0;  // retracts every so many plans, need or not
   int output_delay = 0;      // steps between an event and the output thread's look at it, at most
   bool errors = false;       // rows and steps fail now and then

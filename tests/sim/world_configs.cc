@@ -65,35 +65,49 @@ RunResult RunSeed(const WorldConfig& config, int64_t count, uint32_t seed) {
 
 std::vector<WorldConfig> Configurations() {
   const Layer full, window{Layer::kWindow, 24, 0}, sinks{Layer::kWindow, 10, 5},
-      chunked{Layer::kChunked, 20};
+      chunked{Layer::kChunked, 20}, state{Layer::kState};
   const std::vector<std::pair<std::string, std::vector<Layer>>> models = {
-      {"Full", {full}},       {"Window", {window}},      {"Sinks", {sinks}},
-      {"Chunked", {chunked}}, {"Hybrid", {full, sinks}}, {"ThreeKinds", {window, full, chunked}}};
+      {"Full", {full}},
+      {"Window", {window}},
+      {"Sinks", {sinks}},
+      {"Chunked", {chunked}},
+      {"Hybrid", {full, sinks}},
+      {"State", {state}},
+      {"StateAndFull", {full, state}},
+      {"AllKinds", {state, window, full, chunked}}};
   std::vector<WorldConfig> all;
-  int number = 0;
   for (const auto& [model, layers] : models) {
     for (int page_size : {1, 16, 64}) {
       for (int inflight : {1, 2, 3}) {
+        // The rest is drawn, the same way each time.
+        std::mt19937 rng(static_cast<uint32_t>(all.size()));
+        const auto pick = [&](auto... values) {
+          return std::array{values...}[rng() % sizeof...(values)];
+        };
         WorldConfig config;
         config.layers = layers;
         config.page_size = page_size;
-        config.chunk = std::array{7, 64, -1}[number % 3];
         config.max_inflight = inflight;
-        config.mixed = number % 5 != 0;
-        config.prefix_cache = number % 9 != 8;
-        config.errors = number % 4 == 3;
-        config.eviction = std::array{"lru", "lfu", "slru", "fifo", "priority"}[number % 5];
-        config.conservativeness = std::array{0.05, 0.5, 1.0}[number / 3 % 3];
+        config.chunk = pick(7, 64, -1);
+        config.max_running = pick(1, 3, 6, 12);
+        config.mixed = pick(1, 1, 1, 0) != 0;
+        config.prefix_cache = pick(1, 1, 1, 1, 1, 0) != 0;
+        config.errors = pick(0, 0, 1) != 0;
+        config.eviction = pick("lru", "lfu", "slru", "fifo", "priority");
+        config.conservativeness = pick(0.05, 0.5, 1.0);
         config.longest_prompt = 60 + 2 * page_size;
         config.most_new_tokens = 30 + page_size / 4;
-        config.retract_interval = number % 4 == 1 ? 15 : 0;
-        config.output_delay = number % 2 * 50;
+        config.retract_interval = pick(0, 0, 15);
+        config.output_delay = pick(0, 10, 50);
         // From a pool that holds one request and hardly more to one that holds them all.
         const int64_t one = (90 + 3 * page_size) / page_size + 2;
-        config.pages.assign(layers.size(), one + one * (number / 2 % 4));
+        const int64_t room = pick(1, 1, 2, 4);
+        for (const Layer& layer : layers) {
+          const bool is_state = layer.type == Layer::kState;
+          config.pages.push_back(is_state ? pick(1, 2, 5, 20) : one * room);
+        }
         config.name = fmt::format("{}Page{}Inflight{}", model, page_size, inflight);
         all.push_back(config);
-        ++number;
       }
     }
   }
