@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/config_file.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+namespace banyan {
+namespace {
+
+std::string Write(std::string_view text) {
+  const std::string path = testing::TempDir() + "banyan_config_test.yaml";
+  std::ofstream(path) << text;
+  return path;
+}
+
+using Args = std::vector<std::string>;
+
+TEST(ConfigFile, StandsBeforeTheCommandLine) {
+  const std::string path = Write(
+      "model_path: m\nport: 1234\ndisable-radix-cache: true\nenable-mixed-chunk: false\n"
+      "api-key: null\nopen-paths:\n  - /metrics\n  - /ready\n");
+  const auto args = ExpandConfigFile({"--port", "1", "--config", path, "--threads", "2"});
+  ASSERT_TRUE(args.ok()) << args.status();
+  EXPECT_EQ(*args, (Args{"--model-path=m", "--port=1234", "--disable-radix-cache=true",
+                         "--enable-mixed-chunk=false", "--open-paths=/metrics",
+                         "--open-paths=/ready", "--port", "1", "--threads", "2"}));
+  EXPECT_EQ(ExpandConfigFile({"--config=" + path})->size(), 6u);
+  EXPECT_EQ(*ExpandConfigFile({"--port", "1"}), (Args{"--port", "1"}));
+  EXPECT_TRUE(ExpandConfigFile({"--config", Write("")})->empty());
+}
+
+TEST(ConfigFile, RefusesWhatIsNoListOfFlags) {
+  EXPECT_FALSE(ExpandConfigFile({"--config"}).ok());
+  EXPECT_FALSE(ExpandConfigFile({"--config", "/no/such/file"}).ok());
+  for (const char* bad : {"[1, 2", "- a\n- b", "a: {b: c}", "a: [[1]]", "config: other.yaml",
+                          "--port: 1", "? [a]\n: b", "a: \"\\xZZ\"", "{a: b"})
+    EXPECT_FALSE(ExpandConfigFile({"--config", Write(bad)}).ok()) << bad;
+}
+
+}  // namespace
+}  // namespace banyan

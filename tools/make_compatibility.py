@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Makes docs/sglang-compatibility.md from SGLang's names (tools/sglang-0.5.14.json) and the binary's own tables.
+
+  tools/make_compatibility.py BANYAN_BINARY            writes the page
+  tools/make_compatibility.py BANYAN_BINARY --check    fails when the page is not what would be written
+  tools/make_compatibility.py --names FOLDER           makes the list of names from sglang-0.5.14-*.json
+"""
+
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+NAMES = ROOT / "tools/sglang-0.5.14.json"
+PAGE = ROOT / "docs/sglang-compatibility.md"
+
+# Metrics that are not there, by how their names begin. The first that fits counts.
+METRIC_REASONS = [
+    ("cuda_graph is_cuda_graph", "not yet", "CUDA is not built"),
+    ("lora_", "not yet", "adapters are not built"),
+    ("spec_", "not yet", "speculation is not built"),
+    ("swa_ mamba_", "not yet", "only full attention is cached so far"),
+    (
+        "hicache_ load_back prefetch backup backuped prefetched",
+        "not yet",
+        "the cache has one tier so far",
+    ),
+    (
+        "kv_transfer num_prefill num_decode num_bootstrap num_transfer pending_prealloc",
+        "not yet",
+        "prefill and decode run in one process",
+    ),
+    ("num_grammar grammar_ num_so_requests", "not yet", "constrained decoding is not built"),
+    ("eplb_", "not yet", "mixtures of experts are not spread over devices yet"),
+    ("num_streaming_sessions streaming_session failed_session", "not yet", "sessions are not built"),
+    ("num_unique_running_routing routing_key", "not yet", "requests are not ordered by key yet"),
+    ("prefill_delayer", "not yet", "the prefill delayer is not built"),
+    ("dp_cooperation", "not yet", "there is one data-parallel rank"),
+    ("estimated_", "not yet", "operation counts are not estimated"),
+    ("num_paused", "not yet", "pausing generation is not built"),
+    ("startup_available_gpu", "refused", "there is no GPU backend that it could speak of"),
+    ("func_latency process_cpu get_loads", "refused", "it measures SGLang's Python functions"),
+    ("", "not yet", "not counted so far"),
+]
+
+# What behaves otherwise than SGLang under the same name, and why.
+DIFFERENCES = """\
+- **Errors** have OpenAI's form, `{"error": {"message", "type", "param", "code"}}`, on every path, `/generate` too.
+- **A full queue** answers 429 with `Retry-After` (SGLang: 503). `--max-queued-requests` has a default.
+- **Unknown request fields** are a 400 that names the field and the nearest one that exists; SGLang ignores them. A field
+  that is known but not done is a 400 with the reason, unless its value asks for what is so anyway.
+- **`--api-key`** closes every path but `/health`; `--open-paths /metrics ...` opens others. SGLang leaves `/metrics` and
+  everything that begins with `/health` open. Control paths and `--admin-api-key` are as in SGLang.
+- **Prompts are never cut**: one that does not fit is refused with both numbers (`--allow-auto-truncate` is refused).
+- **`continue_final_message`** continues the last assistant message, tokenized together with the prompt (SGLang tokenizes the
+  two apart). Without it an assistant message at the end stays an assistant message; SGLang turns it into a user message.
+- **`/v1/completions`** takes missing sampling parameters from generation_config.json as chat does (SGLang: chat only).
+- **Any model name** is accepted, as in SGLang; replies carry the name of the model that answered, not the one asked for.
+- **`best_of`** beyond `n` is refused (SGLang ignores it).
+- **`prompt_tokens_details.cached_tokens`** is always there; **metrics** are always on.
+- **`--enable-mixed-chunk`** is on by default, `--page-size` is 16 (SGLang: off, 1).
+- **Reasoning** stays in `content`, and requests with `tools` are refused, until their formats are built.
+"""
+
+
+def names_from(folder):
+    folder = pathlib.Path(folder)
+    read = lambda part: json.loads((folder / f"sglang-0.5.14-{part}.json").read_text())
+    flags = [[name for name in flag["flags"] if name.startswith("--")] for flag in read("flags")]
+    names = {
+        "flags": [" ".join(flag) for flag in flags if flag and flag != ["--help"]],
+        "routes": [" ".join(route) for route in read("routes")],
+        "metrics": sorted(read("metrics")),
+    }
+    NAMES.write_text(json.dumps(names, indent=0) + "\n")
+
+
+def metric_fate(name):
+    stem = name.removeprefix("sglang:")
+    for starts, fate, reason in METRIC_REASONS:
+        if not starts or any(stem.startswith(start) for start in starts.split()):
+            return fate, reason
+
+
+def table(title, rows):
+    """`rows`: (name, fate, note)."""
+    done = sum(fate == "done" for _, fate, _ in rows)
+    lines = [f"## {title}", "", f"{done} of {len(rows)} done.", "", "| name | state | |", "|---|---|---|"]
+    order = {"done": 0, "no effect": 1, "not yet": 2, "refused": 3}
+    for name, fate, note in sorted(rows, key=lambda row: (order[row[1]], row[2] if row[1] != "done" else "", row[0])):
+        lines.append(f"| `{name}` | {fate} | {note.replace('|', chr(92) + '|')} |")
+    return "\n".join(lines) + "\n"
+
+
+def page(banyan):
+    output = subprocess.run([banyan, "compat"], check=True, capture_output=True, text=True).stdout
+    have, names = json.loads(output), json.loads(NAMES.read_text())
+    flags = {flag["name"]: flag for flag in have["flags"]}
+    routes = {(route["method"], route["path"]): route for route in have["routes"]}
+    missing, flag_rows, route_rows, metric_rows = [], [], [], []
+    for aliases in names["flags"]:
+        known = [flags[name] for name in aliases.split() if name in flags]
+        if len(known) < len(aliases.split()):
+            missing.append(aliases)
+            continue
+        note = known[0]["note"] if known[0]["fate"] != "done" else ""
+        flag_rows.append((", ".join(aliases.split()), known[0]["fate"], note))
+    for name in names["routes"]:
+        method, path = name.split(" ", 1)
+        route = routes.get(("GET" if method == "HEAD" else method, path))
+        if route is None:
+            missing.append(name)
+        else:
+            route_rows.append((name, route["fate"], route["note"]))
+    for name in names["metrics"]:
+        if name in have["metrics"]:
+            metric_rows.append((name, "done", ""))
+        else:
+            metric_rows.append((name, *metric_fate(name)))
+    if missing:
+        sys.exit(f"the binary says nothing of: {missing}")
+    own_flags = sorted(set(flags) - {name for aliases in names["flags"] for name in aliases.split()} - {"--help"})
+    sglang_routes = {name.split(" ", 1)[1] for name in names["routes"]}
+    own_routes = sorted(
+        f"{r['method']} {r['path']}" for r in have["routes"] if r["path"] not in sglang_routes and r["fate"] == "done"
+    )
+    listed = lambda items: ", ".join(f"`{item}`" for item in items)
+    return "\n".join(
+        [
+            "# SGLang's interface in Banyan",
+            "",
+            "What of SGLang 0.5.14's flags, routes and metrics `banyan serve` has: each is done, accepted without effect, not",
+            "there yet, or refused for good, with the reason that the binary itself gives. Made by `tools/make_compatibility.py`",
+            "from the binary's tables; do not edit by hand.",
+            "",
+            "## What differs under the same name",
+            "",
+            DIFFERENCES,
+            f"Of our own besides: flags {listed(own_flags)}; routes {listed(own_routes)}.",
+            "",
+            table("Flags", flag_rows),
+            table("Routes", route_rows),
+            table("Metrics", metric_rows),
+        ]
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("banyan", nargs="?")
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--names", metavar="FOLDER")
+    options = parser.parse_args()
+    if options.names:
+        return names_from(options.names)
+    if not options.banyan:
+        parser.error("which binary?")
+    text = page(options.banyan)
+    if not options.check:
+        PAGE.write_text(text)
+    elif not PAGE.exists() or PAGE.read_text() != text:
+        sys.exit(f"{PAGE} is out of date: run tools/make_compatibility.py BANYAN_BINARY")
+
+
+if __name__ == "__main__":
+    main()
