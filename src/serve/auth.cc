@@ -37,16 +37,16 @@ Auth::Auth(std::string api_key, std::string admin_api_key, std::vector<std::stri
       open_paths_(std::move(open_paths)) {}
 
 std::optional<HttpResponse> Auth::Check(const HttpRequest& request) const {
-  const Route& route = *request.route;
-  if (route.access == Access::kOpen) return std::nullopt;
-  const bool admin = route.access == Access::kAdmin;
-  const std::string& key = admin && !admin_api_key_.empty() ? admin_api_key_ : api_key_;
+  const Route* route = request.route;
+  if (route != nullptr && route->access == Access::kOpen) return std::nullopt;
+  const bool admin = route != nullptr && route->access == Access::kAdmin && !admin_api_key_.empty();
+  const std::string& key = admin ? admin_api_key_ : api_key_;
   if (key.empty() || HasKey(request, key)) return std::nullopt;
-  if (std::find(open_paths_.begin(), open_paths_.end(), route.pattern) != open_paths_.end())
+  if (route != nullptr &&
+      std::find(open_paths_.begin(), open_paths_.end(), route->pattern) != open_paths_.end())
     return std::nullopt;
-  return ErrorResponse(401, admin && !admin_api_key_.empty()
-                                ? "this path needs the admin API key"
-                                : "a valid API key is needed: Authorization: Bearer KEY");
+  return ErrorResponse(401, admin ? "this path needs the admin API key"
+                                  : "a valid API key is needed: Authorization: Bearer KEY");
 }
 
 }  // namespace banyan::serve

@@ -16,7 +16,7 @@ namespace banyan::serve {
 class Auth {
  public:
   Auth(std::string api_key, std::string admin_api_key, std::vector<std::string> open_paths);
-  // A reply refuses the request. Its route must be set.
+  // A reply refuses the request; without a route it is refused as a path that is closed.
   std::optional<HttpResponse> Check(const HttpRequest& request) const;
 
  private:

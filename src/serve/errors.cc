@@ -24,10 +24,14 @@ std::string_view ErrorType(int http_status) {
   }
 }
 
-// NAME of "request: 'NAME' ...".
+// NAME of "request: 'NAME' ..." and of "name must ...", as the engine says it.
 std::string_view ParamOf(std::string_view message) {
   constexpr std::string_view kBefore = "request: '";
-  if (!message.starts_with(kBefore)) return {};
+  if (!message.starts_with(kBefore)) {
+    const std::string_view name = message.substr(0, message.find(' '));
+    const bool is_name = name.find_first_not_of("abcdefghijklmnopqrstuvwxyz_") == name.npos;
+    return is_name && message.substr(name.size()).starts_with(" must ") ? name : std::string_view();
+  }
   message.remove_prefix(kBefore.size());
   return message.substr(0, message.find('\''));
 }
@@ -39,9 +43,9 @@ std::string ErrorJson(int http_status, std::string_view message, std::string_vie
   std::string out;
   JsonWriter json(out);
   json.Begin('{').Key("error").Begin('{');
-  json.Field("message", message).Field("type", ErrorType(http_status));
+  json.Field("message", ValidUtf8(message)).Field("type", ErrorType(http_status));
   json.Key("param");
-  param.empty() ? json.Null() : json.Value(param);
+  param.empty() ? json.Null() : json.Value(ValidUtf8(param));
   json.Key("code");
   code.empty() ? json.Null() : json.Value(code);
   json.End('}').End('}');

@@ -17,7 +17,7 @@ HttpResponse ErrorResponse(int http_status, std::string_view message, std::strin
                            std::string_view code = {});
 
 // The status's code decides the HTTP status (base/status.h). A message that begins with
-// "request: 'NAME'" (base/fields.h) gives `param`; what is full carries Retry-After.
+// "request: 'NAME'" (base/fields.h) or "name must" gives `param`; what is full carries Retry-After.
 std::string ErrorJson(const Status& status);
 HttpResponse ErrorResponse(const Status& status);
 

@@ -127,7 +127,7 @@ struct HttpAccess {  // one request that has ended
 };
 
 struct HttpHooks {
-  // After the header, before the body: a reply refuses the request.
+  // After the header, before the body: a reply refuses the request. Its route may be null.
   std::function<std::optional<HttpResponse>(const HttpRequest&)> admit;
   std::function<void(const HttpRequest&)> began;
   std::function<void(const HttpAccess&)> ended;

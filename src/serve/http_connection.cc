@@ -275,9 +275,11 @@ Task<bool> Connection::ReadOne() {
   Router::Match match = io_->shared().router->Find(request->method, request->path);
   request->route = match.route;
   request->path_tail = std::move(match.tail);
-  if (match.route != nullptr) {
-    if (io_->shared().hooks.admit) refusal = io_->shared().hooks.admit(*request);
-  } else if (request->method == "OPTIONS" && !match.allow.empty()) {
+  const bool options = request->method == "OPTIONS" && !match.allow.empty();
+  if (io_->shared().hooks.admit && !options) refusal = io_->shared().hooks.admit(*request);
+  if (refusal || match.route != nullptr) {
+    // Refused, or about to be handled.
+  } else if (options) {
     refusal = HttpResponse{.status = 204, .body = {}, .headers = {{"Allow", match.allow}}};
   } else if (!match.allow.empty()) {
     refusal = ErrorResponse(
@@ -397,12 +399,19 @@ void Connection::RefuseAndClose(int status, std::string_view message) {
 }
 
 void Connection::Flush() {
-  if (writing_ || closed_ || exchanges_.empty()) return;
+  if (closed_ || exchanges_.empty()) return;
   Exchange& first = *exchanges_.front();
+  bool too_slow, ready;
   {
     std::lock_guard lock(first.mutex_);
-    if (!first.answered_ || (first.pending_.empty() && !first.done_ && !first.too_slow_)) return;
+    too_slow = first.too_slow_;
+    ready = first.answered_ && (!first.pending_.empty() || first.done_);
   }
+  if (too_slow) {
+    LogWarning("{}: the client reads too slowly, its request is ended", remote_);
+    return Gone();
+  }
+  if (writing_ || !ready) return;
   writing_ = true;
   net::co_spawn(
       io_->context(), [self = shared_from_this()] { return self->WriteOut(); }, net::detached);
@@ -446,10 +455,6 @@ Task<void> Connection::WriteOut() {
     body.clear();
     {
       std::lock_guard lock(exchange->mutex_);
-      if (exchange->too_slow_) {
-        LogWarning("{}: the client reads too slowly, its request is ended", remote_);
-        break;
-      }
       done = exchange->done_;
       if (!exchange->answered_ || (exchange->pending_.empty() && !done)) {
         writing_ = false;
@@ -536,7 +541,7 @@ void Connection::Gone() {
   }
 }
 
-void Connection::CheckDeadlines(Clock::time_point now) {
+void Connection::TimeOut(Clock::time_point now) {
   if (closed_) return;
   if (now >= write_deadline_) {
     LogWarning("{}: the client has not read its reply for too long", remote_);

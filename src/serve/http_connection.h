@@ -131,7 +131,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Start();
   void Flush();  // starts writing what the first exchange has
   void Gone();   // closes; ends every exchange
-  void CheckDeadlines(Clock::time_point now);
+  bool Overdue(Clock::time_point now) const {
+    return now >= write_deadline_ || now >= read_deadline_;
+  }
+  void TimeOut(Clock::time_point now);
   void CloseIfIdle();
 
  private:

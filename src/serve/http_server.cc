@@ -227,8 +227,10 @@ void IoThread::CloseIdle() {
 void IoThread::Tick() {
   const auto now = Clock::now();
   date_ = fmt::format("{:%a, %d %b %Y %H:%M:%S} GMT", fmt::gmtime(std::time(nullptr)));
-  const std::unordered_set<Connection*> all = connections_;
-  for (Connection* connection : all) connection->CheckDeadlines(now);
+  std::vector<std::shared_ptr<Connection>> overdue;
+  for (Connection* connection : connections_)
+    if (connection->Overdue(now)) overdue.push_back(connection->shared_from_this());
+  for (const auto& connection : overdue) connection->TimeOut(now);
   timer_.expires_after(kTick);
   timer_.async_wait([this](error_code error) {
     if (!error) Tick();

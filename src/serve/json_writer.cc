@@ -7,6 +7,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "text/utf8.h"
+
 namespace banyan::serve {
 namespace {
 
@@ -63,6 +65,18 @@ void AppendJsonString(std::string& out, std::string_view text) {
   out += '"';
   AppendJsonEscaped(out, text);
   out += '"';
+}
+
+std::string ValidUtf8(std::string_view text) {
+  if (text::IsUtf8(text)) return std::string(text);
+  std::string out;
+  while (!text.empty()) {
+    std::size_t size = 0;
+    const bool whole = text::NextUtf8(text, size) == text::Utf8Part::kWhole;
+    out += whole ? text.substr(0, size) : text::kReplacementCharacter;
+    text.remove_prefix(size);
+  }
+  return out;
 }
 
 void AppendJsonNumber(std::string& out, double value) { AppendFloating(out, value); }

@@ -19,6 +19,8 @@ namespace banyan::serve {
 void AppendJsonString(std::string& out, std::string_view text);
 // The same without the quotes.
 void AppendJsonEscaped(std::string& out, std::string_view text);
+// `text` with every broken part replaced by U+FFFD: for what is quoted from foreign bytes.
+std::string ValidUtf8(std::string_view text);
 // Shortest form that reads back to the same number, always with a point or an exponent. What JSON
 // cannot say becomes -9999.0 (minus infinity, as OpenAI does for improbable tokens) or null.
 void AppendJsonNumber(std::string& out, double value);

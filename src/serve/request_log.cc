@@ -6,15 +6,17 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "serve/json_writer.h"
 
 namespace banyan::serve {
 
 void RequestLog::Received(const GenerateRequest& request) const {
   constexpr std::size_t kShownIds = 256;
   const SamplingParams& sampling = request.sampling;
-  std::string line = fmt::format("Receive: rid={} prompt_tokens={} priority={}", request.rid,
-                                 request.input_ids.size(), request.priority);
+  std::string line = "Receive: rid=";
+  AppendJsonString(line, request.rid);  // the client's own words
   auto out = std::back_inserter(line);
+  fmt::format_to(out, " prompt_tokens={} priority={}", request.input_ids.size(), request.priority);
   if (level_ >= 1) {
     fmt::format_to(out,
                    " sampling: temperature={} top_p={} top_k={} min_p={} frequency_penalty={}"
@@ -44,7 +46,9 @@ void RequestLog::Finished(std::string_view rid, const FinishReason& reason,
   const char* kind = reason.kind == FinishReason::Kind::kStop     ? "stop"
                      : reason.kind == FinishReason::Kind::kLength ? "length"
                                                                   : "abort";
-  LogInfo("Finish: rid={} reason={} completion_tokens={}{}", rid, kind, completion_tokens,
+  std::string name;
+  AppendJsonString(name, rid);
+  LogInfo("Finish: rid={} reason={} completion_tokens={}{}", name, kind, completion_tokens,
           reason.status.ok() ? std::string() : " " + Message(reason.status));
 }
 

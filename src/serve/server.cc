@@ -11,6 +11,7 @@
 #include "serve/auth.h"
 #include "serve/context.h"
 #include "serve/errors.h"
+#include "serve/json_writer.h"
 #include "serve/native/generate_request.h"
 #include "serve/native/handlers.h"
 #include "serve/openai/handlers.h"
@@ -174,8 +175,10 @@ class ServerImpl final : public Server {
     for (const std::string& prefix : config_.log_access_exclude)
       if (request.path.starts_with(prefix)) return;
     const std::chrono::duration<double, std::milli> time = access.duration;
-    LogInfo("{} \"{} {}\" {} {:.1f} ms", request.remote, request.method, request.path,
-            access.status, time.count());
+    std::string path;  // decoded, so it may hold anything
+    AppendJsonEscaped(path, request.path);
+    LogInfo("{} \"{} {}\" {} {:.1f} ms", request.remote, request.method, path, access.status,
+            time.count());
   }
 
   Counter* Response(const ServeContext& context, RouteMetrics& series, const HttpAccess& access) {

@@ -4,7 +4,6 @@
 
 #include <gtest/gtest.h>
 
-
 #include "serve/auth.h"
 #include "serve/fake_engine.h"
 #include "serve/http_client.h"
@@ -257,6 +256,7 @@ TEST_F(ServerTest, BadBodies) {
     EXPECT_TRUE(response.body.starts_with(R"({"error":{"message":"request: )")) << response.body;
   }
   EXPECT_EQ(Post("/generate", "{\"text\":" + std::string(100000, '[')).status, 400);
+  EXPECT_TRUE(ParseJson(Get("/%ff%fe%22").body).ok());  // quoted, but still JSON
   EXPECT_EQ(Post("/v1/chat/completions", R"({"model":"fake:lora","messages":[{"role":"user",
       "content":"a"}]})")
                 .status,
@@ -431,7 +431,8 @@ TEST_F(ServerTest, Keys) {
   TestClient client(server_->port());
   EXPECT_EQ(client.Get("/health").status, 200);
   EXPECT_EQ(client.Get("/metrics").status, 200);
-  for (const char* path : {"/ready", "/v1/models", "/health_generate", "/memory", "/server_info"}) {
+  for (const char* path :
+       {"/ready", "/v1/models", "/health_generate", "/memory", "/server_info", "/nothing"}) {
     TestClient other(server_->port());
     const TestResponse response = other.Get(path);
     EXPECT_EQ(response.status, 401) << path;

@@ -9,16 +9,7 @@ namespace banyan::serve {
 
 std::string TokenText(const text::Tokenizer* tokenizer, text::TokenId id) {
   if (tokenizer == nullptr) return {};
-  std::string bytes = tokenizer->TokenBytes(id);
-  if (text::IsUtf8(bytes)) return bytes;
-  std::string out;
-  for (std::string_view rest = bytes; !rest.empty();) {
-    std::size_t size = 0;
-    const bool whole = text::NextUtf8(rest, size) == text::Utf8Part::kWhole;
-    out += whole ? rest.substr(0, size) : text::kReplacementCharacter;
-    rest.remove_prefix(size);
-  }
-  return out;
+  return ValidUtf8(tokenizer->TokenBytes(id));
 }
 
 std::string TokenKey(const text::Tokenizer* tokenizer, text::TokenId id) {
