@@ -228,6 +228,7 @@ void SchedulerImpl::OpenRow(Request& request, CacheLease lease, Position known) 
     }
   }
   plan_.opened.push_back({.row = request.row,
+                          .request = request.id(),
                           .length = static_cast<int32_t>(shared),
                           .generated = {tokens.begin() + request.prompt_length(), tokens.end()},
                           .sampling = request.arrival.sampling,
