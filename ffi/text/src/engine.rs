@@ -13,7 +13,9 @@ pub enum Engine {
 impl Engine {
     /// `document` yields the tokenizer.json; it is asked again for the second engine, which is rare.
     pub fn new(document: &dyn Fn() -> Result<Value, String>, split_special: bool) -> Result<Engine, String> {
-        if let Some(tokenizer) = fast(document()?) {
+        let first = document()?;
+        let fast = if fast_is_exact(&first) { fast(first) } else { None };
+        if let Some(tokenizer) = fast {
             return Ok(Engine::Fast { tokenizer: Box::new(tokenizer), split_special });
         }
         let text = serde_json::to_vec(&document()?).map_err(|error| error.to_string())?;
@@ -44,6 +46,22 @@ impl Engine {
     pub fn is_fast(&self) -> bool {
         matches!(self, Engine::Fast { .. })
     }
+}
+
+/// Where the fast engine's ids are known to differ from the complete one's: it makes a normalizer of a
+/// Metaspace pre-tokenizer, which then comes before the search for normalized added tokens and no
+/// longer knows whether a normalizer has cut what stood before the text.
+fn fast_is_exact(document: &Value) -> bool {
+    let pre_tokenizer = &document["pre_tokenizer"];
+    let steps = match pre_tokenizer["pretokenizers"].as_array() {
+        Some(steps) => steps.iter().collect(),
+        None => vec![pre_tokenizer],
+    };
+    let Some(metaspace) = steps.into_iter().find(|step| step["type"] == "Metaspace") else { return true };
+    let added = document["added_tokens"].as_array();
+    let normalized_tokens = added.is_some_and(|list| list.iter().any(|token| token["normalized"] == true));
+    let first_only = metaspace["prepend_scheme"] == "first";
+    !normalized_tokens && !(first_only && !document["normalizer"].is_null())
 }
 
 fn fast(mut document: Value) -> Option<PipelineTokenizer> {

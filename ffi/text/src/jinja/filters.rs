@@ -167,6 +167,14 @@ pub fn apply(renderer: &Renderer, name: &str, value: Value, args: CallArgs) -> R
 }
 
 fn on_text(renderer: &Renderer, name: &str, value: &Value, args: CallArgs) -> Result<Value> {
+    // These two work on the object itself, not on its text.
+    if matches!(name, "indent" | "truncate") && value.as_str().is_none() {
+        return match value {
+            Value::Undefined(message) if name == "indent" => Err(Error::new(message.to_string())),
+            other if name == "truncate" && other.length()? <= 255 => Ok(other.clone()),
+            other => Err(Error::new(format!("'{}' object is not a string", other.type_name()))),
+        };
+    }
     let text = renderer.text(value)?;
     renderer.charge_bytes(2 * text.len())?;
     let safe = matches!(value, Value::Str(_, true));
@@ -207,6 +215,9 @@ fn on_text(renderer: &Renderer, name: &str, value: &Value, args: CallArgs) -> Re
         "truncate" => truncate(&text, args).map(Value::str),
         "wordwrap" => Err(Error::new("the filter 'wordwrap' is not supported in chat templates")),
         "striptags" => Ok(Value::str(strip_tags(&text))),
+        "urlencode" if matches!(value, Value::List(_) | Value::Tuple(_) | Value::Dict(_) | Value::Range(_)) => {
+            Err(Error::new("urlencode of pairs is not supported in chat templates"))
+        }
         "urlencode" => Ok(Value::str(url_encode(&text))),
         "filesizeformat" => file_size(value, args),
         _ if !args.keyword.is_empty() && !args.positional.is_empty() => {

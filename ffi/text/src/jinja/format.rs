@@ -63,6 +63,7 @@ struct Spec {
     grouping: Option<char>,
     precision: Option<usize>,
     kind: Option<char>,
+    given: bool, // whether there is anything in it
 }
 
 fn group(digits: &str, separator: char, every: usize) -> String {
@@ -125,7 +126,7 @@ impl Spec {
     fn parse(text: &str) -> Result<Spec> {
         let chars: Vec<char> = text.chars().collect();
         let is_align = |c: Option<&char>| matches!(c, Some('<' | '>' | '=' | '^'));
-        let mut spec = Spec::default();
+        let mut spec = Spec { given: !text.is_empty(), ..Spec::default() };
         let mut at = 0;
         if is_align(chars.get(1)) {
             (spec.fill, spec.align, at) = (Some(chars[0]), Some(chars[1]), 2);
@@ -186,6 +187,15 @@ impl Spec {
             )))
         };
         match (value, self.kind) {
+            (Value::Str(..), None | Some('s')) if self.given && (self.sign.is_some() || self.alternate) => {
+                Err(Error::new("Sign or '#' not allowed in string format specifier"))
+            }
+            (Value::Str(..), None | Some('s')) if self.given && self.grouping.is_some() => {
+                Err(Error::new("Cannot specify a grouping with 's'."))
+            }
+            (Value::Str(..), None | Some('s')) if self.given && self.align == Some('=') => {
+                Err(Error::new("'=' alignment not allowed in string format specifier"))
+            }
             (Value::Str(text, _), None | Some('s')) => {
                 let text: String = text.chars().take(self.precision.unwrap_or(usize::MAX)).collect();
                 Ok(self.pad("", &text, '<'))
@@ -193,7 +203,10 @@ impl Spec {
             (Value::Int(_) | Value::Bool(_), kind) => {
                 let number = value.as_int().unwrap_or(0);
                 match kind {
-                    None if matches!(value, Value::Bool(_)) && self.width == 0 => Ok(value.to_text().to_string()),
+                    None if matches!(value, Value::Bool(_)) && !self.given => Ok(value.to_text().to_string()),
+                    _ if self.given && self.precision.is_some() && !matches!(kind, Some('e' | 'E' | 'f' | 'F' | 'g' | 'G' | '%')) => {
+                        Err(Error::new("Precision not allowed in integer format specifier"))
+                    }
                     None | Some('d' | 'n' | 'b' | 'o' | 'x' | 'X') => Ok(self.integer(number)),
                     Some('c') => match u32::try_from(number).ok().and_then(char::from_u32) {
                         Some(c) => Ok(self.pad("", &c.to_string(), '<')),
@@ -207,7 +220,8 @@ impl Spec {
                 Ok(self.float(*number))
             }
             (Value::Str(..) | Value::Float(_), _) => bad(),
-            (other, None) if self.width == 0 && self.align.is_none() => Ok(other.to_text().to_string()),
+            (Value::BigInt(_), None | Some('d')) if self.grouping.is_none() => Ok(self.pad("", &value.to_text(), '>')),
+            (other, None) if !self.given => Ok(other.to_text().to_string()),
             (other, _) => Err(Error::new(format!(
                 "unsupported format string passed to {}.__format__",
                 other.type_name()
@@ -353,7 +367,8 @@ pub fn percent(renderer: &Renderer, pattern: &str, values: &Value) -> Result<Str
         renderer.charge_bytes(text.len())?;
         out.push_str(&text);
     }
-    let is_mapping = matches!(values, Value::Dict(_));
+    // What has items by key need not be used up; a list counts as that.
+    let is_mapping = matches!(values, Value::Dict(_) | Value::List(_) | Value::Range(_) | Value::Undefined(_));
     if next.next().is_some() && !named && !is_mapping {
         return Err(Error::new("not all arguments converted during string formatting"));
     }
@@ -522,9 +537,6 @@ fn lookup(
             let end = tail.find(['.', '[']).unwrap_or(tail.len());
             value = ops::attribute(&value, &tail[..end].into())?;
             rest = &tail[end..];
-        }
-        if let Value::Undefined(message) = &value {
-            return Err(Error::new(message.to_string()));
         }
     }
     Ok(value)

@@ -21,6 +21,25 @@ pub enum Token {
     End,
 }
 
+impl Token {
+    /// As error messages name it.
+    pub fn describe(&self) -> String {
+        match self {
+            Token::Data(_) => "template data".into(),
+            Token::BlockBegin => "begin of statement block".into(),
+            Token::BlockEnd => "end of statement block".into(),
+            Token::VariableBegin => "begin of print statement".into(),
+            Token::VariableEnd => "end of print statement".into(),
+            Token::Name(name) => format!("'{name}'"),
+            Token::Str(_) => "a string".into(),
+            Token::Int(digits) => format!("'{digits}'"),
+            Token::Float(value) => format!("'{value}'"),
+            Token::Op(operator) => format!("'{operator}'"),
+            Token::End => "end of template".into(),
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Located {
     pub token: Token,
@@ -99,6 +118,7 @@ impl<'a> Lexer<'a> {
                 }
                 "{%" if raw_begin(&rest[skip..]).is_some() => {
                     self.advance(skip + raw_begin(&rest[skip..]).unwrap_or(0));
+                    self.line_starting = self.source[..self.at].ends_with('\n');
                     self.raw()?;
                 }
                 "{%" => {

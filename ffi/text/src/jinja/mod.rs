@@ -17,6 +17,7 @@ mod ops;
 mod parser;
 mod render;
 mod sequences;
+mod statements;
 mod tests;
 mod text;
 mod time;

@@ -92,7 +92,11 @@ pub fn arithmetic(renderer: &Renderer, operator: Arithmetic, left: &Value, right
             Ok(Value::Str(text.into(), *safe))
         }
         _ => match (left.as_number(), right.as_number()) {
-            (Some(_), Some(_)) if matches!((left, right), (Value::BigInt(_), _) | (_, Value::BigInt(_))) => {
+            // With a float or in a division the result is a float, which can be computed.
+            (Some(_), Some(_))
+                if operator != Arithmetic::Div
+                    && !matches!((left, right), (Value::Float(_), _) | (_, Value::Float(_))) =>
+            {
                 Err(too_large())
             }
             (Some(a), Some(b)) => floats(operator, a, b),

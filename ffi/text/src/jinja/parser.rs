@@ -32,85 +32,85 @@ pub fn parse(source: &str) -> Result<Vec<Stmt>> {
     }
 }
 
-struct Parser {
-    tokens: Vec<Located>,
-    at: usize,
-    nesting: u32,
-    operators: u32,
-    loops: u32,
+pub(super) struct Parser {
+    pub(super) tokens: Vec<Located>,
+    pub(super) at: usize,
+    pub(super) nesting: u32,
+    pub(super) operators: u32,
+    pub(super) loops: u32,
     /// Per macro being parsed: does it mention caller, varargs, kwargs?
-    implicit: Vec<[bool; 3]>,
+    pub(super) implicit: Vec<[bool; 3]>,
     /// Within an `if`, where an unknown filter is an error only when it is reached.
-    soft: bool,
-    unknown: Vec<String>,
+    pub(super) soft: bool,
+    pub(super) unknown: Vec<String>,
 }
 
 impl Parser {
-    fn token(&self) -> &Token {
+    pub(super) fn token(&self) -> &Token {
         &self.tokens[self.at.min(self.tokens.len() - 1)].token
     }
 
-    fn peek(&self, ahead: usize) -> &Token {
+    pub(super) fn peek(&self, ahead: usize) -> &Token {
         &self.tokens[(self.at + ahead).min(self.tokens.len() - 1)].token
     }
 
-    fn fail<T>(&self, message: impl std::fmt::Display) -> Result<T> {
+    pub(super) fn fail<T>(&self, message: impl std::fmt::Display) -> Result<T> {
         let line = self.tokens[self.at.min(self.tokens.len() - 1)].line;
         Err(Error::new(format!("{message} (line {line})")))
     }
 
-    fn is_op(&self, operator: &str) -> bool {
+    pub(super) fn is_op(&self, operator: &str) -> bool {
         matches!(self.token(), Token::Op(op) if *op == operator)
     }
 
-    fn take_op(&mut self, operator: &str) -> bool {
+    pub(super) fn take_op(&mut self, operator: &str) -> bool {
         let found = self.is_op(operator);
         self.at += usize::from(found);
         found
     }
 
-    fn expect_op(&mut self, operator: &str) -> Result<()> {
+    pub(super) fn expect_op(&mut self, operator: &str) -> Result<()> {
         if self.take_op(operator) {
             return Ok(());
         }
-        self.fail(format!("expected token '{operator}', got {}", describe(self.token())))
+        self.fail(format!("expected token '{operator}', got {}", self.token().describe()))
     }
 
-    fn is_name(&self, name: &str) -> bool {
+    pub(super) fn is_name(&self, name: &str) -> bool {
         matches!(self.token(), Token::Name(text) if &**text == name)
     }
 
-    fn take_name(&mut self, name: &str) -> bool {
+    pub(super) fn take_name(&mut self, name: &str) -> bool {
         let found = self.is_name(name);
         self.at += usize::from(found);
         found
     }
 
-    fn expect_name(&mut self, name: &str) -> Result<()> {
+    pub(super) fn expect_name(&mut self, name: &str) -> Result<()> {
         if self.take_name(name) {
             return Ok(());
         }
-        self.fail(format!("expected token '{name}', got {}", describe(self.token())))
+        self.fail(format!("expected token '{name}', got {}", self.token().describe()))
     }
 
-    fn any_name(&mut self) -> Result<Arc<str>> {
+    pub(super) fn any_name(&mut self) -> Result<Arc<str>> {
         if let Token::Name(name) = self.token() {
             let name = name.clone();
             self.at += 1;
             return Ok(name);
         }
-        self.fail(format!("expected a name, got {}", describe(self.token())))
+        self.fail(format!("expected a name, got {}", self.token().describe()))
     }
 
-    fn block_end(&mut self) -> Result<()> {
+    pub(super) fn block_end(&mut self) -> Result<()> {
         if *self.token() == Token::BlockEnd {
             self.at += 1;
             return Ok(());
         }
-        self.fail(format!("expected token 'end of statement block', got {}", describe(self.token())))
+        self.fail(format!("expected token 'end of statement block', got {}", self.token().describe()))
     }
 
-    fn nested<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    pub(super) fn nested<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.nesting += 1;
         if self.nesting > MAX_NESTING {
             return self.fail(format!("the template is nested deeper than {MAX_NESTING} levels"));
@@ -120,7 +120,7 @@ impl Parser {
         result
     }
 
-    fn operator(&mut self) -> Result<()> {
+    pub(super) fn operator(&mut self) -> Result<()> {
         self.operators += 1;
         if self.operators > MAX_OPERATORS {
             return self.fail(format!("more than {MAX_OPERATORS} operators in one tag"));
@@ -129,306 +129,20 @@ impl Parser {
     }
 
     /// A filter or test that does not exist fails the template, but within an `if` only when reached.
-    fn check_known(&mut self, known: bool, kind: &str, name: &str) {
+    pub(super) fn check_known(&mut self, known: bool, kind: &str, name: &str) {
         if !known && !self.soft {
             self.unknown.push(format!("No {kind} named '{name}'."));
         }
     }
 
-    // --- statements ---------------------------------------------------------------------------
-
-    /// Statements up to a tag named in `ends`, which stays current; without any, up to the end.
-    fn body(&mut self, ends: &[&str]) -> Result<Vec<Stmt>> {
-        self.nested(|parser| {
-            let mut body = Vec::new();
-            loop {
-                parser.operators = 0;
-                match parser.token().clone() {
-                    Token::Data(text) => {
-                        parser.at += 1;
-                        body.push(Stmt::Data(text));
-                    }
-                    Token::VariableBegin => {
-                        parser.at += 1;
-                        let value = parser.tuple(true)?;
-                        if *parser.token() != Token::VariableEnd {
-                            return parser.fail(format!(
-                                "expected token 'end of print statement', got {}",
-                                describe(parser.token())
-                            ));
-                        }
-                        parser.at += 1;
-                        body.push(Stmt::Output(value));
-                    }
-                    Token::BlockBegin => {
-                        parser.at += 1;
-                        if ends.iter().any(|end| parser.is_name(end)) {
-                            return Ok(body);
-                        }
-                        body.push(parser.statement()?);
-                    }
-                    Token::End if ends.is_empty() => return Ok(body),
-                    Token::End => {
-                        return parser.fail(format!("Unexpected end of template. Expected '{}'.", ends.join("' or '")))
-                    }
-                    other => return parser.fail(format!("unexpected {}", describe(&other))),
-                }
-            }
-        })
-    }
-
-    /// A body in a scope of its own, in which unknown filters fail at once again.
-    fn scoped_body(&mut self, ends: &[&str]) -> Result<Vec<Stmt>> {
-        let soft = std::mem::replace(&mut self.soft, false);
-        let body = self.body(ends);
-        self.soft = soft;
-        body
-    }
-
-    /// The end tag's name and the rest of it.
-    fn end_tag(&mut self, name: &str) -> Result<()> {
-        self.expect_name(name)?;
-        self.block_end()
-    }
-
-    fn statement(&mut self) -> Result<Stmt> {
-        let name = self.any_name()?;
-        match &*name {
-            "if" => self.if_statement(),
-            "for" => self.for_statement(),
-            "set" => self.set_statement(),
-            "macro" => self.macro_statement(),
-            "call" => self.call_statement(),
-            "filter" => {
-                let filter = self.filter(None, true)?;
-                self.block_end()?;
-                let body = self.scoped_body(&["endfilter"])?;
-                self.end_tag("endfilter")?;
-                Ok(Stmt::FilterBlock(filter, body))
-            }
-            "with" => self.with_statement(),
-            "block" => {
-                let block = self.any_name()?;
-                let scoped = self.take_name("scoped");
-                self.take_name("required");
-                self.block_end()?;
-                let body = self.scoped_body(&["endblock"])?;
-                self.expect_name("endblock")?;
-                self.take_name(&block);
-                self.block_end()?;
-                Ok(Stmt::Block(body, scoped))
-            }
-            "print" => {
-                let mut values = vec![self.expression(true)?];
-                while self.take_op(",") {
-                    values.push(self.expression(true)?);
-                }
-                self.block_end()?;
-                Ok(Stmt::Scope(values.into_iter().map(Stmt::Output).collect()))
-            }
-            "generation" => {
-                self.block_end()?;
-                let body = self.scoped_body(&["endgeneration"])?;
-                self.end_tag("endgeneration")?;
-                Ok(Stmt::Scope(body))
-            }
-            "autoescape" => {
-                let value = self.expression(true)?;
-                self.block_end()?;
-                let body = self.scoped_body(&["endautoescape"])?;
-                self.end_tag("endautoescape")?;
-                match value {
-                    Expr::Const(Const::Bool(false)) => Ok(Stmt::Scope(body)),
-                    _ => Ok(Stmt::Refused("autoescape is not supported in chat templates")),
-                }
-            }
-            "break" | "continue" => {
-                if self.loops == 0 {
-                    return self.fail(format!("'{name}' outside a loop"));
-                }
-                self.block_end()?;
-                Ok(if &*name == "break" { Stmt::Break } else { Stmt::Continue })
-            }
-            "extends" | "include" | "import" | "from" => {
-                while *self.token() != Token::BlockEnd && *self.token() != Token::End {
-                    self.at += 1;
-                }
-                self.block_end()?;
-                Ok(Stmt::Refused("no loader for this environment specified"))
-            }
-            _ => self.fail(format!("Encountered unknown tag '{name}'.")),
-        }
-    }
-
-    fn if_statement(&mut self) -> Result<Stmt> {
-        let soft = std::mem::replace(&mut self.soft, true);
-        let mut branches = Vec::new();
-        let mut otherwise = Vec::new();
-        loop {
-            let test = self.tuple(false)?;
-            self.block_end()?;
-            let body = self.body(&["elif", "else", "endif"])?;
-            branches.push((test, body));
-            if self.take_name("elif") {
-                continue;
-            }
-            if self.take_name("else") {
-                self.block_end()?;
-                otherwise = self.body(&["endif"])?;
-            }
-            self.end_tag("endif")?;
-            break;
-        }
-        self.soft = soft;
-        Ok(Stmt::If(branches, otherwise))
-    }
-
-    fn for_statement(&mut self) -> Result<Stmt> {
-        let target = self.target(false, &["in"])?;
-        self.expect_name("in")?;
-        let iterable = self.tuple(false)?;
-        let filter = if self.take_name("if") { Some(self.expression(true)?) } else { None };
-        let recursive = self.take_name("recursive");
-        self.block_end()?;
-        self.loops += 1;
-        let body = self.scoped_body(&["endfor", "else"])?;
-        self.loops -= 1;
-        let mut otherwise = Vec::new();
-        if self.take_name("else") {
-            self.block_end()?;
-            otherwise = self.scoped_body(&["endfor"])?;
-        }
-        self.end_tag("endfor")?;
-        Ok(Stmt::For(Arc::new(ForLoop { target, iterable, filter, body, otherwise, recursive })))
-    }
-
-    fn set_statement(&mut self) -> Result<Stmt> {
-        let target = self.target(true, &[])?;
-        if self.take_op("=") {
-            let value = self.tuple(true)?;
-            self.block_end()?;
-            return Ok(Stmt::Set(target, value));
-        }
-        let filter = if self.is_op("|") { Some(self.filter(None, false)?) } else { None };
-        self.block_end()?;
-        let body = self.scoped_body(&["endset"])?;
-        self.end_tag("endset")?;
-        Ok(Stmt::SetBlock(target, filter, body))
-    }
-
-    fn with_statement(&mut self) -> Result<Stmt> {
-        let mut values = Vec::new();
-        while *self.token() != Token::BlockEnd {
-            if !values.is_empty() {
-                self.expect_op(",")?;
-            }
-            let target = self.single_target(false)?;
-            self.expect_op("=")?;
-            values.push((target, self.expression(true)?));
-        }
-        self.block_end()?;
-        let body = self.scoped_body(&["endwith"])?;
-        self.end_tag("endwith")?;
-        Ok(Stmt::With(values, body))
-    }
-
-    fn signature(&mut self) -> Result<(Vec<Arc<str>>, Vec<Expr>)> {
-        let (mut parameters, mut defaults): (Vec<Arc<str>>, Vec<Expr>) = (Vec::new(), Vec::new());
-        self.expect_op("(")?;
-        while !self.is_op(")") {
-            if !parameters.is_empty() {
-                self.expect_op(",")?;
-                if self.is_op(")") {
-                    break;
-                }
-            }
-            parameters.push(self.any_name()?);
-            if self.take_op("=") {
-                defaults.push(self.expression(true)?);
-            } else if !defaults.is_empty() {
-                return self.fail("non-default argument follows default argument");
-            }
-        }
-        self.expect_op(")")?;
-        Ok((parameters, defaults))
-    }
-
-    fn macro_body(
-        &mut self,
-        name: Arc<str>,
-        (parameters, defaults): (Vec<Arc<str>>, Vec<Expr>),
-        end: &str,
-    ) -> Result<Arc<MacroDef>> {
-        self.implicit.push([false; 3]);
-        let loops = std::mem::replace(&mut self.loops, 0);
-        let body = self.scoped_body(&[end])?;
-        self.loops = loops;
-        let [uses_caller, uses_varargs, uses_kwargs] = self.implicit.pop().unwrap_or_default();
-        self.end_tag(end)?;
-        Ok(Arc::new(MacroDef { name, parameters, defaults, body, uses_caller, uses_varargs, uses_kwargs }))
-    }
-
-    fn macro_statement(&mut self) -> Result<Stmt> {
-        let name = self.any_name()?;
-        let signature = self.signature()?;
-        self.block_end()?;
-        Ok(Stmt::Macro(self.macro_body(name, signature, "endmacro")?))
-    }
-
-    fn call_statement(&mut self) -> Result<Stmt> {
-        let signature = if self.is_op("(") { self.signature()? } else { (Vec::new(), Vec::new()) };
-        let call = self.expression(true)?;
-        if !matches!(call, Expr::Call(..)) {
-            return self.fail("expected call");
-        }
-        self.block_end()?;
-        Ok(Stmt::CallBlock(call, self.macro_body("caller".into(), signature, "endcall")?))
-    }
-
-    // --- targets ------------------------------------------------------------------------------
-
-    fn single_target(&mut self, attributes: bool) -> Result<Target> {
-        self.nested(|parser| {
-            if parser.take_op("(") {
-                let target = parser.target(attributes, &[])?;
-                parser.expect_op(")")?;
-                return Ok(target);
-            }
-            let name = parser.any_name()?;
-            if attributes && parser.take_op(".") {
-                return Ok(Target::Attribute(name, parser.any_name()?));
-            }
-            if matches!(&*name, "true" | "false" | "none" | "True" | "False" | "None") {
-                return parser.fail(format!("can't assign to '{name}'"));
-            }
-            Ok(Target::Name(name))
-        })
-    }
-
-    fn target(&mut self, attributes: bool, ends: &[&str]) -> Result<Target> {
-        let first = self.single_target(attributes)?;
-        if !self.is_op(",") {
-            return Ok(first);
-        }
-        let mut targets = vec![first];
-        while self.take_op(",") {
-            let ended = self.is_op("=") || self.is_op(")") || ends.iter().any(|end| self.is_name(end));
-            if ended {
-                break;
-            }
-            targets.push(self.single_target(attributes)?);
-        }
-        Ok(Target::Tuple(targets))
-    }
-
     // --- expressions --------------------------------------------------------------------------
 
-    fn expression(&mut self, conditional: bool) -> Result<Expr> {
+    pub(super) fn expression(&mut self, conditional: bool) -> Result<Expr> {
         self.nested(|parser| if conditional { parser.conditional() } else { parser.or() })
     }
 
     /// One expression, or several with commas between.
-    fn tuple(&mut self, conditional: bool) -> Result<Expr> {
+    pub(super) fn tuple(&mut self, conditional: bool) -> Result<Expr> {
         let mut items = Vec::new();
         let mut is_tuple = false;
         while !self.is_tuple_end() {
@@ -443,15 +157,15 @@ impl Parser {
         }
         match items.pop() {
             Some(item) => Ok(item),
-            None => self.fail(format!("Expected an expression, got {}", describe(self.token()))),
+            None => self.fail(format!("Expected an expression, got {}", self.token().describe())),
         }
     }
 
-    fn is_tuple_end(&self) -> bool {
+    pub(super) fn is_tuple_end(&self) -> bool {
         matches!(self.token(), Token::VariableEnd | Token::BlockEnd | Token::End) || self.is_op(")")
     }
 
-    fn conditional(&mut self) -> Result<Expr> {
+    pub(super) fn conditional(&mut self) -> Result<Expr> {
         let unknown = self.unknown.len();
         let mut value = self.or()?;
         while self.take_name("if") {
@@ -468,7 +182,7 @@ impl Parser {
         Ok(value)
     }
 
-    fn or(&mut self) -> Result<Expr> {
+    pub(super) fn or(&mut self) -> Result<Expr> {
         let mut left = self.and()?;
         while self.take_name("or") {
             self.operator()?;
@@ -477,7 +191,7 @@ impl Parser {
         Ok(left)
     }
 
-    fn and(&mut self) -> Result<Expr> {
+    pub(super) fn and(&mut self) -> Result<Expr> {
         let mut left = self.not()?;
         while self.take_name("and") {
             self.operator()?;
@@ -486,14 +200,14 @@ impl Parser {
         Ok(left)
     }
 
-    fn not(&mut self) -> Result<Expr> {
+    pub(super) fn not(&mut self) -> Result<Expr> {
         if self.take_name("not") {
             return self.nested(|parser| Ok(Expr::Not(Box::new(parser.not()?))));
         }
         self.compare()
     }
 
-    fn comparison(&mut self) -> Option<Comparison> {
+    pub(super) fn comparison(&mut self) -> Option<Comparison> {
         let found = match self.token() {
             Token::Op("==") => Comparison::Eq,
             Token::Op("!=") => Comparison::Ne,
@@ -515,7 +229,7 @@ impl Parser {
         Some(found)
     }
 
-    fn compare(&mut self) -> Result<Expr> {
+    pub(super) fn compare(&mut self) -> Result<Expr> {
         let first = self.sum()?;
         let mut rest = Vec::new();
         while let Some(comparison) = self.comparison() {
@@ -524,7 +238,7 @@ impl Parser {
         Ok(if rest.is_empty() { first } else { Expr::Compare(Box::new(first), rest) })
     }
 
-    fn sum(&mut self) -> Result<Expr> {
+    pub(super) fn sum(&mut self) -> Result<Expr> {
         let mut left = self.concat()?;
         loop {
             let operator = match self.token() {
@@ -538,7 +252,7 @@ impl Parser {
         }
     }
 
-    fn concat(&mut self) -> Result<Expr> {
+    pub(super) fn concat(&mut self) -> Result<Expr> {
         let first = self.product()?;
         if !self.is_op("~") {
             return Ok(first);
@@ -550,7 +264,7 @@ impl Parser {
         Ok(Expr::Concat(parts))
     }
 
-    fn product(&mut self) -> Result<Expr> {
+    pub(super) fn product(&mut self) -> Result<Expr> {
         let mut left = self.power()?;
         loop {
             let operator = match self.token() {
@@ -566,7 +280,7 @@ impl Parser {
         }
     }
 
-    fn power(&mut self) -> Result<Expr> {
+    pub(super) fn power(&mut self) -> Result<Expr> {
         let mut left = self.unary(true)?;
         while self.take_op("**") {
             self.operator()?;
@@ -575,7 +289,7 @@ impl Parser {
         Ok(left)
     }
 
-    fn unary(&mut self, filters: bool) -> Result<Expr> {
+    pub(super) fn unary(&mut self, filters: bool) -> Result<Expr> {
         let mut value = if self.take_op("-") {
             self.nested(|parser| Ok(Expr::Neg(Box::new(parser.unary(false)?))))?
         } else if self.take_op("+") {
@@ -590,7 +304,7 @@ impl Parser {
         Ok(value)
     }
 
-    fn primary(&mut self) -> Result<Expr> {
+    pub(super) fn primary(&mut self) -> Result<Expr> {
         let token = self.token().clone();
         self.at += 1;
         match token {
@@ -654,12 +368,12 @@ impl Parser {
             }
             other => {
                 self.at -= 1;
-                self.fail(format!("unexpected {}", describe(&other)))
+                self.fail(format!("unexpected {}", other.describe()))
             }
         }
     }
 
-    fn postfix(&mut self, mut value: Expr) -> Result<Expr> {
+    pub(super) fn postfix(&mut self, mut value: Expr) -> Result<Expr> {
         loop {
             self.operator()?;
             if self.take_op(".") {
@@ -680,7 +394,7 @@ impl Parser {
         }
     }
 
-    fn subscript(&mut self, value: Expr) -> Result<Expr> {
+    pub(super) fn subscript(&mut self, value: Expr) -> Result<Expr> {
         let mut parts: [Option<Expr>; 3] = [None, None, None];
         let mut part = 0;
         let mut slice = false;
@@ -712,7 +426,7 @@ impl Parser {
         Ok(Expr::Item(Box::new(value), Box::new(Expr::Tuple(items))))
     }
 
-    fn arguments(&mut self) -> Result<Args> {
+    pub(super) fn arguments(&mut self) -> Result<Args> {
         let mut args = Args::default();
         let mut first = true;
         self.expect_op("(")?;
@@ -742,7 +456,7 @@ impl Parser {
         Ok(args)
     }
 
-    fn filters_and_tests(&mut self, mut value: Expr) -> Result<Expr> {
+    pub(super) fn filters_and_tests(&mut self, mut value: Expr) -> Result<Expr> {
         loop {
             self.operator()?;
             if self.is_op("|") {
@@ -757,7 +471,7 @@ impl Parser {
         }
     }
 
-    fn dotted_name(&mut self) -> Result<Arc<str>> {
+    pub(super) fn dotted_name(&mut self) -> Result<Arc<str>> {
         let mut name = self.any_name()?;
         while self.take_op(".") {
             name = format!("{name}.{}", self.any_name()?).into();
@@ -766,7 +480,7 @@ impl Parser {
     }
 
     /// Filters from here on; `inline`: the first comes without its bar.
-    fn filter(&mut self, mut value: Option<Expr>, mut inline: bool) -> Result<Expr> {
+    pub(super) fn filter(&mut self, mut value: Option<Expr>, mut inline: bool) -> Result<Expr> {
         while inline || self.is_op("|") {
             self.at += usize::from(!inline);
             inline = false;
@@ -782,7 +496,7 @@ impl Parser {
         }
     }
 
-    fn test(&mut self, value: Expr) -> Result<Expr> {
+    pub(super) fn test(&mut self, value: Expr) -> Result<Expr> {
         self.expect_name("is")?;
         let negated = self.take_name("not");
         let name = self.dotted_name()?;
@@ -807,21 +521,5 @@ impl Parser {
         }
         let test = Expr::Test(Box::new(value), name, args);
         Ok(if negated { Expr::Not(Box::new(test)) } else { test })
-    }
-}
-
-fn describe(token: &Token) -> String {
-    match token {
-        Token::Data(_) => "template data".into(),
-        Token::BlockBegin => "begin of statement block".into(),
-        Token::BlockEnd => "end of statement block".into(),
-        Token::VariableBegin => "begin of print statement".into(),
-        Token::VariableEnd => "end of print statement".into(),
-        Token::Name(name) => format!("'{name}'"),
-        Token::Str(_) => "a string".into(),
-        Token::Int(digits) => format!("'{digits}'"),
-        Token::Float(value) => format!("'{value}'"),
-        Token::Op(operator) => format!("'{operator}'"),
-        Token::End => "end of template".into(),
     }
 }

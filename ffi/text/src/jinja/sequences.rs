@@ -208,6 +208,9 @@ fn join(renderer: &Renderer, value: &Value, args: CallArgs) -> Result<Value> {
 }
 
 fn map(renderer: &Renderer, value: &Value, mut args: CallArgs) -> Result<Value> {
+    if !value.is_true() {
+        return Value::iter(Vec::new(), "generator"); // also of None, which cannot be iterated
+    }
     let items = renderer.items(value)?;
     let mut out = Vec::with_capacity(items.len());
     if args.positional.is_empty() && args.keyword.iter().any(|entry| &*entry.0 == "attribute") {
@@ -236,6 +239,9 @@ fn map(renderer: &Renderer, value: &Value, mut args: CallArgs) -> Result<Value> 
 }
 
 fn select(renderer: &Renderer, name: &str, value: &Value, mut args: CallArgs) -> Result<Value> {
+    if !value.is_true() {
+        return Value::iter(Vec::new(), "generator");
+    }
     let mut attribute = Value::None;
     if name.ends_with("attr") {
         if args.positional.is_empty() {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Jinja2's tests.
 
-use super::ast::Comparison;
+use super::ast::{Arithmetic, Comparison};
 use super::filters;
 use super::ops;
 use super::render::{CallArgs, Renderer};
@@ -28,12 +28,7 @@ pub fn apply(renderer: &Renderer, name: &str, value: &Value, args: CallArgs) -> 
     renderer.charge(1)?;
     let mut positional = args.positional.into_iter();
     let mut argument = || positional.next().ok_or_else(|| Error::new(format!("the test '{name}' needs an argument")));
-    let integer = |value: &Value| match value {
-        Value::Undefined(message) => Err(Error::new(message.to_string())),
-        other => other
-            .as_int()
-            .ok_or_else(|| Error::new(format!("the test '{name}' needs an integer, not {}", other.type_name()))),
-    };
+    let remainder = |by: &Value| ops::arithmetic(renderer, Arithmetic::Mod, value, by);
     let comparison = match name {
         "==" | "eq" | "equalto" => Some(Comparison::Eq),
         "!=" | "ne" => Some(Comparison::Ne),
@@ -48,15 +43,9 @@ pub fn apply(renderer: &Renderer, name: &str, value: &Value, args: CallArgs) -> 
         return ops::compare(renderer, comparison, value, &argument()?);
     }
     Ok(match name {
-        "odd" => integer(value)?.rem_euclid(2) == 1,
-        "even" => integer(value)?.rem_euclid(2) == 0,
-        "divisibleby" => {
-            let by = integer(&argument()?)?;
-            if by == 0 {
-                return Err(Error::new("integer modulo by zero"));
-            }
-            integer(value)?.wrapping_rem(by) == 0
-        }
+        "odd" => remainder(&Value::Int(2))?.equals(&Value::Int(1)),
+        "even" => remainder(&Value::Int(2))?.equals(&Value::Int(0)),
+        "divisibleby" => remainder(&argument()?)?.equals(&Value::Int(0)),
         "defined" => !value.is_undefined(),
         "undefined" => value.is_undefined(),
         "filter" => value.as_str().is_some_and(|name| filters::is_known(name)),

@@ -115,6 +115,8 @@ pub enum Key {
     Float(u64),
     Str(Arc<str>),
     Tuple(Vec<Key>),
+    /// What is only equal to itself.
+    Identity(usize),
 }
 
 impl Key {
@@ -128,6 +130,12 @@ impl Key {
             Value::Str(text, _) => Key::Str(text.clone()),
             Value::BigInt(digits) => Key::Tuple(vec![Key::Str(digits.clone()), Key::None]),
             Value::Tuple(seq) => Key::Tuple(seq.items.iter().map(Key::new).collect::<Result<_>>()?),
+            Value::Undefined(_) => Key::Identity(0),
+            Value::Global(global) => Key::Identity(1 + *global as usize),
+            Value::Namespace(object) => Key::Identity(Rc::as_ptr(object) as usize),
+            Value::Macro(object) => Key::Identity(Rc::as_ptr(object) as usize),
+            Value::Iter(object) => Key::Identity(Rc::as_ptr(object) as usize),
+            Value::Range(object) => Key::Identity(Rc::as_ptr(object) as usize),
             other => return Err(Error::new(format!("unhashable type: '{}'", other.type_name()))),
         })
     }
@@ -302,9 +310,8 @@ impl Value {
     pub fn iterate(&self) -> Result<Vec<Value>> {
         Ok(match self {
             Value::Undefined(_) => Vec::new(),
-            Value::Str(text, safe) => {
-                text.chars().map(|c| Value::Str(c.to_string().into(), *safe)).collect()
-            }
+            // Of Markup, too, the characters are plain.
+            Value::Str(text, _) => text.chars().map(|c| Value::str(c.to_string())).collect(),
             Value::List(seq) | Value::Tuple(seq) => seq.items.clone(),
             Value::Dict(dict) | Value::DictView(View::Keys, dict) => {
                 dict.entries.iter().map(|entry| entry.0.clone()).collect()
