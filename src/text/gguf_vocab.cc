@@ -158,13 +158,13 @@ StatusOr<json::object> FromBpe(const GgufVocab& vocab) {
                 SpaceMarkDecoder(false),
                 BpeModel(nullptr, true, pre->ignore_merges, Vocabulary(vocab), std::move(merges)));
   }
-  steps.emplace_back(json::object{{"type", "ByteLevel"},
-                                  {"add_prefix_space", vocab.add_space_prefix.value_or(false)},
-                                  {"trim_offsets", true},
-                                  {"use_regex", false}});
+  const json::object byte_level{{"type", "ByteLevel"},
+                                {"add_prefix_space", vocab.add_space_prefix.value_or(false)},
+                                {"trim_offsets", true},
+                                {"use_regex", false}};
+  steps.emplace_back(byte_level);
   return File(AddedTokens(vocab), nullptr,
-              json::object{{"type", "Sequence"}, {"pretokenizers", std::move(steps)}},
-              json::object{{"type", "ByteLevel"}},
+              json::object{{"type", "Sequence"}, {"pretokenizers", std::move(steps)}}, byte_level,
               BpeModel(nullptr, false, pre->ignore_merges, Vocabulary(vocab), std::move(merges)));
 }
 
