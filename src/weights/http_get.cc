@@ -146,8 +146,9 @@ class Call {
       parser.get().body().size = chunk.size();
       Expire(stream);
       error_code error;
-      co_await http::async_read(stream, buffer, parser,
-                                asio::redirect_error(asio::use_awaitable, error));
+      // Some, not a whole buffer: the timeout is for silence, not for a slow line.
+      co_await http::async_read_some(stream, buffer, parser,
+                                     asio::redirect_error(asio::use_awaitable, error));
       const std::size_t got = chunk.size() - parser.get().body().size;
       // What arrived before the connection broke counts.
       if (got > 0) status_ = on_body_({chunk.data(), got});

@@ -43,11 +43,9 @@ class HeaderHandler {
     return true;
   }
   bool on_object_end(std::size_t, Error& error) {
-    if (--depth_ == 1) {
-      if (!in_metadata_ && entries_.back().seen != 7)
-        return Fail(error, "lacks one of dtype, shape, data_offsets");
-      in_metadata_ = false;
-    }
+    if (depth_ == 2 && !in_metadata_ && entries_.back().seen != 7)
+      return Fail(error, "lacks one of dtype, shape, data_offsets");
+    if (--depth_ == 1) in_metadata_ = false;
     return true;
   }
   bool on_array_begin(Error& error) {
