@@ -120,7 +120,7 @@ TEST_F(LoadTest, WhatWouldChangeTheAnswerIsDoneOrRefused) {
   ExpectError(StatusCode::kUnimplemented, "'sliding_window' = 128");
   config_["sliding_window"] = nullptr;
   config_["quantization_config"] = {{"quant_method", "awq"}};
-  ExpectError(StatusCode::kUnimplemented, "no scheme for \"awq\"");
+  ExpectError(StatusCode::kUnimplemented, "method 'awq'");
 }
 
 TEST_F(LoadTest, WrongShapesNameTheTensor) {
