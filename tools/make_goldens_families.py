@@ -111,7 +111,7 @@ FAMILIES = {
                                     rope_parameters=rope("longrope", **PHI3_FACTORS))),
     "phi4_partial": dict(type="phi3", config=small(tie_word_embeddings=True, rope_parameters=rope(
         "default", partial_rotary_factor=0.75))),
-    "qwen2": dict(type="qwen2", config=small(), gguf=("qwen2",)),
+    "qwen2": dict(type="qwen2", config=small(), gguf=("qwen2", "mixed")),
     "qwen2_window": dict(type="qwen2", config=small(use_sliding_window=True, sliding_window=8,
                                                     max_window_layers=1)),
     "qwen2_yarn": dict(type="qwen2", gguf=("qwen2",), config=small(rope_parameters=rope(

@@ -3,6 +3,7 @@
 
 Tensor names come from the gguf package's own map. The rest are llama.cpp's rules:
   permute    q and k of Llama and its relatives reordered for rotation by neighbouring pairs
+  mixed      v is f32: types within one layer differ in quantized files
   plus_one   norms stored as their distance from 1 get the 1 added
 GPT-2's matrices transposed; fused q, k, v put apart by heads (GPT-NeoX, Falcon); Llama 3's rope
 factors, longrope's and xIELU's scalars in their places. Matrices are bf16, vectors f32.
@@ -149,18 +150,9 @@ def convert(name, tensor, arch, flags, f):
 
 
 def add_xielu(writer, state, f):
-    def value(layer, which):
-        return state.pop(f"model.layers.{layer}.mlp.act_fn.{which}").float()
-
-    values = {"alpha_p": [], "alpha_n": [], "beta": [], "eps": []}
-    for layer in range(f.layers):
-        alpha_p, alpha_n, beta, eps = (value(layer, which) for which in values)
-        values["alpha_p"].append(torch.nn.functional.softplus(alpha_p).item())
-        values["alpha_n"].append((beta + torch.nn.functional.softplus(alpha_n)).item())
-        values["beta"].append(beta.item())
-        values["eps"].append(eps.item())
-    for which, numbers in values.items():
-        writer.add_array(f"xielu.{which}", numbers)
+    for which in ("alpha_p", "alpha_n", "beta", "eps"):
+        names = [f"model.layers.{layer}.mlp.act_fn.{which}" for layer in range(f.layers)]
+        writer.add_array(f"xielu.{which}", [state.pop(name).float().item() for name in names])
 
 
 def write_gguf(path, rules, model, config):
@@ -184,7 +176,8 @@ def write_gguf(path, rules, model, config):
         if target is None:
             raise ValueError(f"{arch} has no name for {name}")
         converted = convert(name, tensor, arch, flags, f).contiguous()
-        if converted.ndim >= 2 and "norm" not in name and "position_embd" not in target:
+        plain = "norm" in name or "position_embd" in target or ("mixed" in flags and "attn_v" in target)
+        if converted.ndim >= 2 and not plain:
             bits = converted.to(torch.bfloat16)
             assert torch.equal(bits.float(), converted), name
             data = bits.view(torch.uint16).numpy()

@@ -139,19 +139,16 @@ float Config::Softcap(std::string_view key, float fallback) {
 }
 
 int Config::SlidingPattern(int fallback) {
-  const Range range{1, 4096};
-  const auto found =
-      fields.MaybeAny<int>({"sliding_window_pattern", "_sliding_window_pattern"}, range);
-  return found.value_or(fallback);
-}
-
-float Config::QueryScalar(const nn::DecoderSpec& spec) {
-  const std::size_t layers = spec.layers.size();
-  const int of_head = spec.attention.head_dim;
-  const int derived =
-      layers == 46 || layers == 62 ? spec.hidden_size / spec.attention.heads : of_head;
-  return fields.Optional<float>("query_pre_attn_scalar",
-                                gguf() ? static_cast<float>(derived) : 256.0f, {1e-3, 1e6});
+  const json::value* raw = fields.Raw("sliding_window_pattern");
+  if (raw == nullptr) return fields.Optional<int>("_sliding_window_pattern", fallback, {1, 4096});
+  fields.Ignore({"_sliding_window_pattern"});
+  if (!raw->is_string()) return fields.Required<int>("sliding_window_pattern", {1, 4096});
+  const std::string_view letters = View(raw->get_string());  // "LLLG": local ones, then a global
+  if (!letters.empty() && letters.find_first_not_of('L') == letters.size() - 1 &&
+      letters.back() == 'G')
+    return static_cast<int>(letters.size());
+  fields.Fail("sliding_window_pattern", fmt::format("'{}' is not known", letters));
+  return fallback;
 }
 
 void Config::QwenWindows(nn::DecoderSpec& spec) {

@@ -94,6 +94,8 @@ constexpr std::array kHarmless = {
 // Keys that change what some network computes: a family that does not read one does not do it.
 constexpr std::array kChanging = {
     "alibi",
+    "apply_residual_connection_post_layernorm",
+    "post_norm",
     "attention_bias",
     "attention_multiplier",
     "attention_out_bias",
@@ -256,12 +258,18 @@ StatusOr<std::unique_ptr<nn::Model>> LoadModel(const ops::OpContext& context,
   ReadTokenIds(config.fields, info);
   BANYAN_RETURN_IF_ERROR(config.status());
   BANYAN_RETURN_IF_ERROR(CheckUnread(config.fields, def->family));
-  if (options.context_length > 0) definition.spec.context_length = options.context_length;
+  nn::DecoderSpec& spec = definition.spec;
+  if (options.context_length > 0) {
+    if (spec.learned_positions > 0 && options.context_length > spec.context_length)
+      return InvalidArgument("a context of {} tokens, but the model has positions for {}",
+                             options.context_length, spec.context_length);
+    spec.context_length = options.context_length;
+  }
 
   BANYAN_ASSIGN_OR_RETURN(const Types types, ChooseTypes(checkpoint, options.dtype));
   weights::Loader loader(checkpoint, definition.tensors, options.progress);
   nn::Scope scope(context, checkpoint, loader, types.compute, types.cache);
-  return nn::Decoder::Build(std::move(definition.spec), scope, loader, std::move(info));
+  return nn::Decoder::Build(std::move(spec), scope, loader, std::move(info));
 }
 
 void Registry::Add(ModelDef def) {

@@ -65,9 +65,6 @@ class Config {
   int SlidingPattern(int fallback);
   // Qwen's rule: the layers from max_window_layers on, and only if use_sliding_window says so.
   void QwenWindows(nn::DecoderSpec& spec);
-  // query_pre_attn_scalar; GGUF files lack it, and llama.cpp takes the head's size for all but the
-  // 27B models of Gemma 2 and 3, where it is hidden_size / heads.
-  float QueryScalar(const nn::DecoderSpec& spec);
   // 0 where the key is null, `fallback` where it is absent.
   float Softcap(std::string_view key, float fallback);
   // attention_bias (of q, k and v, and of the output matrix if `output`) and mlp_bias.

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "models/model_def.h"
 
 namespace banyan::models {
@@ -23,7 +25,7 @@ weights::TensorRow* Find(weights::TensorTable& table, std::string_view logical) 
   return nullptr;
 }
 
-// `part` of the matrices stacked in `safetensors` and `gguf`.
+// `part` of the matrices stacked in `safetensors` and `gguf`. A config in error may say 0 groups.
 void Fuse(weights::TensorTable& table, std::string_view logical, std::string_view safetensors,
           std::string_view gguf, const std::vector<int64_t>& sizes, int part, int64_t groups) {
   for (std::string_view suffix : kParts) {
@@ -31,7 +33,7 @@ void Fuse(weights::TensorTable& table, std::string_view logical, std::string_vie
     if (!safetensors.empty()) {
       row->safetensors = With(safetensors, suffix);
       row->transform.parts = sizes;
-      for (int64_t& size : row->transform.parts) size /= groups;
+      for (int64_t& size : row->transform.parts) size /= std::max<int64_t>(groups, 1);
       row->transform.part = part;
       row->transform.groups = groups;
     }

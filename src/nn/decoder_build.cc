@@ -124,19 +124,21 @@ void Decoder::DeclareLayer(Scope& scope, int index) {
   stream_norm(spec_.mlp_post_norm, "mlp_post_norm", layer.mlp_post_norm);
 }
 
-// The trained scalars are stored before the maps that keep them positive.
+// The alphas are trained before the map that keeps them positive.
 void Decoder::DeclareXielu(Scope& scope, const std::string& name, int index, Layer& layer) {
-  if (!spec_.xielu.empty()) {
-    layer.xielu = spec_.xielu[index];
-    return;
-  }
   auto scalar = [&](std::string_view which, Shape shape) {
     const Vector vector = scope.AddVector(fmt::format("{}mlp.{}", name, which), shape, Axis::kNone);
     return vector.tensor.empty() ? 0.0f : *vector.tensor.data<float>();
   };
-  const float alpha_p = scalar("alpha_p", {1}), alpha_n = scalar("alpha_n", {1});
-  const float beta = scalar("beta", {}), eps = scalar("eps", {});
-  layer.xielu = {Softplus(alpha_p), beta + Softplus(alpha_n), beta, eps};
+  auto& [alpha_p, alpha_n, beta, eps] = layer.xielu;
+  if (spec_.xielu.empty()) {
+    alpha_p = scalar("alpha_p", {1}), alpha_n = scalar("alpha_n", {1});
+    beta = scalar("beta", {}), eps = scalar("eps", {});
+  } else {
+    layer.xielu = spec_.xielu[index];
+  }
+  alpha_p = Softplus(alpha_p);
+  alpha_n = beta + Softplus(alpha_n);
 }
 
 }  // namespace banyan::nn

@@ -87,8 +87,8 @@ struct DecoderSpec {
   int64_t learned_positions = 0;       // rows of a table of position embeddings; 0: none
   int position_offset = 0;             // its row for position 0 (OPT: 2)
 
-  // xIELU's alpha_p, alpha_n, beta and eps per layer, mapped as ops/elementwise.h wants them, where
-  // the checkpoint has no tensors of them (GGUF).
+  // xIELU's alpha_p, alpha_n, beta and eps per layer, as trained, where the checkpoint has no
+  // tensors of them (GGUF).
   std::vector<std::array<float, 4>> xielu;
 
   bool tied = false;  // the output matrix is the embedding

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // Apertus (Swiss AI 2025): xIELU in a plain MLP, norms on the heads of q and k.
 #include "models/model_def.h"
-#include "weights/gguf.h"
 
 namespace banyan::models {
 namespace {
 
-// GGUF has xIELU's scalars as metadata, already mapped.
-void ReadXielu(Config& config, nn::DecoderSpec& spec) {
+// GGUF has xIELU's scalars beside the tensors: a number, or one per layer.
+void ReadXielu(Config& config, const json::object& xielu, nn::DecoderSpec& spec) {
+  Fields fields(xielu, fmt::format("{}: xielu", config.fields.where()));
   spec.xielu.resize(spec.layers.size());
   int index = 0;
   for (std::string_view name : {"alpha_p", "alpha_n", "beta", "eps"}) {
-    auto values = config.metadata()->Floats(fmt::format("xielu.{}", name));
-    if (!values.ok()) return config.Fail(values.status());
-    if (!*values || ((*values)->size() != 1 && (*values)->size() != spec.layers.size()))
-      return config.Fail(InvalidArgument("xielu.{}: needs one number for each of {} layers", name,
-                                         spec.layers.size()));
+    const auto values = fields.Required<std::vector<float>>(name);
+    if (fields.status().ok() && values.size() != 1 && values.size() != spec.layers.size())
+      fields.Fail(name,
+                  fmt::format("has {} numbers for {} layers", values.size(), spec.layers.size()));
+    if (!fields.status().ok()) return config.Fail(fields.status());
     for (std::size_t i = 0; i < spec.layers.size(); ++i)
-      spec.xielu[i][index] = static_cast<float>((**values)[(*values)->size() == 1 ? 0 : i]);
+      spec.xielu[i][index] = values[values.size() == 1 ? 0 : i];
     ++index;
   }
 }
@@ -31,6 +31,8 @@ void DefineApertus(Config& config, Definition& definition) {
   spec.mlp.gated = false;
   spec.mlp.activation = config.Activation({"hidden_act"}, "xielu");
   config.Biases(spec);
+  config.Only("qk_norm", true);
+  config.Only("post_norm", false);
   nn::RopeDefaults rope;
   rope.theta = 12e6;
   rope.parameters = {{"rope_type", "llama3"},  {"rope_theta", 12e6},
@@ -48,8 +50,8 @@ void DefineApertus(Config& config, Definition& definition) {
                             "",
                             {},
                             {}});
-  if (config.gguf()) ReadXielu(config, spec);
-  config.fields.Ignore({"xielu"});
+  const auto xielu = config.fields.Maybe<json::object>("xielu");
+  if (xielu) ReadXielu(config, *xielu, spec);
 }
 
 }  // namespace

@@ -14,7 +14,9 @@ void DefineGemma2(Config& config, Definition& definition) {
   spec.mlp.activation = config.Activation({"hidden_activation", "hidden_act"}, "gelu_pytorch_tanh");
   spec.embedding_scale = std::sqrt(static_cast<float>(spec.hidden_size));
   spec.round_embedding_scale = true;
-  spec.attention.scale = 1.0f / std::sqrt(config.QueryScalar(spec));
+  const Range positive{1e-3, 1e6};
+  spec.attention.scale =
+      1.0f / std::sqrt(config.fields.Optional<float>("query_pre_attn_scalar", 256.0f, positive));
   spec.attention.softcap = config.Softcap("attn_logit_softcapping", 50.0f);
   spec.logit_softcap = config.Softcap("final_logit_softcapping", 30.0f);
   spec.attention_post_norm = spec.mlp_post_norm = true;

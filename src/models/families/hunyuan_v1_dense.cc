@@ -14,6 +14,7 @@ void DefineHunyuanV1Dense(Config& config, Definition& definition) {
   spec.attention.qk_norm_after_rope = true;
   spec.mlp.activation = config.Activation({"hidden_act"}, "silu");
   config.Biases(spec);
+  config.Only("use_qk_norm", true);
   nn::RopeDefaults rope;
   rope.ntk_alpha = true;
   config.Rope(spec, 2048, std::move(rope));
