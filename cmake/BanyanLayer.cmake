@@ -1,16 +1,20 @@
 # banyan_layer(NAME DEPS...): src/NAME becomes the static library banyan_NAME, and its *_test.cc files
 # the program NAME_test; each *_fuzz.cc is a libFuzzer program of its own (preset fuzz). A layer names the layers that it may include; scripts/check_layers.py holds the
 # includes against the order in docs/design.md. With
-# BANYAN_PRECOMPILED, base/precompiled.h is compiled once for all layers but those that say NO_PRECOMPILED.
+# BANYAN_PRECOMPILED, base/precompiled.h is compiled once for all layers but those that say NO_PRECOMPILED
+# and those with costly headers of their own, whose precompiled.h includes it.
 #   banyan_layer(cache DEPS base tensor LIBS absl::flat_hash_map TEST_LIBS rapidcheck COST 5)
-function(banyan_precompiled target)
+function(banyan_precompiled target layer)
   if(NOT BANYAN_PRECOMPILED)
     return()
   endif()
-  if(target STREQUAL banyan_base)
-    target_precompile_headers(banyan_base PRIVATE ${CMAKE_SOURCE_DIR}/src/base/precompiled.h)
+  if(NOT EXISTS ${CMAKE_SOURCE_DIR}/src/${layer}/precompiled.h)
+    set(layer base)
+  endif()
+  if(target STREQUAL banyan_${layer})
+    target_precompile_headers(${target} PRIVATE ${CMAKE_SOURCE_DIR}/src/${layer}/precompiled.h)
   else()
-    target_precompile_headers(${target} REUSE_FROM banyan_base)
+    target_precompile_headers(${target} REUSE_FROM banyan_${layer})
   endif()
 endfunction()
 
@@ -35,7 +39,7 @@ function(banyan_layer name)
   target_include_directories(banyan_${name} ${scope} ${CMAKE_SOURCE_DIR}/src ${CMAKE_BINARY_DIR}/generated)
   target_link_libraries(banyan_${name} ${scope} ${deps} ${ARG_LIBS})
   if(sources AND NOT ARG_NO_PRECOMPILED)
-    banyan_precompiled(banyan_${name})
+    banyan_precompiled(banyan_${name} ${name})
   endif()
 
   if(BANYAN_FUZZ)
@@ -56,7 +60,7 @@ function(banyan_layer name)
     add_executable(${name}_test ${tests})
     target_link_libraries(${name}_test PRIVATE banyan_${name} ${ARG_TEST_LIBS} GTest::gtest GTest::gmock GTest::gtest_main)
     target_compile_definitions(${name}_test PRIVATE BANYAN_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
-    banyan_precompiled(${name}_test)
+    banyan_precompiled(${name}_test ${name})
     add_test(NAME ${name} COMMAND ${name}_test WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
     set_tests_properties(${name} PROPERTIES LABELS "unit;${name}" COST ${ARG_COST})
   endif()

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A subcommand of the binary. Each file of app/commands defines one and registers itself: foo_bar.cc defines RegisterFooBar(Commands&).
+// A subcommand of the binary. Each file of app/commands defines one and registers itself:
+// foo_bar.cc defines RegisterFooBar(Commands&).
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -14,7 +15,8 @@ namespace banyan {
 struct Command {
   std::string name;
   std::string summary;
-  // Declares the flags on `app` and returns what runs after parsing. The Status's message is printed and makes the exit code 1.
+  // Declares the flags on `app` and returns what runs after parsing. The Status's message is
+  // printed and makes the exit code 1.
   std::function<std::function<Status()>(CLI::App& app)> declare;
 };
 

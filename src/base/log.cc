@@ -2,10 +2,35 @@
 #include "base/log.h"
 
 #include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
 
 #include <string>
 
 namespace banyan {
+namespace {
+
+spdlog::level::level_enum SpdlogLevel(LogLevel level) {
+  switch (level) {
+    case LogLevel::kDebug:
+      return spdlog::level::debug;
+    case LogLevel::kInfo:
+      return spdlog::level::info;
+    case LogLevel::kWarning:
+      return spdlog::level::warn;
+    case LogLevel::kError:
+      return spdlog::level::err;
+  }
+  return spdlog::level::err;
+}
+
+}  // namespace
+
+void LogMessage(LogLevel level, fmt::string_view format, fmt::format_args args) {
+  const auto of_spdlog = SpdlogLevel(level);
+  if (!spdlog::default_logger_raw()->should_log(of_spdlog)) return;
+  const std::string message = fmt::vformat(format, args);
+  spdlog::log(of_spdlog, spdlog::string_view_t(message));
+}
 
 Status InitLog(std::string_view level) {
   const std::string name(level);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Precompiled for every layer but kernels/: the headers that nearly every file includes and that cost most to read. Not included by hand.
+// Precompiled for every layer but kernels/: the headers that nearly every file includes and that
+// cost most to read. Not included by hand.
 #pragma once
 
 #include <algorithm>

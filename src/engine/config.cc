@@ -15,18 +15,19 @@ extern char** environ;
 namespace banyan {
 namespace {
 
+constexpr int kTestRetractInterval = 3;  // SGLang's
+
 std::string Get(const char* name) {
   const char* value = std::getenv(name);
   return value == nullptr ? std::string() : std::string(value);
 }
 
-Status ReadSeconds(const char* name, double& to) {
+Status ReadNumber(const char* name, double& to) {
   const std::string text = Get(name);
   if (text.empty()) return OkStatus();
   char* end = nullptr;
   const double value = std::strtod(text.c_str(), &end);
-  if (*end != '\0' || !(value < 1e9))
-    return InvalidArgument("{}: \"{}\" is not a number of seconds", name, text);
+  if (*end != '\0' || !(value < 1e9)) return InvalidArgument("{}: \"{}\" is no number", name, text);
   to = std::max(0.0, value);
   return OkStatus();
 }
@@ -106,12 +107,17 @@ Status EngineConfig::Validate() const {
 }
 
 StatusOr<std::vector<std::string>> ReadEnvironment(EngineConfig& config) {
-  BANYAN_RETURN_IF_ERROR(ReadSeconds("SGLANG_REQ_WAITING_TIMEOUT", config.request_waiting_timeout));
-  BANYAN_RETURN_IF_ERROR(ReadSeconds("SGLANG_REQ_RUNNING_TIMEOUT", config.request_running_timeout));
+  BANYAN_RETURN_IF_ERROR(ReadNumber("SGLANG_REQ_WAITING_TIMEOUT", config.request_waiting_timeout));
+  BANYAN_RETURN_IF_ERROR(ReadNumber("SGLANG_REQ_RUNNING_TIMEOUT", config.request_running_timeout));
   BANYAN_RETURN_IF_ERROR(
       ReadBool("SGLANG_RETURN_ORIGINAL_LOGPROB", config.return_original_logprob));
   BANYAN_RETURN_IF_ERROR(
       ReadBool("SGLANG_ENABLE_HEALTH_ENDPOINT_GENERATION", config.health_endpoint_generation));
+  bool retract = false;
+  double interval = kTestRetractInterval;
+  BANYAN_RETURN_IF_ERROR(ReadBool("SGLANG_TEST_RETRACT", retract));
+  BANYAN_RETURN_IF_ERROR(ReadNumber("SGLANG_TEST_RETRACT_INTERVAL", interval));
+  if (retract) config.test_retract_interval = std::max(1, static_cast<int>(interval));
   config.hub = weights::ReadHubOptions([](const std::string& name) -> std::optional<std::string> {
     const char* value = std::getenv(name.c_str());
     if (value == nullptr) return std::nullopt;
@@ -119,9 +125,12 @@ StatusOr<std::vector<std::string>> ReadEnvironment(EngineConfig& config) {
   });
 
   std::vector<std::string> warnings;
-  constexpr std::string_view kHonoured[] = {
-      "SGLANG_REQ_WAITING_TIMEOUT", "SGLANG_REQ_RUNNING_TIMEOUT", "SGLANG_RETURN_ORIGINAL_LOGPROB",
-      "SGLANG_ENABLE_HEALTH_ENDPOINT_GENERATION"};
+  constexpr std::string_view kHonoured[] = {"SGLANG_REQ_WAITING_TIMEOUT",
+                                            "SGLANG_REQ_RUNNING_TIMEOUT",
+                                            "SGLANG_RETURN_ORIGINAL_LOGPROB",
+                                            "SGLANG_ENABLE_HEALTH_ENDPOINT_GENERATION",
+                                            "SGLANG_TEST_RETRACT",
+                                            "SGLANG_TEST_RETRACT_INTERVAL"};
   for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
     const std::string_view text = *entry;
     const std::string_view name = text.substr(0, text.find('='));

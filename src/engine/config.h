@@ -54,7 +54,8 @@ struct EngineConfig {
   double request_running_timeout = 0;      // seconds from arrival to end; 0: none
   bool return_original_logprob = false;    // output logprobs before the temperature
   bool health_endpoint_generation = true;  // /health runs a token through the engine
-  weights::HubOptions hub;                 // where ORG/NAME comes from
+  int test_retract_interval = 0;  // retracts a request every so many steps; 0: only when it must
+  weights::HubOptions hub;        // where ORG/NAME comes from
 
   // Settings that contradict each other or are out of range, by name.
   Status Validate() const;

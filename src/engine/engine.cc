@@ -68,20 +68,21 @@ class EngineImpl final : public Engine {
 };
 
 AdmissionLimits Limits(const EngineParts& parts) {
-  return {.vocab_size = parts.model.vocab_size,
-          .context_length = parts.config.context_length,
-          .max_request_length = std::min(parts.config.context_length, parts.max_total_tokens),
-          .has_tokenizer = parts.tokenizer != nullptr,
-          .end_ids = parts.end_ids,
-          .waiting_timeout = parts.config.request_waiting_timeout,
-          .running_timeout = parts.config.request_running_timeout};
+  return {
+      .vocab_size = parts.model.vocab_size,
+      .context_length = parts.config.context_length,
+      .max_request_length = std::min(parts.config.context_length, parts.config.max_total_tokens),
+      .has_tokenizer = parts.tokenizer != nullptr,
+      .end_ids = parts.end_ids,
+      .waiting_timeout = parts.config.request_waiting_timeout,
+      .running_timeout = parts.config.request_running_timeout};
 }
 
 EngineImpl::EngineImpl(EngineParts parts, std::unique_ptr<Scheduler> scheduler)
     : parts_(std::move(parts)), limits_(Limits(parts_)), metrics_(parts_.config.served_model_name) {
   const int64_t pages =
       parts_.scheduler.pages_per_group.empty() ? 0 : parts_.scheduler.pages_per_group.front();
-  metrics_.SetLimits(parts_.max_total_tokens, parts_.scheduler.page_size, pages,
+  metrics_.SetLimits(parts_.config.max_total_tokens, parts_.scheduler.page_size, pages,
                      parts_.config.context_length);
   metrics_.SetStartup(parts_.load_seconds, parts_.start_seconds);
   output_ =
@@ -91,7 +92,7 @@ EngineImpl::EngineImpl(EngineParts parts, std::unique_ptr<Scheduler> scheduler)
       EngineLoopOptions{.max_inflight = parts_.scheduler.max_inflight,
                         .watchdog_timeout = parts_.config.watchdog_timeout,
                         .decode_log_interval = parts_.config.decode_log_interval,
-                        .max_total_tokens = parts_.max_total_tokens});
+                        .max_total_tokens = parts_.config.max_total_tokens});
 }
 
 EngineImpl::~EngineImpl() {
@@ -222,7 +223,8 @@ EngineSnapshot EngineImpl::Snapshot() const {
   out.generation_throughput = loop_->generation_throughput();
   out.weight_bytes = parts_.model.weight_bytes;
   out.cache_bytes = parts_.cache_bytes;
-  out.max_total_tokens = parts_.max_total_tokens;
+  out.scratch_bytes = loop_->scratch_bytes();
+  out.max_total_tokens = parts_.config.max_total_tokens;
   out.healthy = loop_->healthy();
   return out;
 }

@@ -30,7 +30,6 @@ struct EngineParts {
   json::object generation_config;
   SamplingParams default_sampling;
   std::vector<TokenId> end_ids;
-  int64_t max_total_tokens = 0;
   int64_t cache_bytes = 0;
   double load_seconds = 0;
   double start_seconds = 0;

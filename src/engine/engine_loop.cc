@@ -209,6 +209,7 @@ void EngineLoop::Publish() {
   SchedulerStats stats = scheduler_->stats();
   if (scheduler_->idle()) throughput_ = 0;
   metrics_->Update(stats, throughput_);
+  scratch_bytes_ = executor_->scratch_bytes();
   published_ = Now();
   std::unique_lock lock(mutex_);
   stats_ = std::move(stats);

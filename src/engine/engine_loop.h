@@ -63,6 +63,7 @@ class EngineLoop {
   SchedulerStats stats() const;
   double generation_throughput() const { return throughput_; }
   bool healthy() const { return healthy_; }
+  int64_t scratch_bytes() const { return scratch_bytes_; }
 
  private:
   struct Inflight {
@@ -99,6 +100,7 @@ class EngineLoop {
 
   std::atomic<double> throughput_{0};
   std::atomic<bool> healthy_{true};
+  std::atomic<int64_t> scratch_bytes_{0};
   mutable std::mutex mutex_;
   SchedulerStats stats_;
 

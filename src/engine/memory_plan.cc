@@ -66,6 +66,7 @@ StatusOr<SchedulerConfig> PlanMemory(EngineConfig& config, const nn::ModelInfo& 
   out.schedule_conservativeness = config.schedule_conservativeness;
   out.disable_prefix_cache = config.disable_radix_cache;
   out.max_inflight = config.disable_overlap_schedule ? 1 : 2;
+  out.retract_interval = config.test_retract_interval;
   out.policy = config.schedule_policy;
   out.eviction_policy = config.radix_eviction_policy;
   return out;

@@ -27,6 +27,7 @@ struct Setting {
   int64_t max_total_tokens = 4096;
   int max_running = 16;
   int threads = 0;
+  int retract_interval = 0;
 };
 
 // What one request gave, as far as it may not depend on the way.
@@ -66,6 +67,7 @@ std::vector<Answer> RunEngine(const fs::path& model, const Setting& setting, con
   config.max_total_tokens = setting.max_total_tokens;
   config.max_running_requests = setting.max_running;
   config.threads = setting.threads;
+  config.test_retract_interval = setting.retract_interval;
   auto engine = Engine::Start(config);
   EXPECT_TRUE(engine.ok()) << Message(engine.status());
   if (!engine.ok()) return {};
@@ -108,7 +110,7 @@ std::vector<GenerateRequest> MakeRequests() {
     const int length = 5 + 23 * i;
     for (int t = 0; t < length; ++t) {
       const int base = t < 60 ? 0 : i;
-      request.input_ids.push_back((t * 131 + base * 977 + t * t * 7) % 1000);
+      request.input_ids.push_back((t * 131 + base * 977 + t * t * 7) % 127);
     }
     request.sampling.max_new_tokens = 24;
     request.sampling.ignore_eos = true;
@@ -176,6 +178,13 @@ TEST_F(SameAnswer, OnAWarmCache) {
 TEST_F(SameAnswer, WhenMemoryRunsOut) {
   Expect({.page_size = 4, .max_total_tokens = 420}, {.requests = MakeRequests()});
   Expect({.page_size = 1, .radix_cache = false, .max_total_tokens = 400},
+         {.requests = MakeRequests()});
+}
+
+TEST_F(SameAnswer, WhenRetracted) {
+  Expect({.retract_interval = 3}, {.requests = MakeRequests()});
+  EXPECT_GT(retractions, 3);
+  Expect({.overlap = false, .radix_cache = false, .retract_interval = 5},
          {.requests = MakeRequests()});
 }
 

@@ -109,7 +109,6 @@ StatusOr<EngineParts> EchoParts(EngineConfig config) {
   parts.runner = std::make_unique<EchoRunner>(
       EchoSuccessors(parts.tokenizer.get(), parts.model.vocab_size, bytes),
       config.max_running_requests);
-  parts.max_total_tokens = config.max_total_tokens;
   parts.config = std::move(config);
   return parts;
 }
@@ -190,7 +189,6 @@ StatusOr<EngineParts> ModelParts(EngineConfig config) {
   parts.generation_config = std::move(generation.json);
   if (config.sampling_defaults == "model") parts.default_sampling = generation.sampling;
   parts.device = std::move(hold);
-  parts.max_total_tokens = config.max_total_tokens;
   parts.config = std::move(config);
   return parts;
 }

@@ -237,12 +237,6 @@ StatusOr<std::unique_ptr<nn::Model>> LoadModel(const ops::OpContext& context,
   BANYAN_ASSIGN_OR_RETURN(const ModelDef* def, FindFamily(registry, checkpoint.config()));
 
   Config config(checkpoint, options.context_length);
-  if (const json::value* quantization = config.fields.Raw("quantization_config")) {
-    const json::object* object = quantization->if_object();
-    const json::value* method = object != nullptr ? object->if_contains("quant_method") : nullptr;
-    return Unimplemented("{}: 'quantization_config': no scheme for {}", config.fields.where(),
-                         json::serialize(method != nullptr ? *method : *quantization));
-  }
   Definition definition;
   def->define(config, definition);
   if (config.gguf() && config.status().ok()) {

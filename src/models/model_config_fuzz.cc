@@ -28,7 +28,7 @@ class EmptyCheckpoint : public weights::Checkpoint {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace banyan;
-  spdlog::set_level(spdlog::level::off);
+  [[maybe_unused]] static const bool quiet = InitLog("off").ok();
   auto config = ParseJsonObject({reinterpret_cast<const char*>(data), size}, "config.json");
   if (!config.ok()) return 0;
   const models::EmptyCheckpoint checkpoint(*std::move(config));

@@ -226,26 +226,35 @@ void Attention(const OpContext& context, const AttentionPlan& plan, const Attent
   };
 
   std::atomic<int64_t> next{0};
-  const auto work_on = [&](int thread) {
+  const auto work_on = [&](int64_t unit) {
     AttentionTask task = common;
-    task.workspace = workspaces + static_cast<std::size_t>(thread) * workspace;
+    task.workspace = workspaces + static_cast<std::size_t>(unit) * workspace;
     for (int64_t i = next.fetch_add(1, std::memory_order_relaxed); i < items;
          i = next.fetch_add(1, std::memory_order_relaxed)) {
       aim(task, plan.work[static_cast<std::size_t>(i / kv_heads)], i % kv_heads);
       kernels.run(task);
     }
   };
+  // One unit per thread, each of which takes work until none is left: a thread that comes late
+  // finds nothing and keeps nobody waiting.
+  const auto units = [&](int64_t begin, int64_t end) {
+    for (int64_t unit = begin; unit < end; ++unit) work_on(unit);
+  };
   if (threads == 1) {
     work_on(0);
   } else {
-    context.pool->RunOnAll(std::ref(work_on));
+    context.pool->ParallelFor(threads, 1, std::ref(units));
   }
   for (const AttentionWork& merge : plan.merges) {
-    for (int64_t kv_head = 0; kv_head < kv_heads; ++kv_head) {
-      AttentionTask task = common;
-      aim(task, merge, kv_head);
-      kernels.merge(task);
-    }
+    const double states = static_cast<double>(merge.segment_end) * merge.queries * common.group;
+    ParallelItems(context, kv_heads, 0.2 * states * common.value_dim,
+                  [&](int64_t begin, int64_t end) {
+                    AttentionTask task = common;
+                    for (int64_t kv_head = begin; kv_head < end; ++kv_head) {
+                      aim(task, merge, kv_head);
+                      kernels.merge(task);
+                    }
+                  });
   }
 }
 

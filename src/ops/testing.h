@@ -18,6 +18,7 @@ namespace banyan::ops {
 struct TestBench {
   explicit TestBench(const OpTable& ops, int threads = 1)
       : table(ops), pool(std::vector<int>(static_cast<std::size_t>(threads), UsableCores()[0])) {}
+  TestBench(const OpTable& ops, std::vector<int> cores) : table(ops), pool(std::move(cores)) {}
   OpContext context() { return {backend.get(), &table, &pool, &scratch}; }
 
   std::unique_ptr<Backend> backend = MakeCpuBackend();

@@ -35,6 +35,7 @@ class Executor {
     const char* stage = "";
   };
   std::optional<Activity> activity() const;
+  int64_t scratch_bytes() const { return runner_->scratch_bytes(); }
 
  private:
   void Loop();

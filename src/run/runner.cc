@@ -52,6 +52,7 @@ StepOutcome Runner::Execute(const StepPlan& plan) {
     // A plan made before this one failed may still name the rows: their state is lost.
     for (const Span& span : plan.spans) rows_[span.row].error = outcome.error;
   }
+  scratch_bytes_ = static_cast<int64_t>(context_.scratch->bytes() + logits_.size());
   stage_ = "waiting";
   return outcome;
 }

@@ -33,6 +33,7 @@ class Runner final : public StepRunner {
   void Begin() override;
   StepOutcome Execute(const StepPlan& plan) override;
   const char* stage() const override { return stage_.load(std::memory_order_relaxed); }
+  int64_t scratch_bytes() const override { return scratch_bytes_.load(std::memory_order_relaxed); }
 
  private:
   // `count` tokens of span `span` from its token `begin` on.
@@ -66,6 +67,7 @@ class Runner final : public StepRunner {
   Batch batch_;
   Buffer logits_;
   std::atomic<const char*> stage_{"waiting"};
+  std::atomic<int64_t> scratch_bytes_{0};
 };
 
 }  // namespace banyan

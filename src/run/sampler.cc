@@ -16,13 +16,6 @@ std::span<float> Row(const Tensor& logits, std::size_t i) {
           static_cast<std::size_t>(logits.dim(1))};
 }
 
-// Minus infinity is a mask; NaN and plus infinity are what a broken model makes.
-bool IsSound(std::span<const float> row) {
-  int bad = 0;
-  for (const float x : row) bad |= !(x <= std::numeric_limits<float>::max());
-  return bad == 0;
-}
-
 void ApplyPenalties(const RequestRow& row, std::span<float> logits) {
   const SamplingParams& sampling = row.sampling;
   if (row.counts_outputs()) {
@@ -54,6 +47,15 @@ TokenLogprob ReadLogprob(std::span<const float> logprobs, TokenId token,
   return out;
 }
 
+// A broken model's logits, or minus infinity wherever the request's own settings put it.
+Status WhyNoToken(std::span<const float> logits) {
+  const bool masked = std::all_of(logits.begin(), logits.end(), [](float x) {
+    return x == -std::numeric_limits<float>::infinity();
+  });
+  if (masked) return InvalidArgument("logit_bias and min_new_tokens leave no token to choose");
+  return Internal("the model gave logits that are not finite numbers");
+}
+
 void Fail(RequestRow& row, RowOutcome& outcome, Status error) {
   row.error = error;
   outcome.error = std::move(error);
@@ -68,26 +70,24 @@ void SampleRows(const ops::OpContext& context, const Tensor& logits,
   std::vector<ops::SampleRow> samples(targets.size());
   std::vector<float> temperatures;
   for (std::size_t i = 0; i < targets.size(); ++i) {
-    RequestRow& row = *targets[i].row;
-    const std::span<float> x = Row(logits, i);
-    if (!IsSound(x)) {
-      Fail(row, *targets[i].outcome, Internal("the model gave logits that are not finite numbers"));
-      std::fill(x.begin(), x.end(), 0.0f);
-    }
-    ApplyPenalties(row, x);
+    const RequestRow& row = *targets[i].row;
+    ApplyPenalties(row, Row(logits, i));
     const SamplingParams& sampling = row.sampling;
     samples[i] = {.temperature = sampling.greedy() ? 0.0f : sampling.temperature,
                   .top_k = sampling.top_k,
                   .top_p = sampling.top_p,
                   .min_p = sampling.min_p,
                   .seed = row.seed,
-                  .position = row.generated};
+                  .position = row.length - 1};
     if (row.logprobs.enabled) {
       temperatures.push_back(sampling.greedy() || original_logprobs ? 1.0f : sampling.temperature);
     }
   }
   std::vector<TokenId> tokens(targets.size());
   ops::Sample(context, logits, samples, tokens);
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    if (tokens[i] < 0) Fail(*targets[i].row, *targets[i].outcome, WhyNoToken(Row(logits, i)));
+  }
 
   const std::size_t scored = temperatures.size();
   if (scored > 0) {
@@ -97,10 +97,6 @@ void SampleRows(const ops::OpContext& context, const Tensor& logits,
     RequestRow& row = *targets[i].row;
     RowOutcome& outcome = *targets[i].outcome;
     if (!row.error.ok()) continue;
-    if (tokens[i] < 0) {
-      Fail(row, outcome, InvalidArgument("logit_bias and min_new_tokens leave no token to choose"));
-      continue;
-    }
     outcome.accepted.push_back(tokens[i]);
     if (i < scored)
       outcome.logprobs.push_back(ReadLogprob(Row(logits, i), tokens[i], row.logprobs));
@@ -111,18 +107,18 @@ void SampleRows(const ops::OpContext& context, const Tensor& logits,
 void ScorePrompt(const ops::OpContext& context, const Tensor& logits,
                  std::span<const PromptTarget> targets) {
   if (targets.empty()) return;
-  for (std::size_t i = 0; i < targets.size(); ++i) {
-    const std::span<float> x = Row(logits, i);
-    if (!IsSound(x)) {
-      Fail(*targets[i].row, *targets[i].outcome,
-           Internal("the model gave logits that are not finite numbers"));
-    }
-  }
   const std::vector<float> ones(targets.size(), 1.0f);
   ops::LogSoftmax(context, logits, ones);
   for (std::size_t i = 0; i < targets.size(); ++i) {
+    const std::span<const float> logprobs = Row(logits, i);
+    // One bad logit makes the whole row no number.
+    if (std::isnan(logprobs[targets[i].token])) {
+      Fail(*targets[i].row, *targets[i].outcome,
+           Internal("the model gave logits that are not finite numbers"));
+      continue;
+    }
     targets[i].outcome->prompt_logprobs.push_back(
-        ReadLogprob(Row(logits, i), targets[i].token, targets[i].row->logprobs));
+        ReadLogprob(logprobs, targets[i].token, targets[i].row->logprobs));
   }
 }
 

@@ -125,7 +125,7 @@ TEST_F(SamplerTest, WhatIsNotFiniteEndsItsRowAlone) {
 
 TEST_F(SamplerTest, ADrawDependsOnSeedAndPositionAlone) {
   constexpr int kVocab = 50, kRows = 6;
-  const auto draw = [&](int rows, int which, int outputs) {
+  const auto draw = [&](int rows, int which, int length) {
     std::vector<float> logits(rows * kVocab);
     for (int r = 0; r < rows; ++r) {
       for (int i = 0; i < kVocab; ++i)
@@ -136,18 +136,19 @@ TEST_F(SamplerTest, ADrawDependsOnSeedAndPositionAlone) {
     std::vector<SampleTarget> targets;
     state.reserve(rows);
     for (int r = 0; r < rows; ++r) {
-      state.push_back(Row({.temperature = 1.5f}, std::vector<TokenId>(outputs, 1)));
+      state.push_back(Row({.temperature = 1.5f}));
       state.back().seed = r == which ? 42 : 1000 + r;
+      state.back().length = r == which ? length : 7 * r + 1;
       targets.push_back({&state[r], &outcomes[r]});
     }
     SampleRows(device_->context(), View(logits, rows), targets, false);
     return outcomes[which].accepted[0];
   };
   int changes = 0;
-  for (int outputs = 0; outputs < 8; ++outputs) {
-    const TokenId alone = draw(1, 0, outputs);
-    for (int which = 0; which < kRows; ++which) EXPECT_EQ(draw(kRows, which, outputs), alone);
-    changes += alone != draw(1, 0, outputs + 1);
+  for (int length = 1; length < 9; ++length) {
+    const TokenId alone = draw(1, 0, length);
+    for (int which = 0; which < kRows; ++which) EXPECT_EQ(draw(kRows, which, length), alone);
+    changes += alone != draw(1, 0, length + 1);
   }
   EXPECT_GT(changes, 0);
 }

@@ -3,6 +3,8 @@
 // for it in benchmarks (run/echo_runner.h) and in tests.
 #pragma once
 
+#include <cstdint>
+
 #include "sched/plan.h"
 
 namespace banyan {
@@ -21,6 +23,9 @@ class StepRunner {
 
   // What Execute is doing now, for the watchdog; a string that lives for ever. Any thread.
   virtual const char* stage() const { return "step"; }
+
+  // Bytes that it holds beside weights and cache. Any thread.
+  virtual int64_t scratch_bytes() const { return 0; }
 };
 
 }  // namespace banyan

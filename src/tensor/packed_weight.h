@@ -17,7 +17,7 @@ namespace banyan {
 struct PackedWeight {
   int64_t rows = 0;
   int64_t cols = 0;
-  DType format = DType::kF32;  // the checkpoint's format, which fixes the arithmetic
+  DType format = DType::kF32;   // the checkpoint's format, which fixes the arithmetic
   DType compute = DType::kF32;  // what x is rounded to where the format is f16 or bf16
   int layout = 0;  // the kernel family's layout id; 0 = as in the checkpoint (row major)
   Tensor data;     // the packed bytes; points into `owned` or into the mapped checkpoint

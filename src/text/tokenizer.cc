@@ -2,10 +2,13 @@
 #include "text/tokenizer.h"
 
 #include <cstring>
+#include <filesystem>
 #include <utility>
 
 #include "text/ffi.h"
+#include "text/gguf_vocab.h"
 #include "text/model_files.h"
+#include "text/sentencepiece.h"
 
 namespace banyan::text {
 namespace {
@@ -136,14 +139,57 @@ StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::FromJson(std::string_view 
                                               SpecialTokens(config));
 }
 
-StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::Load(const std::string& folder) {
+namespace {
+
+// The classes of transformers that take a sentencepiece model's ids as they are. Others renumber
+// them or add to the text, each in its own way.
+bool TakesIdsAsTheyAre(std::string_view tokenizer_class) {
+  for (std::string_view known : {"", "LlamaTokenizer", "CodeLlamaTokenizer", "GemmaTokenizer",
+                                 "T5Tokenizer", "PreTrainedTokenizer"}) {
+    if (tokenizer_class == known) return true;
+  }
+  return false;
+}
+
+// From tokenizer.model, with tokenizer_config.json laid over what the model says.
+StatusOr<std::shared_ptr<const Tokenizer>> FromSentencePiece(std::string_view model,
+                                                             const json::object& config) {
+  std::string_view tokenizer_class;
+  if (const json::value* name = config.if_contains("tokenizer_class"); name && name->is_string()) {
+    tokenizer_class = View(name->get_string());
+    if (tokenizer_class.ends_with("Fast")) tokenizer_class.remove_suffix(4);
+  }
+  if (!TakesIdsAsTheyAre(tokenizer_class))
+    return Unimplemented(
+        "no tokenizer.json, and tokenizer.model of class {} cannot be read without one",
+        tokenizer_class);
+  BANYAN_ASSIGN_OR_RETURN(GgufVocab vocab, ParseSentencePieceModel(model));
+  BANYAN_ASSIGN_OR_RETURN(GgufTokenizerFiles files, TokenizerFromGguf(vocab));
+  for (const auto& [key, value] : config) files.config[key] = value;
+  return Tokenizer::FromJson(files.tokenizer_json, files.config);
+}
+
+StatusOr<std::shared_ptr<const Tokenizer>> FromFolder(const std::string& folder) {
   BANYAN_ASSIGN_OR_RETURN(json::object config, ReadTokenizerConfig(folder));
-  BANYAN_ASSIGN_OR_RETURN(std::optional<std::string> text,
-                          ReadFileIfAny(folder + "/tokenizer.json"));
-  if (!text)
-    return NotFound("{}: no tokenizer.json (a tokenizer can be read from nothing else there)",
-                    folder);
-  auto tokenizer = FromJson(*text, config);
+  BANYAN_ASSIGN_OR_RETURN(auto text, ReadFileIfAny(folder + "/tokenizer.json"));
+  if (text) return Tokenizer::FromJson(*text, config);
+  BANYAN_ASSIGN_OR_RETURN(text, ReadFileIfAny(folder + "/tokenizer.model"));
+  if (text) return FromSentencePiece(*text, config);
+  for (const char* file : {"tekken.json", "vocab.json", "vocab.txt", "spiece.model"}) {
+    std::error_code error;
+    if (std::filesystem::exists(folder + "/" + file, error))
+      return Unimplemented(
+          "no tokenizer.json (a {} alone is not read; convert it with "
+          "transformers)",
+          file);
+  }
+  return NotFound("no tokenizer.json");
+}
+
+}  // namespace
+
+StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::Load(const std::string& folder) {
+  auto tokenizer = FromFolder(folder);
   if (!tokenizer.ok()) return Annotate(tokenizer.status(), folder);
   return tokenizer;
 }

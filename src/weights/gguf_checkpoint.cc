@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
-#include <regex>
 
 #include "weights/gguf_config.h"
 #include "weights/mapped_checkpoint.h"
+#include "weights/shard_name.h"
 
 namespace banyan::weights {
 namespace {
@@ -147,18 +147,17 @@ Status AppendTensors(MappedCheckpoint& checkpoint, std::shared_ptr<const MappedF
 
 // Opens files 2 to N of the set whose first file is `path`.
 Status AppendSplits(MappedCheckpoint& checkpoint, const std::string& path, const Split& first) {
-  static const std::regex kName("(.*)-(\\d{5})-of-(\\d{5})\\.gguf");
-  std::smatch match;
-  if (!std::regex_match(path, match, kName) || std::stoll(match[3]) != first.count)
+  auto shard = ParseShardName(path, ".gguf");
+  if (!shard || shard->count != first.count)
     return InvalidArgument(
         "{}: is part {} of {}, but its name does not end in -{:05}-of-{:05}.gguf", path,
         first.number + 1, first.count, first.number + 1, first.count);
   if (first.number != 0)
-    return InvalidArgument("{}: is part {} of {}; open the first, {}-00001-of-{}.gguf", path,
-                           first.number + 1, first.count, match[1].str(), match[3].str());
+    return InvalidArgument("{}: is part {} of {}; open the first, {}", path, first.number + 1,
+                           first.count, ShardName{shard->stem, 1, shard->count}.Format(".gguf"));
   for (int64_t i = 1; i < first.count; ++i) {
-    const std::string name =
-        fmt::format("{}-{:05}-of-{:05}.gguf", match[1].str(), i + 1, first.count);
+    shard->number = i + 1;
+    const std::string name = shard->Format(".gguf");
     BANYAN_ASSIGN_OR_RETURN(auto file, MappedFile::Open(name));
     BANYAN_ASSIGN_OR_RETURN(auto metadata, GgufMetadata::Parse(file));
     BANYAN_ASSIGN_OR_RETURN(Split split, ReadSplit(*metadata));

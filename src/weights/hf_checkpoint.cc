@@ -4,17 +4,19 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
-#include <regex>
 #include <set>
 
 #include "weights/config_json.h"
 #include "weights/mapped_checkpoint.h"
 #include "weights/safetensors.h"
+#include "weights/shard_name.h"
 
 namespace banyan::weights {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::string_view kExtension = ".safetensors";
 
 using WeightMap = std::map<std::string, std::string, std::less<>>;  // tensor to file name
 
@@ -65,27 +67,24 @@ StatusOr<std::vector<std::string>> FindShards(const fs::path& folder) {
                     folder.string());
   std::ranges::sort(names);
   if (names.size() == 1) {
-    static const std::regex kFirstOfMany(".*-00001-of-(\\d{5})\\.safetensors");
-    std::smatch match;
-    if (!std::regex_match(names[0], match, kFirstOfMany) || match[1] == "00001") return names;
+    const auto only = ParseShardName(names[0], kExtension);
+    if (!only || only->number != 1 || only->count == 1) return names;
   }
-  static const std::regex kShard("(.*)-(\\d{5})-of-(\\d{5})\\.safetensors");
-  std::string stem, total;
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    std::smatch match;
-    if (!std::regex_match(names[i], match, kShard) ||
-        (i > 0 && (match[1] != stem || match[3] != total)))
+  ShardName wanted;
+  for (const std::string& name : names) {
+    const auto shard = ParseShardName(name, kExtension);
+    if (wanted.number == 0 && shard) wanted = {.stem = shard->stem, .count = shard->count};
+    if (!shard || shard->stem != wanted.stem || shard->count != wanted.count)
       return InvalidArgument(
           "{}: has several .safetensors files, no index, and '{}' is not one of a numbered set",
-          folder.string(), names[i]);
-    stem = match[1];
-    total = match[3];
-    const std::string wanted = fmt::format("{}-{:05}-of-{}.safetensors", stem, i + 1, total);
-    if (names[i] != wanted) return NotFound("{}: '{}' is missing", folder.string(), wanted);
+          folder.string(), name);
+    ++wanted.number;
+    if (shard->number != wanted.number)
+      return NotFound("{}: '{}' is missing", folder.string(), wanted.Format(kExtension));
   }
-  if (std::to_string(names.size()) != std::to_string(std::stoi(total)))
-    return NotFound("{}: has {} of the {} files of '{}'", folder.string(), names.size(),
-                    std::stoi(total), stem);
+  if (wanted.number != wanted.count)
+    return NotFound("{}: has {} of the {} files of '{}'", folder.string(), wanted.number,
+                    wanted.count, wanted.stem);
   return names;
 }
 

@@ -2,15 +2,16 @@
 #include "weights/hub.h"
 
 #include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <fstream>
-#include <regex>
 #include <set>
 
 #include "base/json.h"
 #include "weights/hub_cache.h"
 #include "weights/hub_download.h"
 #include "weights/hub_files.h"
+#include "weights/shard_name.h"
 
 namespace banyan::weights {
 namespace {
@@ -22,12 +23,29 @@ struct Name {
   std::string quant;  // may be empty
 };
 
+bool IsAlnum(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; }
+bool InName(char c) { return IsAlnum(c) || c == '.' || c == '_' || c == '-'; }
+
+// One half of ORG/NAME, as the hub allows it.
+bool IsWord(std::string_view word) {
+  constexpr std::size_t kMaxLength = 96;
+  return !word.empty() && word.size() <= kMaxLength && IsAlnum(word[0]) &&
+         std::ranges::all_of(word, InName);
+}
+
 std::optional<Name> ParseName(const std::string& model) {
-  static const std::regex kName(
-      "([A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95})(?::([A-Za-z0-9._-]+))?");
-  std::smatch match;
-  if (model.size() > 300 || !std::regex_match(model, match, kName)) return std::nullopt;
-  return Name{match[1], match[2]};
+  const std::string_view text = model;
+  const std::size_t colon = text.find(':');
+  const std::string_view repo = text.substr(0, colon);
+  const std::string_view quant =
+      colon == std::string_view::npos ? std::string_view() : text.substr(colon + 1);
+  const std::size_t slash = repo.find('/');
+  if (slash == std::string_view::npos || !IsWord(repo.substr(0, slash)) ||
+      !IsWord(repo.substr(slash + 1)))
+    return std::nullopt;
+  if (colon != std::string_view::npos && (quant.empty() || !std::ranges::all_of(quant, InName)))
+    return std::nullopt;
+  return Name{std::string(repo), std::string(quant)};
 }
 
 std::vector<std::string> FilesBelow(const fs::path& folder) {
@@ -69,10 +87,9 @@ constexpr std::string_view kIndex = "model.safetensors.index.json";
 
 // A split set counts as there only when its last part is.
 bool IsWhole(const std::vector<std::string>& files) {
-  static const std::regex kPart(".*-[0-9]{5}-of-([0-9]{5})\\.gguf");
-  std::smatch match;
-  if (files.empty() || !std::regex_match(files[0], match, kPart)) return true;
-  return files.size() == static_cast<std::size_t>(std::stoi(match[1]));
+  if (files.empty()) return true;
+  const auto part = ParseShardName(files[0], ".gguf");
+  return !part || static_cast<int64_t>(files.size()) == part->count;
 }
 
 // The path to open if the snapshot has all that is needed; empty if something is missing.

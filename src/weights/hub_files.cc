@@ -5,7 +5,8 @@
 #include <array>
 #include <cctype>
 #include <map>
-#include <regex>
+
+#include "weights/shard_name.h"
 
 namespace banyan::weights {
 namespace {
@@ -18,8 +19,8 @@ std::string Lower(std::string_view text) {
 
 // The model that a file belongs to: its name without ".gguf" and the number of its part.
 std::string ModelOf(const std::string& name) {
-  static const std::regex kPart("-[0-9]{5}-of-[0-9]{5}$");
-  return std::regex_replace(name.substr(0, name.size() - 5), kPart, "");
+  const auto part = ParseShardName(name, ".gguf");
+  return part ? part->stem : name.substr(0, name.size() - 5);
 }
 
 // Does `model` carry the mark `quant`, as a whole word: "x-Q4_K.gguf" is not a Q4_K_M.

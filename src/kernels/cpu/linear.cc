@@ -2,6 +2,7 @@
 #include "kernels/cpu/linear.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/thread_pool.h"
 #include "kernels/cpu/linear_pack.h"
@@ -73,25 +74,45 @@ void RunBlocks(const OpContext& context, const float* x, int64_t x_stride, int64
   QuantizedX& to = product.x;
   to.n = n;
   to.cols = cols;
-  // Tile products read 16 tokens where the last tile has fewer.
-  to.codes = context.scratch->Get(DType::kI8, {n * cols + kTileTokens * 32}).data<int8_t>();
-  to.d = context.scratch->Get(DType::kF32, {n, cols / 32}).data<float>();
+  // Tile products read all tokens of a tile where the last tile has fewer.
+  to.codes = context.scratch->Get(DType::kI8, {n * cols + kMaxTileTokens * 32}).data<int8_t>();
+  to.d = context.scratch->Get(DType::kF32, {n * cols / 32 + kMaxTileTokens}).data<float>();
   if (format.offset != 0) {
     to.init = context.scratch->Get(DType::kI32, {n, scale_groups}).data<int32_t>();
   }
   if (format.has_min) {
-    to.sums = context.scratch->Get(DType::kF32, {n, scale_groups}).data<float>();
+    to.sums = context.scratch->Get(DType::kF32, {n * scale_groups + kMaxTileTokens}).data<float>();
   }
-  const int64_t tiles = (n + kTileTokens - 1) / kTileTokens;
-  ops::ParallelItems(context, tiles, static_cast<double>(cols * kTileTokens) * 0.2,
-                     [&](int64_t begin, int64_t end) {
-                       kernels.quantize(x, x_stride, weight.format, to, begin * kTileTokens,
-                                        std::min(end * kTileTokens, n));
-                     });
+  ops::ParallelItems(context, n, static_cast<double>(cols) * 0.2, [&](int64_t begin, int64_t end) {
+    kernels.quantize(x, x_stride, weight.format, to, begin, end);
+  });
   const auto group_bytes = static_cast<double>(weight.data.dim(1));
   const auto macs = static_cast<double>(n * cols * kGroupRows);
   ops::ParallelItems(context, weight.data.dim(0), Nanoseconds(group_bytes, macs),
                      [&](int64_t begin, int64_t end) { kernels.blocks(product, begin, end); });
+}
+
+// bf16 by bf16 in hardware.
+void RunBf16(const OpContext& context, FloatProduct product) {
+  const LinearKernels& kernels = *context.table->cpu_linear;
+  const int64_t cols = product.cols;
+  const int64_t n = product.n;
+  const int64_t stride = (cols + 31) / 32 * 32;
+  const int64_t rows =
+      n < kMaxTileTokens ? n : (n + kMaxTileTokens - 1) / kMaxTileTokens * kMaxTileTokens;
+  auto* x = context.scratch->Get(DType::kBF16, {rows, stride}).data<uint16_t>();
+  ops::ParallelItems(context, n, static_cast<double>(cols) * 0.2, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      kernels.to_bf16(product.x + t * product.x_stride, cols, x + t * stride);
+      std::memset(x + t * stride + cols, 0, static_cast<std::size_t>(stride - cols) * 2);
+    }
+  });
+  product.x_bf16 = x;
+  product.x_stride = stride;
+  const auto macs = static_cast<double>(n * cols * kGroupRows);
+  ops::ParallelItems(context, (product.rows + kGroupRows - 1) / kGroupRows,
+                     Nanoseconds(static_cast<double>(2 * cols * kGroupRows), macs),
+                     [&](int64_t begin, int64_t end) { kernels.bf16(product, begin, end); });
 }
 
 void RunFloats(const OpContext& context, const float* x, int64_t x_stride, int64_t n,
@@ -99,8 +120,20 @@ void RunFloats(const OpContext& context, const float* x, int64_t x_stride, int64
   const LinearKernels& kernels = *context.table->cpu_linear;
   const int64_t cols = weight.cols;
   const ops::ScratchScope scope(context.scratch);
-  FloatProduct product{weight.format, weight.data.raw(), weight.rows, cols, x, x_stride, n, bias,
-                       out,           out_stride};
+  FloatProduct product;
+  product.format = weight.format;
+  product.weights = weight.data.raw();
+  product.rows = weight.rows;
+  product.cols = cols;
+  product.x = x;
+  product.x_stride = x_stride;
+  product.n = n;
+  product.bias = bias;
+  product.out = out;
+  product.out_stride = out_stride;
+  if (weight.format == DType::kBF16 && weight.compute == DType::kBF16 && kernels.bf16 != nullptr) {
+    return RunBf16(context, product);
+  }
   if (weight.format != DType::kF32 && weight.compute != DType::kF32) {
     auto* rounded = context.scratch->Get(DType::kF32, {n, cols}).data<float>();
     ops::ParallelItems(

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // How close matrix products come to what the machine can do:
-//   linear_bench [level [format [rows cols]]]
+//   linear_bench [level [format [rows cols [threads]]]]
 // Decode (few tokens) as GB/s of weights next to a plain read of as many bytes in the same run;
 // prefill as GFLOP/s. Each figure is the best of several short runs, so that other work on the
-// machine disturbs it little.
+// machine disturbs it little; with one thread it is that thread's processor time.
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <random>
 #include <vector>
 
@@ -27,21 +27,26 @@ constexpr int kRounds = 9;
 // More than the second-level caches hold; about what a small model reads per token.
 constexpr int64_t kWorkingSet = 96 << 20;
 
+double Now(const ThreadPool& pool) {
+  timespec now{};
+  clock_gettime(pool.size() == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
+
 template <typename Fn>
-double BestSeconds(const Fn& fn) {
+double BestSeconds(const ThreadPool& pool, const Fn& fn) {
   double best = 1e9;
   for (int round = 0; round < kRounds; ++round) {
-    const auto begin = std::chrono::steady_clock::now();
+    const double begin = Now(pool);
     fn();
-    best = std::min(
-        best, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+    best = std::min(best, Now(pool) - begin);
   }
   return best;
 }
 
 double ReadBytesPerSecond(ThreadPool& pool, const std::byte* data, int64_t bytes) {
   volatile uint64_t sink = 0;
-  const double seconds = BestSeconds([&] {
+  const double seconds = BestSeconds(pool, [&] {
     pool.ParallelFor(bytes / 4096, 64, [&](int64_t begin, int64_t end) {
       uint64_t sum[8] = {};
       for (int64_t i = begin * 4096; i < end * 4096; i += 64) {
@@ -75,10 +80,11 @@ StatusOr<Matrix> MakeMatrix(const ops::OpContext& context, DType dtype, int64_t 
   return matrix;
 }
 
-Status Bench(IsaLevel level, DType dtype, DType compute, int64_t rows, int64_t cols) {
+Status Bench(IsaLevel level, DType dtype, DType compute, int64_t rows, int64_t cols,
+             std::vector<int> cores) {
   BANYAN_ASSIGN_OR_RETURN(const ops::OpTable table, MakeCpuTable(level));
   const std::unique_ptr<Backend> backend = MakeCpuBackend();
-  ThreadPool pool(UsableCores());
+  ThreadPool pool(std::move(cores));
   pool.PinCaller();
   ops::Scratch scratch(backend.get());
   const ops::OpContext context{backend.get(), &table, &pool, &scratch};
@@ -105,7 +111,7 @@ Status Bench(IsaLevel level, DType dtype, DType compute, int64_t rows, int64_t c
   for (int64_t n : kTokens) {
     // Few tokens pass over the whole set; many over one matrix, whose arithmetic is enough.
     const std::size_t used = n <= 8 ? matrices.size() : 1;
-    const double seconds = BestSeconds([&] {
+    const double seconds = BestSeconds(pool, [&] {
       for (std::size_t i = 0; i < used; ++i) {
         ops::Linear(context, Tensor(x.data(), DType::kF32, {n, cols}), matrices[i].packed, Tensor(),
                     Tensor(out.data(), DType::kF32, {n, rows}));
@@ -135,6 +141,8 @@ Status Main(int argc, char** argv) {
   const std::string_view only = argc > 2 ? argv[2] : "";
   const int64_t rows = argc > 4 ? std::atoll(argv[3]) : 3072;
   const int64_t cols = argc > 4 ? std::atoll(argv[4]) : 768;
+  std::vector<int> cores = UsableCores();
+  if (argc > 5) cores.resize(std::min(cores.size(), static_cast<std::size_t>(std::atoi(argv[5]))));
   std::puts(DescribeCpu(DetectIsa()).c_str());
   for (IsaLevel level : levels) {
     for (int i = 0; i < static_cast<int>(DType::kCount); ++i) {
@@ -143,9 +151,9 @@ Status Main(int argc, char** argv) {
       if (!plain && !IsQuantized(dtype)) continue;
       if (!only.empty() && only != Name(dtype)) continue;
       if (cols % Info(dtype).block_elements != 0) continue;
-      BANYAN_RETURN_IF_ERROR(Bench(level, dtype, DType::kF32, rows, cols));
+      BANYAN_RETURN_IF_ERROR(Bench(level, dtype, DType::kF32, rows, cols, cores));
       if (dtype == DType::kBF16) {
-        BANYAN_RETURN_IF_ERROR(Bench(level, dtype, DType::kBF16, rows, cols));
+        BANYAN_RETURN_IF_ERROR(Bench(level, dtype, DType::kBF16, rows, cols, cores));
       }
     }
   }

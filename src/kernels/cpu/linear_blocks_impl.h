@@ -5,7 +5,7 @@
 //
 // Few tokens (decode): a block is unpacked into registers and used at once; memory is the limit.
 // Many tokens: groups are unpacked into a panel of bytes and f32 scales that stays in cache, and
-// every tile of 16 tokens is multiplied with it; the arithmetic is the limit. Both add the same
+// every tile of tokens is multiplied with it; the arithmetic is the limit. Both add the same
 // terms in the same order.
 #pragma once
 
@@ -75,14 +75,21 @@ struct TileX {
   int width;  // tokens that the tile holds: the distance between blocks
 };
 
-// Columns of a panel: with it two groups stay in the second-level cache beside a tile of x.
-inline constexpr int64_t kPanelBlocks = 48;
-inline constexpr int kPanelGroups = 2;
+// Columns of a panel: one of them and a tile of x stay in the first-level cache.
+inline constexpr int64_t kPanelBlocks = 24;
+inline constexpr int kPanelGroups = 2;  // that a thread unpacks at a time
 
 struct alignas(64) Panel {
   uint8_t codes[kPanelBlocks][8][64];
   float scale[2 * kPanelBlocks][kGroupRows];
   float min[2 * kPanelBlocks][kGroupRows];
+};
+
+// Blocks [first, first + blocks) of the columns, as many as a panel holds.
+struct Segment {
+  int64_t first;
+  int64_t blocks;
+  bool last;
 };
 
 template <class V>
@@ -91,7 +98,7 @@ struct BlockKernels {
   using F = typename V::F;
 
   static TileX Tile(const QuantizedX& x, int64_t token, int scale_elements) {
-    const int64_t t0 = token / kTileTokens * kTileTokens;
+    const int64_t t0 = token / V::kTileTokens * V::kTileTokens;
     const int64_t in_tile = token - t0;
     const int64_t blocks = x.cols / 32;
     const int64_t groups = x.cols / scale_elements;
@@ -99,7 +106,7 @@ struct BlockKernels {
     return {x.codes + t0 * x.cols + in_tile * 32, x.d + t0 * blocks + in_tile,
             x.init == nullptr ? nullptr : x.init + t0 * groups + in_tile,
             x.sums == nullptr ? nullptr : x.sums + t0 * groups + in_tile,
-            static_cast<int>(left < kTileTokens ? left : kTileTokens)};
+            static_cast<int>(left < V::kTileTokens ? left : V::kTileTokens)};
   }
 
   // The same tile, `blocks` blocks further.
@@ -194,42 +201,69 @@ struct BlockKernels {
     }
   }
 
-  // acc of token t after block b.
-  template <class T>
-  static inline __attribute__((always_inline)) F AddBlock(const I* w, const F* scale, const F* min,
-                                                          const TileX& x, int64_t b, int t, F acc) {
-    const int8_t* codes = x.codes + (b * x.width + t) * 32;
-    const F d = V::Set1(x.d[b * x.width + t]);
+  // acc[t] after block b of x, for tokens [0, N). codes(run) is a vector of codes, scale(i) and
+  // min(i) those of the block's scale group i.
+  template <class T, int N, class Codes, class ScaleOf, class MinOf>
+  static inline __attribute__((always_inline)) void AddBlock(const Codes& codes,
+                                                             const ScaleOf& scale, const MinOf& min,
+                                                             const TileX& x, int64_t b, F* acc) {
     constexpr int kRuns = 8 / T::kScalesPerBlock;
+    const int8_t* tokens = x.codes + b * x.width * 32;
+    const float* d = x.d + b * x.width;
+    BANYAN_UNROLL
     for (int i = 0; i < T::kScalesPerBlock; ++i) {
-      const int64_t s = (b * T::kScalesPerBlock + i) * x.width + t;
-      int32_t init = 0;
-      if constexpr (T::kHasOffset) init = x.init[s];
-      const I sum = V::template Dot<kRuns, T::kBits, T::kHasOffset>(w + i * kRuns,
-                                                                    codes + 4 * kRuns * i, init);
-      acc = V::Fma(V::Mul(V::Convert(sum), scale[i]), d, acc);
-      if constexpr (T::kHasMin) acc = V::Fma(min[i], V::Set1(x.sums[s]), acc);
+      const int64_t s = (b * T::kScalesPerBlock + i) * x.width;
+      I sum[N];
+      BANYAN_UNROLL
+      for (int t = 0; t < N; ++t) {
+        sum[t] = V::ZeroI();
+        if constexpr (T::kHasOffset && !(T::kBits == 8 && V::kSignedBytes)) {
+          sum[t] = V::Set1(x.init[s + t]);
+        }
+      }
+      V::template Dot<kRuns, T::kBits, N>([&](int run) { return codes(i * kRuns + run); },
+                                          tokens + 4 * kRuns * i, sum);
+      const F w = scale(i);
+      BANYAN_UNROLL
+      for (int t = 0; t < N; ++t) {
+        acc[t] = V::Fma(V::Mul(V::Convert(sum[t]), w), V::Set1(d[t]), acc[t]);
+      }
+      if constexpr (T::kHasMin) {
+        const F m = min(i);
+        BANYAN_UNROLL
+        for (int t = 0; t < N; ++t) acc[t] = V::Fma(m, V::Set1(x.sums[s + t]), acc[t]);
+      }
     }
-    return acc;
   }
 
+  static int Count(const BlockProduct& p, int64_t row) {
+    const int64_t left = p.rows - row;
+    return left < 0 ? 0 : left < V::kLanes ? static_cast<int>(left) : V::kLanes;
+  }
+  static inline __attribute__((always_inline)) F Partial(const BlockProduct& p, int64_t row,
+                                                         int64_t token) {
+    return V::LoadSome(p.out + token * p.out_stride + row, Count(p, row));
+  }
+  static inline __attribute__((always_inline)) void StorePartial(const BlockProduct& p, int64_t row,
+                                                                 int64_t token, F acc) {
+    V::StoreSome(p.out + token * p.out_stride + row, acc, Count(p, row));
+  }
   static inline __attribute__((always_inline)) void Finish(const BlockProduct& p, int64_t row,
                                                            int64_t token, F acc) {
-    const int64_t left = p.rows - row;
-    if (left <= 0) return;
-    const int count = left < V::kLanes ? static_cast<int>(left) : V::kLanes;
-    if (p.bias != nullptr) acc = V::Add(acc, V::LoadSome(p.bias + row, count));
-    V::StoreSome(p.out + token * p.out_stride + row, acc, count);
+    if (p.bias != nullptr) acc = V::Add(acc, V::LoadSome(p.bias + row, Count(p, row)));
+    StorePartial(p, row, token, acc);
   }
 
   // N tokens times one group, straight from the packed form.
   template <class T, int N>
-  static void Direct(const BlockProduct& p, const uint8_t* group, int64_t row, int64_t token) {
+  static __attribute__((noinline)) void Direct(const BlockProduct& p, const uint8_t* group,
+                                               int64_t row, int64_t token) {
     const int64_t blocks = p.x.cols / 32;
     const TileX x = Tile(p.x, token, T::kScaleElements);
     const uint8_t* scales = group + blocks * T::kCodeBytes;
     for (int lane = 0; lane < kGroupRows; lane += V::kLanes) {
       F acc[N];
+      BANYAN_UNROLL
       for (int t = 0; t < N; ++t) acc[t] = V::Zero();
       for (int64_t b = 0; b < blocks; ++b) {
         I w[8];
@@ -237,24 +271,26 @@ struct BlockKernels {
         F min[2];
         Unpack<T>(group + b * T::kCodeBytes + 4 * lane, w);
         Scales<T>(scales, b, lane, scale, min);
-        for (int t = 0; t < N; ++t) acc[t] = AddBlock<T>(w, scale, min, x, b, t, acc[t]);
+        AddBlock<T, N>([&](int run) { return w[run]; }, [&](int i) { return scale[i]; },
+                       [&](int i) { return min[i]; }, x, b, acc);
       }
+      BANYAN_UNROLL
       for (int t = 0; t < N; ++t) Finish(p, row + lane, token + t, acc[t]);
     }
   }
 
   // kSigned: codes with the offset taken off, for products of signed bytes.
   template <class T, bool kSigned>
-  static void FillPanel(const uint8_t* group, int64_t all_blocks, int64_t first, int64_t blocks,
+  static void FillPanel(const uint8_t* group, int64_t all_blocks, const Segment& segment,
                         Panel& panel) {
     const uint8_t* scales = group + all_blocks * T::kCodeBytes;
     for (int lane = 0; lane < kGroupRows; lane += V::kLanes) {
-      for (int64_t b = 0; b < blocks; ++b) {
+      for (int64_t b = 0; b < segment.blocks; ++b) {
         I w[8];
         F scale[2];
         F min[2];
-        Unpack<T>(group + (first + b) * T::kCodeBytes + 4 * lane, w);
-        Scales<T>(scales, first + b, lane, scale, min);
+        Unpack<T>(group + (segment.first + b) * T::kCodeBytes + 4 * lane, w);
+        Scales<T>(scales, segment.first + b, lane, scale, min);
         for (int g = 0; g < 8; ++g) {
           if constexpr (kSigned && T::kHasOffset) {
             w[g] = V::SubBytes(w[g], V::Bytes(T::kOffset));
@@ -269,63 +305,60 @@ struct BlockKernels {
     }
   }
 
-  // N tokens times one panel; `first` of the row's segments starts from zero, the others go on from
-  // what `out` holds, and the last adds the bias.
+  // N tokens times one panel. The first segment of the columns starts from zero, the others go on
+  // from what `out` holds, and the last adds the bias.
   template <class T, int N>
-  static void Multiply(const BlockProduct& p, const Panel& panel, int64_t blocks, const TileX& x,
-                       int64_t row, int64_t token, bool first, bool last) {
+  static __attribute__((noinline)) void Multiply(const BlockProduct& p, const Panel& panel,
+                                                 const Segment& segment, const TileX& x,
+                                                 int64_t row, int64_t token) {
     for (int lane = 0; lane < kGroupRows; lane += V::kLanes) {
-      const int64_t left = p.rows - row - lane;
-      if (left <= 0) return;
-      const int count = left < V::kLanes ? static_cast<int>(left) : V::kLanes;
       F acc[N];
+      BANYAN_UNROLL
       for (int t = 0; t < N; ++t) {
-        acc[t] =
-            first ? V::Zero() : V::LoadSome(p.out + (token + t) * p.out_stride + row + lane, count);
+        acc[t] = segment.first == 0 ? V::Zero() : Partial(p, row + lane, token + t);
       }
-      for (int64_t b = 0; b < blocks; ++b) {
-        I w[8];
-        F scale[2];
-        F min[2];
-        for (int g = 0; g < 8; ++g) w[g] = V::Load(&panel.codes[b][g][4 * lane]);
-        for (int i = 0; i < T::kScalesPerBlock; ++i) {
-          scale[i] = V::LoadF(&panel.scale[b * T::kScalesPerBlock + i][lane]);
-          if constexpr (T::kHasMin) min[i] = V::LoadF(&panel.min[b * T::kScalesPerBlock + i][lane]);
-        }
-        for (int t = 0; t < N; ++t) acc[t] = AddBlock<T>(w, scale, min, x, b, t, acc[t]);
+      for (int64_t b = 0; b < segment.blocks; ++b) {
+        const auto* scale = panel.scale + b * T::kScalesPerBlock;
+        const auto* min = panel.min + b * T::kScalesPerBlock;
+        AddBlock<T, N>([&](int run) { return V::Load(&panel.codes[b][run][4 * lane]); },
+                       [&](int i) { return V::LoadF(&scale[i][lane]); },
+                       [&](int i) { return V::LoadF(&min[i][lane]); }, x, b, acc);
       }
+      BANYAN_UNROLL
       for (int t = 0; t < N; ++t) {
-        if (last) {
+        if (segment.last) {
           Finish(p, row + lane, token + t, acc[t]);
         } else {
-          V::StoreSome(p.out + (token + t) * p.out_stride + row + lane, acc[t], count);
+          StorePartial(p, row + lane, token + t, acc[t]);
         }
       }
     }
   }
 
+  // One tile of tokens, from `token` on, times one panel.
   template <class T>
-  static void MultiplyAll(const BlockProduct& p, const Panel& panel, int64_t first, int64_t blocks,
-                          int64_t row, int64_t token, int64_t end) {
-    const bool is_first = first == 0;
-    const bool is_last = first + blocks == p.x.cols / 32;
-    if constexpr (V::kTiles) {
-      const TileX x = Advance(Tile(p.x, token, T::kScaleElements), first, T::kScalesPerBlock);
-      return V::template MultiplyTile<T>(p, panel, blocks, x, row, token, is_first, is_last);
-    }
-    const auto run = [&]<int N>() {
-      const TileX x = Advance(Tile(p.x, token, T::kScaleElements), first, T::kScalesPerBlock);
-      Multiply<T, N>(p, panel, blocks, x, row, token, is_first, is_last);
-      token += N;
+  static void MultiplyTokens(const BlockProduct& p, const Panel& panel, const Segment& segment,
+                             int64_t row, int64_t token) {
+    const int64_t end = p.x.n - token < V::kTileTokens ? p.x.n : token + V::kTileTokens;
+    const auto x = [&] {
+      return Advance(Tile(p.x, token, T::kScaleElements), segment.first, T::kScalesPerBlock);
     };
-    constexpr int kMost = V::kPanelTokens;
-    while (end - token >= kMost) run.template operator()<kMost>();
-    if constexpr (kMost > 8) {
-      if (end - token >= 8) run.template operator()<8>();
+    if constexpr (V::kTiles) {
+      V::template MultiplyTile<T>(p, panel, segment, x(), row, token);
+    } else {
+      constexpr int kMost = V::kPanelTokens;
+      for (; end - token >= kMost; token += kMost) {
+        Multiply<T, kMost>(p, panel, segment, x(), row, token);
+      }
+      if constexpr (kMost > 8) {
+        for (; end - token >= 8; token += 8) Multiply<T, 8>(p, panel, segment, x(), row, token);
+      }
+      if constexpr (kMost > 4) {
+        for (; end - token >= 4; token += 4) Multiply<T, 4>(p, panel, segment, x(), row, token);
+      }
+      for (; end - token >= 2; token += 2) Multiply<T, 2>(p, panel, segment, x(), row, token);
+      if (end - token >= 1) Multiply<T, 1>(p, panel, segment, x(), row, token);
     }
-    if (end - token >= 4) run.template operator()<4>();
-    if (end - token >= 2) run.template operator()<2>();
-    if (end - token >= 1) run.template operator()<1>();
   }
 
   template <class T>
@@ -334,18 +367,18 @@ struct BlockKernels {
     Panel panels[kPanelGroups];
     if constexpr (V::kTiles) V::template BeginTiles<T::kScaleElements>();
     for (int64_t g = begin; g < end; g += kPanelGroups) {
-      const int64_t count = end - g < kPanelGroups ? end - g : kPanelGroups;
+      const int64_t groups = end - g < kPanelGroups ? end - g : kPanelGroups;
       for (int64_t first = 0; first < blocks; first += kPanelBlocks) {
-        const int64_t span = blocks - first < kPanelBlocks ? blocks - first : kPanelBlocks;
-        for (int64_t i = 0; i < count; ++i) {
-          FillPanel<T, V::kTiles>(p.packed + (g + i) * T::GroupBytes(blocks), blocks, first, span,
+        const int64_t left = blocks - first;
+        const Segment segment{first, left < kPanelBlocks ? left : kPanelBlocks,
+                              left <= kPanelBlocks};
+        for (int64_t i = 0; i < groups; ++i) {
+          FillPanel<T, V::kTiles>(p.packed + (g + i) * T::GroupBytes(blocks), blocks, segment,
                                   panels[i]);
         }
-        for (int64_t token = 0; token < p.x.n; token += kTileTokens) {
-          const int64_t tile_end = p.x.n - token < kTileTokens ? p.x.n : token + kTileTokens;
-          for (int64_t i = 0; i < count; ++i) {
-            MultiplyAll<Unpacked<V, T>>(p, panels[i], first, span, (g + i) * kGroupRows, token,
-                                        tile_end);
+        for (int64_t token = 0; token < p.x.n; token += V::kTileTokens) {
+          for (int64_t i = 0; i < groups; ++i) {
+            MultiplyTokens<Unpacked<V, T>>(p, panels[i], segment, (g + i) * kGroupRows, token);
           }
         }
       }
@@ -355,20 +388,14 @@ struct BlockKernels {
 
   template <class T>
   static void Groups(const BlockProduct& p, int64_t begin, int64_t end) {
-    if (p.x.n > 4) return Panels<T>(p, begin, end);
+    if (p.x.n > V::kDirectTokens) return Panels<T>(p, begin, end);
     const int64_t group_bytes = T::GroupBytes(p.x.cols / 32);
     for (int64_t g = begin; g < end; ++g) {
       const uint8_t* group = p.packed + g * group_bytes;
       const int64_t row = g * kGroupRows;
       int64_t token = 0;
-      if (p.x.n - token >= 4) {
-        Direct<T, 4>(p, group, row, token);
-        token += 4;
-      }
-      if (p.x.n - token >= 2) {
-        Direct<T, 2>(p, group, row, token);
-        token += 2;
-      }
+      for (; p.x.n - token >= 4; token += 4) Direct<T, 4>(p, group, row, token);
+      for (; p.x.n - token >= 2; token += 2) Direct<T, 2>(p, group, row, token);
       if (p.x.n - token >= 1) Direct<T, 1>(p, group, row, token);
     }
   }

@@ -2,7 +2,8 @@
 // What a level offers for matrix products, and the two forms of operand that it is given. Drivers
 // (linear.cc) pack, quantize and split over threads; kernels are single-threaded and allocate
 // nothing. The arithmetic is that of ops/reference/linear.h, bit for bit at every level, save for
-// bf16 dot products in hardware (FloatProduct).
+// bf16 products in hardware (LinearKernels::bf16), which sum in another order, the same for every
+// n.
 //
 // Packed blocks (layout 1): rows in groups of 16, padded with zero rows. A group is its codes,
 // block after block of 32 columns, then its scales; 64 bytes of codes are 16 rows x 4 consecutive
@@ -23,10 +24,13 @@
 
 #include "tensor/dtype.h"
 
+// Loops over registers must be unrolled for the compiler to keep them there.
+#define BANYAN_UNROLL _Pragma("GCC unroll 16")
+
 namespace banyan::kernels {
 
 inline constexpr int kGroupRows = 16;
-inline constexpr int kTileTokens = 16;
+inline constexpr int kMaxTileTokens = 16;  // of any level
 
 struct BlockLayout {
   int64_t code_bytes;   // of a group, per 32 columns
@@ -39,8 +43,9 @@ struct BlockLayout {
 };
 BlockLayout LayoutOf(DType dtype);
 
-// x in int8, tokens in tiles of 16 (the last of what is left, `width` below): the tile of tokens
-// from t0 on begins at element t0 * (elements per token) of each array, and within it
+// x in int8, tokens in tiles of LinearKernels::tile_tokens (the last of what is left, `width`
+// below): the tile of tokens from t0 on begins at element t0 * (elements per token) of each array,
+// and within it
 //   codes [cols / 32][width][32], d [cols / 32][width], init and sums [scale groups][width].
 struct QuantizedX {
   int64_t n = 0;
@@ -62,14 +67,17 @@ struct BlockProduct {
   int64_t out_stride = 0;
 };
 
-// Weights row major as in the checkpoint; x f32, already rounded to the compute type.
+// Weights row major as in the checkpoint; x f32, already rounded to the compute type, or for
+// LinearKernels::bf16 as bf16: rows padded with zeros to whole 32 columns, and as many rows
+// allocated as whole tiles of tokens need.
 struct FloatProduct {
   DType format = DType::kF32;  // f32, f16 or bf16
   const void* weights = nullptr;
   int64_t rows = 0;
   int64_t cols = 0;
   const float* x = nullptr;
-  int64_t x_stride = 0;
+  const uint16_t* x_bf16 = nullptr;
+  int64_t x_stride = 0;  // of either
   int64_t n = 0;
   const float* bias = nullptr;
   float* out = nullptr;
@@ -77,7 +85,7 @@ struct FloatProduct {
 };
 
 struct LinearKernels {
-  // Tokens [begin, end) of x, begin a multiple of 16, for products with weights of `format`.
+  // Tokens [begin, end) of x for products with weights of `format`.
   void (*quantize)(const float* x, int64_t x_stride, DType format, const QuantizedX& to,
                    int64_t begin, int64_t end) = nullptr;
   // Row groups [begin, end).
@@ -86,6 +94,10 @@ struct LinearKernels {
   void (*floats)(const FloatProduct& product, int64_t begin, int64_t end) = nullptr;
   // n floats rounded to f16 or bf16 and back; in and out may be the same.
   void (*round)(const float* from, int64_t n, DType compute, float* to) = nullptr;
+  // bf16 weights by the machine's own bf16 products, row groups [begin, end), and n floats rounded
+  // for it. Null where the machine has none: then `floats` with rounded x.
+  void (*bf16)(const FloatProduct& product, int64_t begin, int64_t end) = nullptr;
+  void (*to_bf16)(const float* from, int64_t n, uint16_t* to) = nullptr;
 };
 
 }  // namespace banyan::kernels

@@ -6,15 +6,26 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/linear_blocks_impl.h"
+
 namespace banyan::kernels {
 namespace {
+
+inline __attribute__((always_inline)) int32_t FourCodes(const int8_t* x) {
+  int32_t four;
+  __builtin_memcpy(&four, x, sizeof four);
+  return four;
+}
 
 struct Avx2 {
   static constexpr int kLanes = 8;
   static constexpr bool kTiles = false;  // whether panels are multiplied by MultiplyTile
   // Dot's kinds of codes; 0: each width is its own.
   static constexpr int kCodeBits = 0;
+  static constexpr bool kSignedBytes = true;  // how Dot takes codes of 8 bits
+  static constexpr int kDirectTokens = 4;     // more take panels
   static constexpr int kPanelTokens = 4;
+  static constexpr int kTileTokens = 16;
   static constexpr int kFloatTokens = 3;
   using I = __m256i;
   using F = __m256;
@@ -25,6 +36,7 @@ struct Avx2 {
 
   static I Load(const void* from) { return _mm256_loadu_si256(static_cast<const I*>(from)); }
   static void Store(void* to, I v) { _mm256_storeu_si256(static_cast<I*>(to), v); }
+  static I ZeroI() { return _mm256_setzero_si256(); }
   static I Set1(int32_t v) { return _mm256_set1_epi32(v); }
   static I Bytes(int v) { return _mm256_set1_epi8(static_cast<char>(v)); }
   static I And(I a, I b) { return _mm256_and_si256(a, b); }
@@ -101,6 +113,38 @@ struct Avx2 {
     return _mm_cvtsi128_si32(s);
   }
 
+  // sum[t] += codes(run) times x of token t, over the runs; tokens are 32 bytes apart. Pairs
+  // are summed in 16 bits, as many runs as fit. Codes of 8 bits are taken as signed, 128 below.
+  template <int kRuns, int kBits, int N, class Codes>
+  static inline __attribute__((always_inline)) void Dot(const Codes& codes, const int8_t* x,
+                                                        I* sum) {
+    constexpr int kFit = kBits == 8 ? 1 : 32767 / (((1 << kBits) - 1) * 127 * 2);
+    const I ones = _mm256_set1_epi16(1);
+    BANYAN_UNROLL
+    for (int first = 0; first < kRuns; first += kFit) {
+      I pairs[N];
+      BANYAN_UNROLL
+      for (int i = 0; i < kFit && first + i < kRuns; ++i) {
+        const I w = codes(first + i);
+        BANYAN_UNROLL
+        for (int t = 0; t < N; ++t) {
+          const I four = Set1(FourCodes(x + 32 * t + 4 * (first + i)));
+          const I product = kBits == 8 ? SignedPairs(w, four) : _mm256_maddubs_epi16(w, four);
+          pairs[t] = i == 0 ? product : _mm256_add_epi16(pairs[t], product);
+        }
+      }
+      BANYAN_UNROLL
+      for (int t = 0; t < N; ++t) {
+        sum[t] = _mm256_add_epi32(sum[t], _mm256_madd_epi16(pairs[t], ones));
+      }
+    }
+  }
+  // |code| times x with the code's sign: at most 128 * 127 * 2, which 16 bits hold.
+  static I SignedPairs(I w, I four) {
+    const I code = _mm256_xor_si256(w, Bytes(0x80));
+    return _mm256_maddubs_epi16(_mm256_abs_epi8(code), _mm256_sign_epi8(four, code));
+  }
+
   // ops/reference/linear.h; returns d.
   static float QuantizeBlock(const float* x, int8_t* codes, int32_t* sums) {
     F v[4];
@@ -132,12 +176,6 @@ struct Avx2 {
     return amax / 127.0f;
   }
 };
-
-inline __attribute__((always_inline)) int32_t FourCodes(const int8_t* x) {
-  int32_t four;
-  __builtin_memcpy(&four, x, sizeof four);
-  return four;
-}
 
 }  // namespace
 }  // namespace banyan::kernels

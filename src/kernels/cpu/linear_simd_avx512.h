@@ -1,21 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
-// The vector that linear_blocks_impl.h and linear_floats_impl.h are written for, in AVX-512. A
-// level's file derives its own from it and adds or replaces Dot.
+// The vector that linear_blocks_impl.h and linear_floats_impl.h are written for, in AVX-512.
 #pragma once
 
 #include <immintrin.h>
 
 #include <cstdint>
 
+#include "kernels/cpu/linear_blocks_impl.h"
+
 namespace banyan::kernels {
 namespace {
+
+inline __attribute__((always_inline)) int32_t FourCodes(const int8_t* x) {
+  int32_t four;
+  __builtin_memcpy(&four, x, sizeof four);
+  return four;
+}
 
 struct Avx512 {
   static constexpr int kLanes = 16;
   static constexpr bool kTiles = false;  // whether panels are multiplied by MultiplyTile
   // Dot's kinds of codes; 0: each width is its own.
   static constexpr int kCodeBits = 0;
-  static constexpr int kPanelTokens = 16;
+  static constexpr bool kSignedBytes = true;  // how Dot takes codes of 8 bits
+  static constexpr int kDirectTokens = 4;     // more take panels
+  static constexpr int kPanelTokens = 8;
+  static constexpr int kTileTokens = 16;
   static constexpr int kFloatTokens = 6;
   using I = __m512i;
   using F = __m512;
@@ -24,6 +34,7 @@ struct Avx512 {
 
   static I Load(const void* from) { return _mm512_loadu_si512(from); }
   static void Store(void* to, I v) { _mm512_storeu_si512(to, v); }
+  static I ZeroI() { return _mm512_setzero_si512(); }
   static I Set1(int32_t v) { return _mm512_set1_epi32(v); }
   static I Bytes(int v) { return _mm512_set1_epi8(static_cast<char>(v)); }
   static I And(I a, I b) { return _mm512_and_si512(a, b); }
@@ -98,6 +109,39 @@ struct Avx512 {
     _mm_storeu_ps(sums, _mm_add_ps(_mm_movelh_ps(a, b), _mm_movehl_ps(b, a)));
   }
 
+  // sum[t] += codes(run) times x of token t, over the runs; tokens are 32 bytes apart. Pairs
+  // are summed in 16 bits, as many runs as fit. Codes of 8 bits are taken as signed, 128 below.
+  template <int kRuns, int kBits, int N, class Codes>
+  static inline __attribute__((always_inline)) void Dot(const Codes& codes, const int8_t* x,
+                                                        I* sum) {
+    constexpr int kFit = kBits == 8 ? 1 : 32767 / (((1 << kBits) - 1) * 127 * 2);
+    const I ones = _mm512_set1_epi16(1);
+    BANYAN_UNROLL
+    for (int first = 0; first < kRuns; first += kFit) {
+      I pairs[N];
+      BANYAN_UNROLL
+      for (int i = 0; i < kFit && first + i < kRuns; ++i) {
+        const I w = codes(first + i);
+        BANYAN_UNROLL
+        for (int t = 0; t < N; ++t) {
+          const I four = Set1(FourCodes(x + 32 * t + 4 * (first + i)));
+          const I product = kBits == 8 ? SignedPairs(w, four) : _mm512_maddubs_epi16(w, four);
+          pairs[t] = i == 0 ? product : _mm512_add_epi16(pairs[t], product);
+        }
+      }
+      BANYAN_UNROLL
+      for (int t = 0; t < N; ++t) {
+        sum[t] = _mm512_add_epi32(sum[t], _mm512_madd_epi16(pairs[t], ones));
+      }
+    }
+  }
+  // |code| times x with the code's sign: at most 128 * 127 * 2, which 16 bits hold.
+  static I SignedPairs(I w, I four) {
+    const I code = _mm512_xor_si512(w, Bytes(0x80));
+    const I turned = _mm512_mask_sub_epi8(four, _mm512_movepi8_mask(code), ZeroI(), four);
+    return _mm512_maddubs_epi16(_mm512_abs_epi8(code), turned);
+  }
+
   // ops/reference/linear.h; returns d.
   static float QuantizeBlock(const float* x, int8_t* codes, int32_t* sums) {
     const F a = _mm512_loadu_ps(x);
@@ -123,12 +167,6 @@ struct Avx512 {
     return amax / 127.0f;
   }
 };
-
-inline __attribute__((always_inline)) int32_t FourCodes(const int8_t* x) {
-  int32_t four;
-  __builtin_memcpy(&four, x, sizeof four);
-  return four;
-}
 
 }  // namespace
 }  // namespace banyan::kernels

@@ -9,15 +9,23 @@ namespace {
 
 struct Vnni : Avx512 {
   static constexpr int kCodeBits = 8;
+  static constexpr bool kSignedBytes = false;
+  // Twelve sums and twelve results fill the registers.
+  static constexpr int kPanelTokens = 12;
+  static constexpr int kTileTokens = 12;
 
-  // Sum over the runs of unsigned codes times x, plus init.
-  template <int kRuns, int kBits, bool kHasOffset>
-  static I Dot(const I* w, const int8_t* x, int32_t init) {
-    I sum = kHasOffset ? Set1(init) : _mm512_setzero_si512();
-    for (int g = 0; g < kRuns; ++g) {
-      sum = _mm512_dpbusd_epi32(sum, w[g], Set1(FourCodes(x + 4 * g)));
+  // sum[t] += codes(run) times x of token t, over the runs; tokens are 32 bytes apart.
+  template <int kRuns, int kBits, int N, class Codes>
+  static inline __attribute__((always_inline)) void Dot(const Codes& codes, const int8_t* x,
+                                                        I* sum) {
+    BANYAN_UNROLL
+    for (int run = 0; run < kRuns; ++run) {
+      const I w = codes(run);
+      BANYAN_UNROLL
+      for (int t = 0; t < N; ++t) {
+        sum[t] = _mm512_dpbusd_epi32(sum[t], w, Set1(FourCodes(x + 32 * t + 4 * run)));
+      }
     }
-    return sum;
   }
 };
 

@@ -3,6 +3,7 @@
 
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/linear.h"
+#include "kernels/cpu/linear_levels.h"
 
 namespace banyan::kernels {
 
@@ -15,19 +16,19 @@ StatusOr<ops::OpTable> MakeCpuTable(ops::IsaLevel level) {
   ops::FillReference(table);
   if (level >= ops::IsaLevel::kAvx2) {
     avx2::Fill(table);
-    avx2::FillLinear(table);
+    SetLinear(table, &avx2::kLinear);
   }
   if (level >= ops::IsaLevel::kAvx512) {
     avx512::Fill(table);
-    avx512::FillLinear(table);
+    SetLinear(table, &avx512::kLinear);
   }
   if (level >= ops::IsaLevel::kAvx512VnniBf16) {
     avx512_vnni_bf16::Fill(table);
-    avx512_vnni_bf16::FillLinear(table);
+    SetLinear(table, &avx512_vnni_bf16::kLinear);
   }
   if (level >= ops::IsaLevel::kAmx) {
     amx::Fill(table);
-    amx::FillLinear(table);
+    SetLinear(table, &amx::kLinear);
   }
   table.level = level;
   return table;

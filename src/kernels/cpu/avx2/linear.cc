@@ -1,47 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "kernels/cpu/linear.h"
-
 #include "kernels/cpu/linear_blocks_impl.h"
+#include "kernels/cpu/linear_levels.h"
 #include "kernels/cpu/linear_simd_avx2.h"
 
-namespace banyan::kernels {
-namespace {
+namespace banyan::kernels::avx2 {
 
-struct Madd : Avx2 {
-  // Sum over the runs of (codes - offset) times x. Pairs are summed in 16 bits: as many runs as
-  // fit.
-  template <int kRuns, int kBits, bool kHasOffset>
-  static I Dot(const I* w, const int8_t* x, int32_t init) {
-    const I ones = _mm256_set1_epi16(1);
-    if constexpr (kBits == 8) {
-      // Stored codes are 128 above the signed ones. |code| x sign is at most 128 * 127 * 2 < 2^15.
-      I sum = _mm256_setzero_si256();
-      for (int g = 0; g < kRuns; ++g) {
-        const I code = _mm256_xor_si256(w[g], Bytes(0x80));
-        const I turned = _mm256_sign_epi8(Set1(FourCodes(x + 4 * g)), code);
-        sum = _mm256_add_epi32(
-            sum, _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(code), turned), ones));
-      }
-      return sum;
-    }
-    constexpr int kFit = 32767 / (((1 << kBits) - 1) * 127 * 2);
-    I sum = kHasOffset ? Set1(init) : _mm256_setzero_si256();
-    for (int g = 0; g < kRuns; g += kFit) {
-      I pairs = _mm256_maddubs_epi16(w[g], Set1(FourCodes(x + 4 * g)));
-      for (int i = g + 1; i < g + kFit && i < kRuns; ++i) {
-        pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(w[i], Set1(FourCodes(x + 4 * i))));
-      }
-      sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, ones));
-    }
-    return sum;
-  }
-};
+const LinearKernels kLinear = {BlockKernels<Avx2>::Quantize, BlockKernels<Avx2>::Run, Floats,
+                               Round};
 
-constexpr LinearKernels kKernels = {BlockKernels<Madd>::Quantize, BlockKernels<Madd>::Run,
-                                    avx2::Floats, avx2::Round};
-
-}  // namespace
-
-void avx2::FillLinear(ops::OpTable& table) { SetLinear(table, &kKernels); }
-
-}  // namespace banyan::kernels
+}  // namespace banyan::kernels::avx2

@@ -1,17 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "kernels/cpu/linear.h"
-
 #include "kernels/cpu/linear_blocks_impl.h"
+#include "kernels/cpu/linear_levels.h"
 #include "kernels/cpu/linear_simd_vnni.h"
 
-namespace banyan::kernels {
-namespace {
+namespace banyan::kernels::avx512_vnni_bf16 {
 
-constexpr LinearKernels kKernels = {BlockKernels<Vnni>::Quantize, BlockKernels<Vnni>::Run,
-                                    avx512_vnni_bf16::Floats, avx512_vnni_bf16::Round};
+const LinearKernels kLinear = {
+    BlockKernels<Vnni>::Quantize, BlockKernels<Vnni>::Run, Floats, Round, Bf16, ToBf16};
 
-}  // namespace
-
-void avx512_vnni_bf16::FillLinear(ops::OpTable& table) { SetLinear(table, &kKernels); }
-
-}  // namespace banyan::kernels
+}  // namespace banyan::kernels::avx512_vnni_bf16

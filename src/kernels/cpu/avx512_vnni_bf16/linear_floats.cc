@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "kernels/cpu/linear.h"
 #include "kernels/cpu/linear_floats_impl.h"
+#include "kernels/cpu/linear_levels.h"
 #include "kernels/cpu/linear_simd_avx512.h"
 
-namespace banyan::kernels::avx512_vnni_bf16 {
+namespace banyan::kernels {
+namespace {
+using Products = FloatKernels<Avx512, F32Dot<Avx512>>;
+}
+
+namespace avx512_vnni_bf16 {
 
 void Floats(const FloatProduct& product, int64_t begin, int64_t end) {
-  FloatKernels<Avx512>::Run(product, begin, end);
+  Products::Run(product, begin, end);
 }
 
 void Round(const float* from, int64_t n, DType compute, float* to) {
-  FloatKernels<Avx512>::Round(from, n, compute, to);
+  Products::Round(from, n, compute, to);
 }
 
-}  // namespace banyan::kernels::avx512_vnni_bf16
+}  // namespace avx512_vnni_bf16
+}  // namespace banyan::kernels

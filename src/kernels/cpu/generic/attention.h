@@ -25,6 +25,9 @@ struct Attention {
   static constexpr int64_t kBlock = 64;
   static constexpr int64_t kSegment = 512;
   static constexpr int64_t kBlockVecs = kBlock / kLanes;
+  // Rows taken together, unless one query's group is larger: enough to make little of a block's
+  // transposition, few enough for their state to stay in the second-level cache.
+  static constexpr int64_t kTileRows = 128;
   static constexpr float kHidden = -__builtin_inff();
 
   static constexpr int64_t RoundUp(int64_t n) { return (n + 15) / 16 * 16; }
@@ -89,29 +92,34 @@ struct Attention {
     return first;
   }
 
-  // Keys [begin, begin + kBlock) as pointers; `fallback` where there is none to read: such a key is
-  // hidden from every row.
+  // Keys [begin, begin + kBlock) as pointers. Beyond `end` or where a page was given back, some
+  // other key stands in, which is written memory: such a key is hidden from every row.
   static void Locate(const Task& task, int64_t begin, int64_t end, int64_t fallback,
                      const char** keys, const char** values) {
     const int64_t bytes = task.dtype == DType::kF32 ? 4 : 2;
     const auto* key_base = static_cast<const char*>(task.keys);
     const auto* value_base = static_cast<const char*>(task.values);
+    const int64_t key_step = task.key_token_stride * bytes;
+    const int64_t value_step = task.value_token_stride * bytes;
     int64_t page = begin / task.page_size;
     int64_t offset = begin - page * task.page_size;
-    const PageId last_page = task.pages[fallback / task.page_size];
-    const int64_t last_offset = fallback % task.page_size;
-    for (int64_t j = 0; j < kBlock; ++j) {
-      PageId id = begin + j < end ? task.pages[page] : kNoPage;
-      int64_t at = offset;
-      if (id < 0) {
-        id = last_page;
-        at = last_offset;
-      }
-      keys[j] = key_base + (id * task.key_page_stride + at * task.key_token_stride) * bytes;
-      values[j] = value_base + (id * task.value_page_stride + at * task.value_token_stride) * bytes;
-      if (++offset == task.page_size) {
-        offset = 0;
-        ++page;
+    for (int64_t j = 0; j < kBlock; ++page, offset = 0) {
+      const int64_t left = end - begin < kBlock ? end - begin : kBlock;
+      int64_t run = task.page_size - offset;
+      if (run > kBlock - j) run = kBlock - j;
+      const PageId id = j < left ? task.pages[page] : kNoPage;
+      const bool present = id >= 0;
+      if (!present) offset = fallback % task.page_size;
+      const int64_t at = present ? id : task.pages[fallback / task.page_size];
+      const char* key = key_base + at * task.key_page_stride * bytes + offset * key_step;
+      const char* value = value_base + at * task.value_page_stride * bytes + offset * value_step;
+      for (const int64_t stop = j + run; j < stop; ++j) {
+        keys[j] = key;
+        values[j] = value;
+        if (present && j + 1 < left) {
+          key += key_step;
+          value += value_step;
+        }
       }
     }
   }
@@ -160,48 +168,32 @@ struct Attention {
     }
   }
 
+  template <DType kType>
+  static F LoadValues(const char* row, int64_t i) {
+    if constexpr (kType == DType::kF32) return V::Load(reinterpret_cast<const float*>(row) + i);
+    const auto* halves = reinterpret_cast<const uint16_t*>(row);
+    if constexpr (kType == DType::kBF16) return V::LoadBf16(halves + i);
+    if constexpr (kType == DType::kF16) return V::LoadF16(halves + i);
+  }
+
   // to[j][i] = element i of value j, 0 beyond dim, for j in [begin, end).
   template <DType kType>
   static void CopyValues(const char* const* values, int64_t begin, int64_t end, int64_t dim,
                          int64_t stride, float* to) {
     for (int64_t j = begin; j < end; ++j) {
-      const auto* halves = reinterpret_cast<const uint16_t*>(values[j]);
       float* out = to + j * stride;
       int64_t i = 0;
-      for (; i + kLanes <= dim; i += kLanes) {
-        if constexpr (kType == DType::kF32) {
-          V::Store(out + i, V::Load(reinterpret_cast<const float*>(values[j]) + i));
-        } else if constexpr (kType == DType::kBF16) {
-          V::Store(out + i, V::LoadBf16(halves + i));
-        } else {
-          V::Store(out + i, V::LoadF16(halves + i));
-        }
-      }
+      for (; i + kLanes <= dim; i += kLanes) V::Store(out + i, LoadValues<kType>(values[j], i));
       for (; i < dim; ++i) out[i] = Element(kType, values[j], i);
       for (; i < stride; ++i) out[i] = 0.0f;
     }
   }
 
-  static void LoadBlock(const Task& task, const char* const* keys, const char* const* values,
-                        int64_t value_begin, int64_t value_end, const Workspace& w) {
-    const auto load = [&]<DType kType>() {
-      TransposeKeys<kType>(keys, task.key_dim, w.keys);
-      CopyValues<kType>(values, value_begin, value_end, task.value_dim, w.value_stride, w.values);
-    };
-    if (task.dtype == DType::kBF16) {
-      load.template operator()<DType::kBF16>();
-    } else if (task.dtype == DType::kF16) {
-      load.template operator()<DType::kF16>();
-    } else {
-      load.template operator()<DType::kF32>();
-    }
-  }
-
   // c[kRows][kVecs vectors] = factor * c + a[kRows][begin, end) * b[begin, end)[kVecs vectors]:
-  // each element one chain of fused multiply-adds in order of the index. factors null: c starts at
-  // 0.
-  template <int kRows, int kVecs>
-  static void MultiplyTile(const float* a, int64_t a_stride, const float* b, int64_t b_stride,
+  // each element one chain of fused multiply-adds in order of the index. load(k, i) gives b's
+  // elements [i, i + kLanes) of row k; factors null: c starts at 0.
+  template <int kRows, int kVecs, class Load>
+  static void MultiplyTile(const float* a, int64_t a_stride, Load&& load, int64_t column,
                            int64_t begin, int64_t end, const float* factors, float* c,
                            int64_t c_stride) {
     F sum[kRows][kVecs];
@@ -211,11 +203,11 @@ struct Attention {
       for (int v = 0; v < kVecs; ++v)
         sum[r][v] = factors == nullptr
                         ? V::Zero()
-                        : V::Load(c + r * c_stride + v * kLanes) * V::Set(factors[r]);
+                        : V::Load(c + r * c_stride + column + v * kLanes) * V::Set(factors[r]);
     for (int64_t k = begin; k < end; ++k) {
       F row[kVecs];
 #pragma GCC unroll 8
-      for (int v = 0; v < kVecs; ++v) row[v] = V::Load(b + k * b_stride + v * kLanes);
+      for (int v = 0; v < kVecs; ++v) row[v] = load(k, column + v * kLanes);
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) {
         const F x = V::Set(a[r * a_stride + k]);
@@ -226,41 +218,43 @@ struct Attention {
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 8
-      for (int v = 0; v < kVecs; ++v) V::Store(c + r * c_stride + v * kLanes, sum[r][v]);
+      for (int v = 0; v < kVecs; ++v) V::Store(c + r * c_stride + column + v * kLanes, sum[r][v]);
   }
 
-  template <int kVecs>
-  static void MultiplyRows(int64_t rows, const float* a, int64_t a_stride, const float* b,
-                           int64_t b_stride, int64_t begin, int64_t end, const float* factors,
-                           float* c, int64_t c_stride) {
+  // The same for `columns` columns, a multiple of kLanes.
+  template <int kRows, class Load>
+  static void MultiplyRows(int64_t columns, const float* a, int64_t a_stride, Load&& load,
+                           int64_t begin, int64_t end, const float* factors, float* c,
+                           int64_t c_stride) {
+    constexpr int kVecs = V::kBlockVecs;
+    int64_t column = 0;
+    for (; column + kVecs * kLanes <= columns; column += kVecs * kLanes)
+      MultiplyTile<kRows, kVecs>(a, a_stride, load, column, begin, end, factors, c, c_stride);
+    if constexpr (kVecs > 2)
+      for (; column + 2 * kLanes <= columns; column += 2 * kLanes)
+        MultiplyTile<kRows, 2>(a, a_stride, load, column, begin, end, factors, c, c_stride);
+    if (column < columns)
+      MultiplyTile<kRows, 1>(a, a_stride, load, column, begin, end, factors, c, c_stride);
+  }
+
+  template <class Load>
+  static void Multiply(int64_t rows, int64_t columns, const float* a, int64_t a_stride, Load&& load,
+                       int64_t begin, int64_t end, const float* factors, float* c,
+                       int64_t c_stride) {
     static_assert(V::kBlockRows == 6);
-    const auto tile = [&]<int kRows>() {
-      MultiplyTile<kRows, kVecs>(a, a_stride, b, b_stride, begin, end, factors, c, c_stride);
+    const auto some = [&]<int kRows>() {
+      MultiplyRows<kRows>(columns, a, a_stride, load, begin, end, factors, c, c_stride);
       a += kRows * a_stride;
       c += kRows * c_stride;
       if (factors != nullptr) factors += kRows;
       rows -= kRows;
     };
-    while (rows >= 6) tile.template operator()<6>();
-    if (rows == 5) tile.template operator()<5>();
-    if (rows == 4) tile.template operator()<4>();
-    if (rows == 3) tile.template operator()<3>();
-    if (rows == 2) tile.template operator()<2>();
-    if (rows == 1) tile.template operator()<1>();
-  }
-
-  // The same for all rows and `columns` columns, a multiple of 16.
-  static void Multiply(int64_t rows, int64_t columns, const float* a, int64_t a_stride,
-                       const float* b, int64_t b_stride, int64_t begin, int64_t end,
-                       const float* factors, float* c, int64_t c_stride) {
-    constexpr int kVecs = V::kBlockVecs;
-    int64_t column = 0;
-    for (; column + kVecs * kLanes <= columns; column += kVecs * kLanes)
-      MultiplyRows<kVecs>(rows, a, a_stride, b + column, b_stride, begin, end, factors, c + column,
-                          c_stride);
-    for (; column < columns; column += kLanes)
-      MultiplyRows<1>(rows, a, a_stride, b + column, b_stride, begin, end, factors, c + column,
-                      c_stride);
+    while (rows >= 6) some.template operator()<6>();
+    if (rows == 5) some.template operator()<5>();
+    if (rows == 4) some.template operator()<4>();
+    if (rows == 3) some.template operator()<3>();
+    if (rows == 2) some.template operator()<2>();
+    if (rows == 1) some.template operator()<1>();
   }
 
   // Scores to weights for one row of the block at `block`, and its state.
@@ -319,26 +313,56 @@ struct Attention {
     return out[0];
   }
 
-  // Reduces the block's keys [block, block + kBlock) into w.now for all rows of the task.
+  // Asks for the lines of the rows, `bytes` each.
+  static void Prefetch(const char* const* rows, int64_t bytes) {
+    for (int64_t j = 0; j < kBlock; ++j)
+      for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(rows[j] + at, 0, 2);
+  }
+
+  // Reduces the keys [block, block + kBlock) into w.now for all rows of the task.
+  template <DType kType>
   static void Block(const Task& task, int64_t block, const Workspace& w) {
     const int64_t rows = int64_t{task.rows} * task.group;
     const int64_t last = task.position + task.rows - 1;
     const int64_t first = FirstVisible(task, task.position);
-    const int64_t end = last + 1 < block + kBlock ? last + 1 : block + kBlock;
-    const int64_t begin = first > block && task.sinks <= block ? first : block;
+    const int64_t end = (last < block + kBlock ? last + 1 : block + kBlock) - block;
+    const int64_t begin = first > block && task.sinks <= block ? first - block : 0;
     const char* keys[kBlock];
     const char* values[kBlock];
-    Locate(task, block, end, task.position, keys, values);
-    LoadBlock(task, keys, values, begin - block, end - block, w);
-    Multiply(rows, kBlock, w.q, task.key_dim, w.keys, kBlock, 0, task.key_dim, nullptr, w.scores,
-             kBlock);
+    Locate(task, block, last + 1, task.position, keys, values);
+    // Few rows use a value once only: they read it where it lies.
+    const bool in_place = rows <= V::kBlockRows && task.value_dim % 16 == 0;
+    TransposeKeys<kType>(keys, task.key_dim, w.keys);
+    // With many rows the arithmetic hides how long the next block takes to come.
+    if (rows <= 16 && block + kBlock <= last) {
+      const char* next_keys[kBlock];
+      const char* next_values[kBlock];
+      constexpr int64_t kBytes = kType == DType::kF32 ? 4 : 2;
+      Locate(task, block + kBlock, last + 1, task.position, next_keys, next_values);
+      Prefetch(next_keys, task.key_dim * kBytes);
+      Prefetch(next_values, task.value_dim * kBytes);
+    }
+    Multiply(
+        rows, kBlock, w.q, task.key_dim,
+        [&](int64_t k, int64_t i) { return V::Load(w.keys + k * kBlock + i); }, 0, task.key_dim,
+        nullptr, w.scores, kBlock);
     for (int64_t row = 0; row < rows; ++row) {
       const int64_t query = row / task.group;
       Softmax(task, block, task.position + query, row - query * task.group, w.scores + row * kBlock,
               w.now.max[row], w.now.sum[row], w.factors[row]);
     }
-    Multiply(rows, w.value_stride, w.scores, kBlock, w.values, w.value_stride, begin - block,
-             end - block, w.factors, w.now.values, w.value_stride);
+    if (in_place) {
+      Multiply(
+          rows, w.value_stride, w.scores, kBlock,
+          [&](int64_t k, int64_t i) { return LoadValues<kType>(values[k], i); }, begin, end,
+          w.factors, w.now.values, w.value_stride);
+    } else {
+      CopyValues<kType>(values, begin, end, task.value_dim, w.value_stride, w.values);
+      Multiply(
+          rows, w.value_stride, w.scores, kBlock,
+          [&](int64_t k, int64_t i) { return V::Load(w.values + k * w.value_stride + i); }, begin,
+          end, w.factors, w.now.values, w.value_stride);
+    }
   }
 
   static void Clear(const State& state, int64_t rows, int64_t value_stride) {
@@ -393,7 +417,13 @@ struct Attention {
       if (block + kBlock <= first && block >= sinks) continue;
       if (!any) Clear(w.now, rows, w.value_stride);
       any = true;
-      Block(task, block, w);
+      if (task.dtype == DType::kBF16) {
+        Block<DType::kBF16>(task, block, w);
+      } else if (task.dtype == DType::kF16) {
+        Block<DType::kF16>(task, block, w);
+      } else {
+        Block<DType::kF32>(task, block, w);
+      }
     }
     return any;
   }
@@ -432,7 +462,7 @@ struct Attention {
     }
   }
 
-  static void Run(const Task& task) {
+  static void RunTile(const Task& task) {
     const int64_t rows = int64_t{task.rows} * task.group;
     Workspace w = Lay(task, rows);
     CopyQueries(task, w);
@@ -454,6 +484,19 @@ struct Attention {
     }
     for (int64_t row = 0; row < rows; ++row)
       Finish(task, row, w.all.max[row], w.all.sum[row], w.all.values + row * w.value_stride);
+  }
+
+  static void Run(const Task& task) {
+    const int64_t step = task.group < kTileRows ? kTileRows / task.group : 1;
+    for (int64_t query = 0; query < task.rows; query += step) {
+      Task tile = task;
+      tile.rows = static_cast<int32_t>(task.rows - query < step ? task.rows - query : step);
+      tile.position += query;
+      tile.q += query * task.q_stride;
+      tile.out += query * task.out_stride;
+      if (task.partials != nullptr) tile.partials += query * task.group * StateSize(task.value_dim);
+      RunTile(tile);
+    }
   }
 
   static void Merge(const Task& task) {

@@ -17,6 +17,7 @@ struct Sample {
   using I = typename V::I;
   static constexpr int64_t kLanes = V::kLanes;
   static constexpr float kInfinity = __builtin_inff();
+  static constexpr float kLowest = -3.4028234e38f;
 
   struct Candidate {
     uint32_t key;  // ascending where logits descend
@@ -68,31 +69,33 @@ struct Sample {
     return static_cast<int32_t>(i);
   }
 
-  // Sum of e^(x / temperature - shift).
-  static double SumExp(const float* x, int64_t n, float temperature, float shift) {
+  // Without the division where the temperature is 1.
+  template <bool kDivide>
+  static void LogSoftmaxRow(float* x, int64_t n, float temperature, float max) {
     const F t = V::Set(temperature);
-    const F s = V::Set(shift);
+    const F shift = V::Set(max);
+    const auto centered = [&](F v) { return kDivide ? v / t - shift : v - shift; };
     auto sum = V::ZeroD();
     int64_t i = 0;
-    for (; i + kLanes <= n; i += kLanes) sum = V::AddD(sum, Math<V>::Exp(V::Load(x + i) / t - s));
+    for (; i + kLanes <= n; i += kLanes) sum = V::AddD(sum, Math<V>::Exp(centered(V::Load(x + i))));
     if (i < n) {
       alignas(64) float rest[kLanes];
       for (int64_t lane = 0; lane < kLanes; ++lane)
         rest[lane] = i + lane < n ? x[i + lane] : -kInfinity;
-      sum = V::AddD(sum, Math<V>::Exp(V::Load(rest) / t - s));
+      sum = V::AddD(sum, Math<V>::Exp(centered(V::Load(rest))));
     }
-    return V::ReduceAddD(sum);
+    const F log_sum = V::Set(static_cast<float>(log(V::ReduceAddD(sum))));
+    for (i = 0; i + kLanes <= n; i += kLanes) V::Store(x + i, centered(V::Load(x + i)) - log_sum);
+    if (i < n) V::StoreN(x + i, centered(V::LoadN(x + i, n - i)) - log_sum, n - i);
   }
 
   static void LogSoftmax(float* x, int64_t n, float temperature) {
-    const Peak peak = FindPeak(x, n);
-    const F t = V::Set(temperature);
-    const float max = peak.value / temperature;
-    const F shift = V::Set(max);
-    const F log_sum = V::Set(static_cast<float>(log(SumExp(x, n, temperature, max))));
-    int64_t i = 0;
-    for (; i + kLanes <= n; i += kLanes) V::Store(x + i, V::Load(x + i) / t - shift - log_sum);
-    if (i < n) V::StoreN(x + i, V::LoadN(x + i, n - i) / t - shift - log_sum, n - i);
+    const float max = FindPeak(x, n).value / temperature;
+    if (temperature == 1.0f) {
+      LogSoftmaxRow<false>(x, n, temperature, max);
+    } else {
+      LogSoftmaxRow<true>(x, n, temperature, max);
+    }
   }
 
   // MurmurHash3's last word and finish, for columns [column, column + kLanes).
@@ -193,34 +196,64 @@ struct Sample {
     }
   }
 
-  // All ids whose x / temperature is at least `bar`, in order; their number, and their weight
-  // e^(x / temperature - shift) in `mass`.
-  static int64_t Collect(const float* x, int64_t n, float temperature, float bar, float shift,
-                         Candidate* out, double& mass) {
+  // How many logits lie within some depths of the largest, and their weight.
+  static constexpr int kLevels = 12;
+  static constexpr float kDepths[kLevels] = {1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 26, 34};
+  struct Levels {
+    int64_t count[kLevels];
+    double mass[kLevels];
+    double total;
+  };
+
+  static Levels Measure(const float* x, int64_t n, float temperature, float max) {
+    const F t = V::Set(temperature);
+    const F shift = V::Set(max);
+    F mass[kLevels];
+    Levels levels;
+    for (int l = 0; l < kLevels; ++l) {
+      mass[l] = V::Zero();
+      levels.count[l] = 0;
+    }
+    auto total = V::ZeroD();
+    const auto add = [&](F logit) {
+      const F depth = shift - logit;
+      const F weight = Math<V>::Exp(V::Zero() - depth);
+      total = V::AddD(total, weight);
+#pragma GCC unroll 12
+      for (int l = 0; l < kLevels; ++l) {
+        const auto in = V::NotLess(V::Set(kDepths[l]), depth);
+        mass[l] = mass[l] + V::ZeroUnless(in, weight);
+        levels.count[l] += __builtin_popcount(V::Bits(in));
+      }
+    };
+    int64_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) add(V::Load(x + i) / t);
+    if (i < n) {
+      alignas(64) float rest[kLanes];
+      for (int64_t lane = 0; lane < kLanes; ++lane)
+        rest[lane] = i + lane < n ? x[i + lane] / temperature : -kInfinity;
+      add(V::Load(rest));
+    }
+    for (int l = 0; l < kLevels; ++l) levels.mass[l] = static_cast<double>(V::ReduceAdd(mass[l]));
+    levels.total = V::ReduceAddD(total);
+    return levels;
+  }
+
+  // All ids whose x / temperature is at least `bar`, in order; their number.
+  static int64_t Collect(const float* x, int64_t n, float temperature, float bar, Candidate* out) {
     const F t = V::Set(temperature);
     const F b = V::Set(bar);
-    const F s = V::Set(shift);
-    auto sum = V::ZeroD();
     int64_t count = 0;
     const auto take = [&](int64_t i) {
       out[count++] = {Key(x[i] / temperature), static_cast<uint32_t>(i)};
     };
     int64_t i = 0;
     for (; i + kLanes <= n; i += kLanes) {
-      const F logit = V::Load(x + i) / t;
-      const auto in = V::NotLess(logit, b);
-      uint32_t bits = V::Bits(in);
-      if (bits == 0) continue;
-      sum = V::AddD(sum, V::ZeroUnless(in, Math<V>::Exp(logit - s)));
+      uint32_t bits = V::Bits(V::NotLess(V::Load(x + i) / t, b));
       for (; bits != 0; bits &= bits - 1) take(i + __builtin_ctz(bits));
     }
-    mass = V::ReduceAddD(sum);
-    for (; i < n; ++i) {
-      const float logit = x[i] / temperature;
-      if (logit < bar) continue;
-      mass += exp(static_cast<double>(logit) - shift);
-      take(i);
-    }
+    for (; i < n; ++i)
+      if (x[i] / temperature >= bar) take(i);
     return count;
   }
 
@@ -236,26 +269,23 @@ struct Sample {
       return static_cast<int32_t>(ArgmaxWithNoise(x, n, temperature, row, start));
     }
     const float max = peak.value / temperature;
-    const double total = by_mass ? SumExp(x, n, temperature, max) : 0.0;
+    double total = 0.0;
+    float bar = row.min_p > 0.0f ? max + logf(row.min_p) - 0.001f : kLowest;
+    if (by_count || by_mass) {
+      const Levels levels = Measure(x, n, temperature, max);
+      total = levels.total;
+      // The highest bar of which it is known that nothing below it passes.
+      for (int i = 0; i < kLevels; ++i) {
+        if ((by_count && levels.count[i] >= row.top_k) ||
+            (by_mass && levels.mass[i] > row.top_p * total * 1.001)) {
+          bar = max - kDepths[i] > bar ? max - kDepths[i] : bar;
+          break;
+        }
+      }
+    }
     auto* items = reinterpret_cast<Candidate*>(workspace);
     Candidate* sorted = items + n;
-    // Lower the bar until what lies below it is known to be filtered out.
-    int64_t count = 0;
-    for (float depth = 4.0f;; depth *= 2.0f) {
-      const bool enough_depth = depth > 1000.0f;
-      float bar = enough_depth ? -3.4028234e38f : max - depth;
-      bool enough = enough_depth;
-      if (row.min_p > 0.0f) {
-        const float least = max + logf(row.min_p) - 0.001f;
-        enough = enough || bar <= least;
-        bar = bar < least ? least : bar;
-      }
-      double mass = 0.0;
-      count = Collect(x, n, temperature, bar, max, items, mass);
-      enough = enough || (by_count && count >= row.top_k) ||
-               (by_mass && mass > static_cast<double>(row.top_p) * total * (1.0 + 1e-5));
-      if (enough) break;
-    }
+    const int64_t count = Collect(x, n, temperature, bar, items);
     RadixSort(items, sorted, count, reinterpret_cast<uint32_t*>(sorted + n));
     auto* logits = reinterpret_cast<float*>(items);
     double before = 0.0;

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+// Attention, norms and sampling on all usable cores, each with its ratio to a bound measured in the
+// same run: the rate at which the cores read memory, or their peak of fused multiply-adds.
+//
+//   ops_bench [--isa=avx2] [--threads=1] [--benchmark_filter=decode]
+//
+// With one thread all rates are of CPU time.
+#include <benchmark/benchmark.h>
+#include <immintrin.h>
+
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <ctime>
+#include <memory>
+#include <random>
+#include <string>
+#include <thread>
+
+#include "kernels/cpu/isa.h"
+#include "kernels/cpu/table.h"
+#include "ops/attention.h"
+#include "ops/elementwise.h"
+#include "ops/norm.h"
+#include "ops/sample.h"
+#include "ops/testing.h"
+
+namespace banyan::ops {
+namespace {
+
+std::unique_ptr<TestBench> bench;
+double read_gb_per_s = 0.0;
+double gflop_per_s = 0.0;
+
+// On one thread the time of the process, so that other programs disturb less.
+double Seconds() {
+  if (bench->pool.size() == 1) return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Best of five.
+template <typename Fn>
+double BestSeconds(Fn&& fn) {
+  double best = 1e9;
+  for (int i = 0; i < 5; ++i) {
+    const double begin = Seconds();
+    bench->pool.RunOnAll(fn);
+    best = std::min(best, Seconds() - begin);
+  }
+  return best;
+}
+
+__attribute__((target("avx2"))) void ReadMemory(const std::byte* from, std::size_t bytes) {
+  __m256i sum[4] = {};
+  for (std::size_t i = 0; i + 128 <= bytes; i += 128)
+    for (std::size_t j = 0; j < 4; ++j)
+      sum[j] = _mm256_xor_si256(
+          sum[j], _mm256_load_si256(reinterpret_cast<const __m256i*>(from + i + 32 * j)));
+  benchmark::DoNotOptimize(sum);
+}
+
+constexpr int64_t kFmaRounds = 20'000'000;
+__attribute__((target("avx2,fma"))) void Multiply256() {
+  __m256 sum[10];
+  for (__m256& s : sum) s = _mm256_set1_ps(1.0f);
+  const __m256 x = _mm256_set1_ps(0.5f);
+  for (int64_t i = 0; i < kFmaRounds; ++i)
+#pragma GCC unroll 10
+    for (__m256& s : sum) s = _mm256_fmadd_ps(s, x, x);
+  benchmark::DoNotOptimize(sum);
+}
+__attribute__((target("avx512f"))) void Multiply512() {
+  __m512 sum[10];
+  for (__m512& s : sum) s = _mm512_set1_ps(1.0f);
+  const __m512 x = _mm512_set1_ps(0.5f);
+  for (int64_t i = 0; i < kFmaRounds; ++i)
+#pragma GCC unroll 10
+    for (__m512& s : sum) s = _mm512_fmadd_ps(s, x, x);
+  benchmark::DoNotOptimize(sum);
+}
+
+void MeasureBounds(IsaLevel level) {
+  const int threads = bench->pool.size();
+  constexpr std::size_t kBytes = std::size_t{256} << 20;
+  Buffer memory = *bench->backend->Allocate(kBytes * static_cast<std::size_t>(threads), "bench");
+  std::memset(memory.data(), 1, memory.size());
+  read_gb_per_s = static_cast<double>(memory.size()) / 1e9 / BestSeconds([&](int thread) {
+                    ReadMemory(memory.data() + kBytes * static_cast<std::size_t>(thread), kBytes);
+                  });
+  const bool wide = level >= IsaLevel::kAvx512;
+  gflop_per_s = 2.0 * 10 * (wide ? 16 : 8) * kFmaRounds * threads / 1e9 /
+                BestSeconds([&](int) { wide ? Multiply512() : Multiply256(); });
+  std::printf("%d threads, %s: read %.1f GB/s, multiply-add %.0f GFLOP/s\n", threads,
+              std::string(Name(level)).c_str(), read_gb_per_s, gflop_per_s);
+}
+
+void ReportBytes(benchmark::State& state, double bytes) {
+  const double rate = bytes * static_cast<double>(state.iterations()) / 1e9;
+  state.counters["GB/s"] = benchmark::Counter(rate, benchmark::Counter::kIsRate);
+  state.counters["of_read"] = benchmark::Counter(rate / read_gb_per_s, benchmark::Counter::kIsRate);
+}
+
+void ReportFlops(benchmark::State& state, double flops) {
+  const double rate = flops * static_cast<double>(state.iterations()) / 1e9;
+  state.counters["GFLOP/s"] = benchmark::Counter(rate, benchmark::Counter::kIsRate);
+  state.counters["of_peak"] = benchmark::Counter(rate / gflop_per_s, benchmark::Counter::kIsRate);
+}
+
+// heads, kv heads, head size, batch, context, new tokens per sequence, page size, dtype, and
+// whether a page holds its keys head by head (else token by token)
+void BM_Attention(benchmark::State& state) {
+  const int heads = static_cast<int>(state.range(0));
+  const int kv_heads = static_cast<int>(state.range(1));
+  const int dim = static_cast<int>(state.range(2));
+  const int batch = static_cast<int>(state.range(3));
+  const int context = static_cast<int>(state.range(4));
+  const int fresh = static_cast<int>(state.range(5));
+  const int page_size = static_cast<int>(state.range(6));
+  const auto dtype = static_cast<DType>(state.range(7));
+  const int pages_each = (context + page_size - 1) / page_size;
+  const int64_t pages = int64_t{pages_each} * batch + 1;
+  const Shape shape{pages, page_size, kv_heads, dim};
+  const auto bytes = static_cast<std::size_t>(Bytes(dtype, shape.NumElements()));
+  Buffer keys = *bench->backend->Allocate(bytes, "keys");
+  Buffer values = *bench->backend->Allocate(bytes, "values");
+  std::memset(keys.data(), 0x3c, bytes);
+  std::memset(values.data(), 0x3c, bytes);
+  std::vector<PageId> table(static_cast<std::size_t>(pages - 1));
+  std::iota(table.begin(), table.end(), 1);
+  std::shuffle(table.begin(), table.end(), std::mt19937(1));
+  std::vector<AttentionSequence> sequences;
+  for (int i = 0; i < batch; ++i)
+    sequences.push_back({i * fresh, fresh, context,
+                         std::span<const PageId>(table).subspan(
+                             static_cast<std::size_t>(i) * pages_each, pages_each)});
+  std::mt19937 rng(1);
+  TestTensor q(Shape{int64_t{batch} * fresh, heads, dim});
+  TestTensor out(Shape{int64_t{batch} * fresh, heads, dim});
+  q.Fill(rng);
+  const Shape strides =
+      state.range(8) != 0
+          ? Shape{int64_t{page_size} * kv_heads * dim, dim, int64_t{page_size} * dim, 1}
+          : Shape{int64_t{page_size} * kv_heads * dim, int64_t{kv_heads} * dim, dim, 1};
+  const PagedKv cache{Tensor(keys.data(), dtype, shape, strides),
+                      Tensor(values.data(), dtype, shape, strides)};
+  AttentionParams params;
+  params.scale = 0.1f;
+  const AttentionPlan plan = PlanAttention(bench->context(), sequences, page_size);
+  for (auto _ : state) {
+    Attention(bench->context(), plan, params, q.view, cache, out.view);
+    benchmark::ClobberMemory();
+  }
+  if (fresh == 1) {
+    ReportBytes(state, 2.0 * batch * Bytes(dtype, int64_t{context} * kv_heads * dim));
+  } else {
+    ReportFlops(state, 4.0 * batch * heads * dim * fresh * (context - (fresh - 1) / 2.0));
+  }
+}
+constexpr int kBf16 = static_cast<int>(DType::kBF16);
+constexpr int kF16 = static_cast<int>(DType::kF16);
+constexpr int kF32 = static_cast<int>(DType::kF32);
+
+void BM_RmsNorm(benchmark::State& state) {
+  std::mt19937 rng(1);
+  TestTensor x(Shape{state.range(0), state.range(1)});
+  TestTensor weight(Shape{state.range(1)});
+  TestTensor out(Shape{state.range(0), state.range(1)});
+  x.Fill(rng);
+  weight.Fill(rng);
+  for (auto _ : state) RmsNorm(bench->context(), x.view, weight.view, 1e-5f, out.view);
+  ReportBytes(state, 8.0 * static_cast<double>(state.range(0) * state.range(1)));
+}
+
+void BM_Silu(benchmark::State& state) {
+  std::mt19937 rng(1);
+  TestTensor x(Shape{state.range(0), 2 * state.range(1)});
+  TestTensor out(Shape{state.range(0), state.range(1)});
+  x.Fill(rng);
+  for (auto _ : state) GatedActivate(bench->context(), Activation::kSilu, x.view, out.view);
+  ReportBytes(state, 12.0 * static_cast<double>(state.range(0) * state.range(1)));
+}
+
+// rows, vocabulary, kind: 0 greedy, 1 temperature, 2 top_k 50, 3 top_p 0.95
+void BM_Sample(benchmark::State& state) {
+  const int64_t rows = state.range(0);
+  std::mt19937 rng(1);
+  TestTensor logits(Shape{rows, state.range(1)});
+  logits.Fill(rng, 3.0f);
+  SampleRow kinds[] = {{.temperature = 0.0f},
+                       {.temperature = 0.8f},
+                       {.temperature = 0.8f, .top_k = 50},
+                       {.temperature = 0.8f, .top_p = 0.95f}};
+  std::vector<SampleRow> params(static_cast<std::size_t>(rows), kinds[state.range(2)]);
+  std::vector<int32_t> tokens(static_cast<std::size_t>(rows));
+  uint64_t seed = 0;
+  for (auto _ : state) {
+    for (SampleRow& row : params) row.seed = ++seed;
+    Sample(bench->context(), logits.view, params, tokens);
+  }
+  ReportBytes(state, 4.0 * static_cast<double>(rows * state.range(1)));
+}
+
+void BM_LogSoftmax(benchmark::State& state) {
+  std::mt19937 rng(1);
+  TestTensor logits(Shape{state.range(0), state.range(1)});
+  logits.Fill(rng, 3.0f);
+  const std::vector<float> ones(static_cast<std::size_t>(state.range(0)), 1.0f);
+  for (auto _ : state) LogSoftmax(bench->context(), logits.view, ones);
+  ReportBytes(state, 8.0 * static_cast<double>(state.range(0) * state.range(1)));
+}
+
+}  // namespace
+
+void Register(bool real_time) {
+  const auto time = [&](benchmark::internal::Benchmark* b) {
+    if (real_time) b->UseRealTime();
+  };
+  time(benchmark::RegisterBenchmark("decode", BM_Attention)
+           ->Args({9, 3, 64, 1, 512, 1, 16, kBf16, 0})
+           ->Args({9, 3, 64, 1, 512, 1, 16, kBf16, 1})
+           ->Args({9, 3, 64, 1, 8192, 1, 16, kBf16, 0})
+           ->Args({9, 3, 64, 1, 8192, 1, 16, kBf16, 1})
+           ->Args({9, 3, 64, 16, 1024, 1, 16, kBf16, 0})
+           ->Args({9, 3, 64, 16, 1024, 1, 16, kBf16, 1})
+           ->Args({32, 8, 128, 1, 8192, 1, 16, kBf16, 0})
+           ->Args({32, 8, 128, 1, 8192, 1, 16, kBf16, 1})
+           ->Args({32, 8, 128, 1, 32768, 1, 16, kBf16, 0})
+           ->Args({32, 8, 128, 1, 32768, 1, 16, kBf16, 1})
+           ->Args({32, 8, 128, 1, 32768, 1, 1, kBf16, 0})
+           ->Args({32, 8, 128, 1, 32768, 1, 1, kBf16, 1})
+           ->Args({32, 8, 128, 1, 32768, 1, 16, kF16, 0})
+           ->Args({32, 8, 128, 1, 32768, 1, 16, kF16, 1})
+           ->Args({32, 8, 128, 1, 32768, 1, 16, kF32, 0})
+           ->Args({32, 8, 128, 1, 32768, 1, 16, kF32, 1})
+           ->Args({32, 32, 128, 1, 8192, 1, 16, kBf16, 0})
+           ->Args({32, 32, 128, 1, 8192, 1, 16, kBf16, 1}));
+  time(benchmark::RegisterBenchmark("prefill", BM_Attention)
+           ->Args({9, 3, 64, 1, 512, 512, 16, kBf16, 1})
+           ->Args({9, 3, 64, 1, 2048, 2048, 16, kBf16, 1})
+           ->Args({32, 8, 128, 1, 2048, 2048, 16, kBf16, 1})
+           ->Args({32, 8, 128, 1, 8192, 512, 16, kBf16, 1})
+           ->Args({32, 32, 128, 1, 2048, 2048, 16, kBf16, 1})
+           ->Args({12, 12, 80, 1, 2048, 2048, 16, kF32, 1}));
+  time(benchmark::RegisterBenchmark("rms_norm", BM_RmsNorm)
+           ->Args({1, 576})
+           ->Args({1, 4096})
+           ->Args({512, 4096}));
+  time(benchmark::RegisterBenchmark("gated_silu", BM_Silu)->Args({1, 1536})->Args({512, 14336}));
+  time(benchmark::RegisterBenchmark("sample", BM_Sample)
+           ->Args({64, 151936, 0})
+           ->Args({64, 151936, 1})
+           ->Args({64, 151936, 2})
+           ->Args({64, 151936, 3})
+           ->Unit(benchmark::kMillisecond));
+  time(benchmark::RegisterBenchmark("log_softmax", BM_LogSoftmax)->Args({64, 151936}));
+}
+
+}  // namespace banyan::ops
+
+namespace {
+
+// Takes --NAME=VALUE off the arguments.
+std::string TakeFlag(int& argc, char** argv, const std::string& name, std::string value) {
+  const std::string prefix = "--" + name + "=";
+  for (int i = 1; i < argc; ++i) {
+    if (std::string_view(argv[i]).substr(0, prefix.size()) != prefix) continue;
+    value = argv[i] + prefix.size();
+    std::rotate(argv + i, argv + i + 1, argv + argc--);
+    break;
+  }
+  return value;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using banyan::ops::bench;
+  std::vector<int> cores = banyan::UsableCores();
+  const auto level = banyan::kernels::ParseIsa(TakeFlag(argc, argv, "isa", "auto"));
+  const int threads = std::atoi(TakeFlag(argc, argv, "threads", "0").c_str());
+  if (threads > 0) cores.resize(static_cast<std::size_t>(threads), cores[0]);
+  if (!level.ok()) {
+    std::fprintf(stderr, "%s\n", banyan::Message(level.status()).c_str());
+    return 1;
+  }
+  bench = std::make_unique<banyan::ops::TestBench>(*banyan::kernels::MakeCpuTable(*level), cores);
+  banyan::ops::MeasureBounds(*level);
+  banyan::ops::Register(cores.size() > 1);
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  benchmark::RunSpecifiedBenchmarks();
+  bench.reset();
+  return 0;
+}

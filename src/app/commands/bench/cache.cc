@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// banyan bench cache: the prefix tree at size (match, insert, evict), and what the cache costs an
+// engine whose prompts share nothing.
+#include <algorithm>
+#include <utility>
+
+#include "app/commands/bench/load.h"
+#include "app/commands/bench/report.h"
+#include "base/log.h"
+#include "cache/prefix_cache.h"
+
+namespace banyan::bench {
+namespace {
+
+struct Options {
+  int64_t nodes = 1000000;
+  int length = 512;
+  int page_size = 16;
+  int requests = 2000;
+  bool json = false;
+};
+
+// A tree of `nodes` nodes under prompts that share beginnings pairwise, through leases as the
+// scheduler does it.
+Status Tree(const Options& options, Report& report) {
+  const int64_t prompts = options.nodes / 2;
+  const int64_t page = options.page_size;
+  const int64_t per_prompt = options.length / page * page;
+  PrefixCacheConfig config;
+  config.groups = {CacheGroupSpec{.name = "full"}};
+  config.page_size = options.page_size;
+  config.pages_per_group = {prompts * per_prompt / page + 1};
+  BANYAN_ASSIGN_OR_RETURN(const std::unique_ptr<PrefixCache> cache, PrefixCache::Create(config));
+
+  // Prompt 2k + 1 shares the first half of prompt 2k: a trunk and two branches.
+  const auto prompt = [&](int64_t i) {
+    std::mt19937_64 trunk(static_cast<uint64_t>(i / 2)), branch(static_cast<uint64_t>(i) + 1000003);
+    std::vector<TokenId> tokens(per_prompt);
+    for (int64_t t = 0; t < per_prompt; ++t)
+      tokens[t] = static_cast<TokenId>((t < per_prompt / 2 ? trunk() : branch()) % 50000);
+    return tokens;
+  };
+  double inserting = 0, matching = 0;
+  std::vector<PageChange> changes;
+  for (int64_t i = 0; i < prompts; ++i) {
+    const std::vector<TokenId> tokens = prompt(i);
+    changes.clear();
+    const auto start = Clock::now();
+    CacheLease lease = cache->Acquire("", cache->Match("", tokens), 0);
+    if (!lease.Reserve(per_prompt, &changes)) return Internal("the cache is full at {}", i);
+    lease.Publish(tokens, per_prompt, 0, &changes);
+    lease.Release();
+    inserting += Seconds(Clock::now() - start);
+  }
+  const int64_t tokens_in_tree = cache->tree().num_tokens();
+  const int64_t nodes = cache->tree().num_nodes();
+  report.Figure("nodes", static_cast<double>(nodes), "");
+  report.Figure("insert (match, lease, publish)",
+                static_cast<double>(prompts * per_prompt) / inserting * 1e-6, "M tokens/s");
+
+  std::mt19937_64 random(9);
+  const int64_t matches = std::min<int64_t>(prompts, 20000);
+  for (int64_t i = 0; i < matches; ++i) {
+    const std::vector<TokenId> tokens = prompt(static_cast<int64_t>(random() % prompts));
+    const auto start = Clock::now();
+    const TreeMatch match = cache->Match("", tokens);
+    matching += Seconds(Clock::now() - start);
+    if (match.deepest.position != per_prompt) return Internal("a prompt was not found whole");
+  }
+  report.Figure("match", static_cast<double>(matches * per_prompt) / matching * 1e-6, "M tokens/s");
+
+  // Half of the pages again, all of which must be evicted.
+  const int64_t evict = tokens_in_tree / page / 2 * page;
+  CacheLease lease = cache->Acquire("", TreeMatch{}, 0);
+  changes.clear();
+  const auto start = Clock::now();
+  if (!lease.Reserve(evict, &changes)) return Internal("eviction made too little room");
+  report.Figure("evict", static_cast<double>(evict / page) / Seconds(Clock::now() - start) * 1e-6,
+                "M pages/s");
+  return OkStatus();
+}
+
+// Prompt tokens a second of the echo engine.
+StatusOr<double> EngineRate(const Options& options, bool disabled) {
+  EngineConfig config;
+  config.model_path = kEchoModel;
+  config.page_size = options.page_size;
+  config.disable_radix_cache = disabled;
+  config.max_queued_requests = options.requests;
+  config.decode_log_interval = 1 << 30;
+  BANYAN_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, Engine::Start(config));
+  const std::unique_ptr<LoadTarget> target = EngineTarget(*engine);
+  const std::vector<LoadRequest> requests(options.requests,
+                                          {.prompt_tokens = options.length, .output_tokens = 32});
+  const auto start = Clock::now();
+  for (const LoadResult& result : RunLoad(*target, requests, 11)) {
+    BANYAN_RETURN_IF_ERROR(result.status);
+  }
+  return options.requests / Seconds(Clock::now() - start);
+}
+
+Status Run(const Options& options) {
+  BANYAN_RETURN_IF_ERROR(InitLog("warning"));
+  Report report("cache");
+  report.Setting("page size", fmt::format("{}", options.page_size));
+  report.Setting("prompt", fmt::format("{} tokens", options.length));
+  BANYAN_RETURN_IF_ERROR(Tree(options, report));
+  double with = 0, without = 0;
+  for (int i = 0; i < 3; ++i) {
+    BANYAN_ASSIGN_OR_RETURN(const double on, EngineRate(options, false));
+    BANYAN_ASSIGN_OR_RETURN(const double off, EngineRate(options, true));
+    with = std::max(with, on);
+    without = std::max(without, off);
+  }
+  report.Figure("host work per request with the cache, nothing found", 1e6 / with, "us");
+  report.Figure("without the cache", 1e6 / without, "us");
+  report.Print(options.json);
+  return OkStatus();
+}
+
+}  // namespace
+
+std::function<Status()> DeclareCache(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  app.add_option("--nodes", options->nodes, "of the tree, about (1000000)")
+      ->check(CLI::Range(2, 100000000));
+  app.add_option("--length", options->length, "tokens of a prompt (512)")
+      ->check(CLI::Range(2, 1 << 20));
+  app.add_option("--page-size", options->page_size, "tokens of a page (16)")
+      ->check(CLI::Range(1, 4096));
+  app.add_option("--num-requests", options->requests, "through the engine (2000)")
+      ->check(CLI::Range(1, 1 << 24));
+  AddJsonFlag(app, options->json);
+  return [options] { return Run(*options); };
+}
+
+}  // namespace banyan::bench

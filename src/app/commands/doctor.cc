@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// banyan doctor: what this machine has, what would be used, what is missing.
+#include <gnu/libc-version.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "app/command.h"
+#include "base/json.h"
+#include "base/thread_pool.h"
+#include "base/version.h"
+#include "device/cpu/cpu_backend.h"
+#include "engine/text_model.h"
+#include "kernels/cpu/isa.h"
+#include "weights/checkpoint.h"
+
+namespace banyan {
+namespace {
+
+struct Finding {
+  std::string topic;
+  std::string text;
+  bool problem = false;
+};
+
+std::string Gigabytes(double bytes) { return fmt::format("{:.1f} GB", bytes / 1e9); }
+
+void InspectMachine(std::vector<Finding>& findings) {
+  const kernels::IsaLevel level = kernels::DetectIsa();
+  findings.push_back({"banyan", fmt::format("{} ({})", kVersion, kCommit)});
+  findings.push_back({"libc", fmt::format("glibc {}", gnu_get_libc_version())});
+  findings.push_back({"cpu", kernels::DescribeCpu(level)});
+  const bool slow = level == kernels::IsaLevel::kReference;
+  if (slow)
+    findings.push_back({"cpu", "no AVX2: portable code would be used, which is very slow", true});
+  std::string cores;
+  for (int core : UsableCores()) cores += fmt::format("{}{}", cores.empty() ? "" : ",", core);
+  findings.push_back({"cores", fmt::format("{} would be used (affinity and cgroup)", cores)});
+  const double memory = static_cast<double>(MakeCpuBackend()->AvailableMemory());
+  findings.push_back({"memory", fmt::format("{} available", Gigabytes(memory))});
+  const bool gpu = access("/dev/nvidia0", F_OK) == 0;
+  findings.push_back({"gpu", gpu ? "an NVIDIA device is there, but this build has no CUDA backend: "
+                                   "the CPU would be used"
+                                 : "none; the CPU would be used"});
+}
+
+// What a path would need. Opens headers only; no weight is read.
+void InspectModel(const std::string& path, std::vector<Finding>& findings) {
+  auto checkpoint = weights::Checkpoint::Open(path);
+  if (!checkpoint.ok()) {
+    findings.push_back({"model", Message(checkpoint.status()), true});
+    return;
+  }
+  const json::object& config = (*checkpoint)->config();
+  const json::value* architectures = config.if_contains("architectures");
+  const double bytes = static_cast<double>((*checkpoint)->file_bytes());
+  findings.push_back({"model", fmt::format("{}: {} tensors, {}, architectures {}", path,
+                                           (*checkpoint)->tensors().size(), Gigabytes(bytes),
+                                           architectures ? json::serialize(*architectures) : "?")});
+  const double memory = static_cast<double>(MakeCpuBackend()->AvailableMemory());
+  if (bytes * 1.1 > memory) {
+    findings.push_back({"memory",
+                        fmt::format("the weights alone need {}, {} are available",
+                                    Gigabytes(bytes * 1.1), Gigabytes(memory)),
+                        true});
+  }
+  auto text = LoadTextModel(path);
+  if (!text.ok()) {
+    findings.push_back({"tokenizer", Message(text.status()), true});
+    return;
+  }
+  findings.push_back({"tokenizer", fmt::format("{} tokens", text->tokenizer->vocab_size())});
+  findings.push_back({"chat template", text->chat_template ? "the model's own"
+                                                           : "none: /v1/chat/completions needs "
+                                                             "--chat-template FILE"});
+}
+
+Status Report(const std::vector<Finding>& findings, bool as_json) {
+  int problems = 0;
+  json::array rows;
+  for (const Finding& finding : findings) {
+    problems += finding.problem;
+    if (as_json) {
+      rows.push_back({{"topic", finding.topic}, {"text", finding.text}, {"ok", !finding.problem}});
+    } else {
+      std::fputs(fmt::format("{} {:<14} {}\n", finding.problem ? "[missing]" : "[ok]     ",
+                             finding.topic, finding.text)
+                     .c_str(),
+                 stdout);
+    }
+  }
+  if (as_json) std::fputs((json::serialize(rows) + "\n").c_str(), stdout);
+  if (problems > 0) return FailedPrecondition("doctor found {} problem(s)", problems);
+  return OkStatus();
+}
+
+}  // namespace
+
+void RegisterDoctor(Commands& commands) {
+  commands.push_back({"doctor", "tell what this machine has, what would be used, what is missing",
+                      [](CLI::App& app) -> std::function<Status()> {
+                        struct Options {
+                          std::string model;
+                          bool json = false;
+                        };
+                        auto options = std::make_shared<Options>();
+                        app.add_option("--model-path,--model", options->model,
+                                       "also look at this model: a folder or a .gguf file");
+                        app.add_flag("--json", options->json, "print JSON");
+                        return [options] {
+                          std::vector<Finding> findings;
+                          InspectMachine(findings);
+                          if (!options->model.empty()) InspectModel(options->model, findings);
+                          return Report(findings, options->json);
+                        };
+                      }});
+}
+
+}  // namespace banyan

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "text/chat_template.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "text/model_files.h"
+
+namespace banyan::text {
+namespace {
+
+const std::string kShared = std::string(BANYAN_SOURCE_DIR) + "/../shared/data/chat_templates";
+constexpr int64_t kNow = 1721997296;  // 2024-07-26T12:34:56
+
+std::string Render(std::string_view source, std::string_view variables = "{}") {
+  auto compiled = ChatTemplate::Compile(source);
+  if (!compiled.ok()) return "error: " + Message(compiled.status());
+  auto text = (*compiled)->RenderJson(variables, {}, kNow);
+  return text.ok() ? *text : "error: " + Message(text.status());
+}
+
+struct Case {
+  const char* source;
+  const char* expected;
+};
+
+// What Jinja2 3.1 under CPython 3.11 prints.
+const Case kCases[] = {
+    // Python's string forms.
+    {"{{ true }} {{ none }} {{ 1.0 }} {{ 1e20 }} {{ 1e-5 }} {{ -0.0 }} {{ 1e16 }}",
+     "True None 1.0 1e+20 1e-05 -0.0 1e+16"},
+    {"{{ [1, 'a', none, true, 1.5, (1,), {'k': 'it\\'s'}] }}",
+     "[1, 'a', None, True, 1.5, (1,), {'k': \"it's\"}]"},
+    {"{{ 'a' ~ true ~ none ~ [1] }}", "aTrueNone[1]"},
+    {"{{ {'a': 1}.items() }} {{ range(3) }}", "dict_items([('a', 1)]) range(0, 3)"},
+    {"{{ ['\\u200b\\n\\x01é'] }}", "['\\u200b\\n\\x01é']"},
+    {"{{ 123456789012345678901234567890 }}", "123456789012345678901234567890"},
+    // Arithmetic.
+    {"{{ 7 // -2 }} {{ 7 % -2 }} {{ 7 / 2 }} {{ 2 ** 10 }} {{ 2 ** -1 }} {{ 7.5 // 2 }}",
+     "-4 -1 3.5 1024 0.5 3.0"},
+    {"{{ 'ab' * 2 }} {{ [1] * 2 }} {{ [1] + [2] }} {{ '%s-%05.1f' % ('x', 2.25) }}",
+     "abab [1, 1] [1, 2] x-002.2"},
+    {"{{ 1 < 2 < 3 }} {{ 1 == 1.0 }} {{ true == 1 }} {{ 'a' in 'abc' }} {{ 1 not in [2] }}",
+     "True True True True True"},
+    {"{{ 1 + 'a' }}", "error: chat template: unsupported operand type(s) for +: 'int' and 'str'"},
+    // White space control.
+    {"  {% if true %}\n  x\n  {% endif %}\ny\n", "  x\ny"},
+    {"a {%- if true -%} b {%+ endif %} c", "ab  c"},
+    {"{# c #}\nx{% raw %}{{ y }}{% endraw %}", "x{{ y }}"},
+    // Undefined values.
+    {"[{{ x }}][{{ x is defined }}][{{ x|default('d') }}][{{ x|length }}]", "[][False][d][0]"},
+    {"{{ x.y }}", "error: chat template: 'x' is undefined"},
+    {"{{ {}.x }}|{{ {}.x.y }}", "error: chat template: 'dict object' has no attribute 'x'"},
+    {"{{ 1 if false }}|", "|"},
+    // Loops, scopes, namespaces, macros.
+    {"{% for x in [1,2,3] if x > 1 %}{{ loop.index }}/{{ loop.length }}:{{ x }}"
+     "{{ ',' if not loop.last }}{% else %}none{% endfor %}",
+     "1/2:2,2/2:3"},
+    {"{% for x in [1,2,3] %}{% if x == 2 %}{% continue %}{% endif %}{{ x }}"
+     "{% if x == 3 %}{% break %}{% endif %}{% endfor %}",
+     "13"},
+    {"{% set a = 1 %}{% for x in [1] %}{% set a = 2 %}{% endfor %}{{ a }}", "1"},
+    {"{% set n = namespace(a=1) %}{% for x in [1] %}{% set n.a = 2 %}{% endfor %}{{ n.a }}", "2"},
+    {"{% macro f(a, b='x') %}{{ a }}{{ b }}{{ kwargs }}{{ varargs }}{% endmacro %}"
+     "{{ f(1, 2, 3, c=4) }}",
+     "12{'c': 4}(3,)"},
+    {"{% macro f() %}<{{ caller('z') }}>{% endmacro %}{% call(x) f() %}{{ x }}{% endcall %}",
+     "<z>"},
+    {"{% for x in [1, [2, [3]]] recursive %}{% if x is iterable %}({{ loop(x) }}){% else %}{{ x }}"
+     "{% endif %}{% endfor %}",
+     "1(2(3))"},
+    {"{% set x %}a{{ 1 }}{% endset %}{{ x|upper }}{% filter upper %}b{% endfilter %}", "A1B"},
+    {"{% generation %}x{% endgeneration %}", "x"},
+    // Filters and methods.
+    {"{{ {'b': [1, 'é\\n'], 'a': 1.0}|tojson }}", R"({"b": [1, "é\n"], "a": 1.0})"},
+    {"{{ {'a': [1, {}]}|tojson(indent=2) }}", "{\n  \"a\": [\n    1,\n    {}\n  ]\n}"},
+    {"{{ [3, 1, 2]|sort|join('-') }} {{ ['b', 'A']|sort|join }} {{ {'b': 1, 'a': 2}|dictsort }}",
+     "1-2-3 Ab [('a', 2), ('b', 1)]"},
+    {"{{ 2.5|round }} {{ 2.675|round(2) }} {{ 3.7|int }} {{ '12'|int + 1 }} {{ 'x'|int(5) }}",
+     "2.0 2.67 3 13 5"},
+    {"{{ none|selectattr('a')|list }}{{ [{'a': 1}, {}]|map(attribute='a', default=0)|list }}",
+     "[][1, 0]"},
+    {"{{ ' a b '.strip().split() }} {{ 'a,b,c'.rsplit(',', 1) }} {{ 'hello world'.title() }}",
+     "['a', 'b'] ['a,b', 'c'] Hello World"},
+    {"{{ 'abc'[::-1] }} {{ [1,2,3][-2:] }} {{ 'abc'[5] is defined }}", "cba [2, 3] False"},
+    {"{{ '<b>'|safe ~ '<i>' }} {{ '<b>'|e }} {{ ('<b>'|safe) + '<i>' }}",
+     "<b><i> &lt;b&gt; <b>&lt;i&gt;"},
+    {"{{ '{:>5}|{!r}|{a:.2f}'.format('x', 'y', a=1.005) }}", "    x|'y'|1.00"},
+    {"{{ strftime_now('%d %b %Y, %A %j %-I:%M %p') }}", "26 Jul 2024, Friday 208 12:34 PM"},
+    // Errors.
+    {"{{ raise_exception('no ' ~ 1) }}", "error: chat template: no 1"},
+    {"{{ [1].append(2) }}",
+     "error: chat template: access to attribute 'append' of 'list' object is unsafe."},
+    {"{{ 1|nofilter }}", "error: chat template: No filter named 'nofilter'."},
+    {"{% if false %}{{ 1|nofilter }}{% endif %}x", "x"},
+    {"{% include 'x' %}", "error: chat template: no loader for this environment specified"},
+};
+
+TEST(ChatTemplateTest, PrintsWhatJinja2Prints) {
+  for (const Case& test : kCases) EXPECT_EQ(Render(test.source), test.expected) << test.source;
+}
+
+TEST(ChatTemplateTest, KeepsLargeIntegersAndOrderOfKeys) {
+  EXPECT_EQ(Render("{{ v|tojson }}", R"({"v":{"z":12345678901234567890123,"a":1e2,"z2":-0.5}})"),
+            R"({"z": 12345678901234567890123, "a": 100.0, "z2": -0.5})");
+}
+
+TEST(ChatTemplateTest, HostileTemplatesEndWithAnError) {
+  std::string nested, open;
+  for (int i = 0; i < 20000; ++i) nested += "(", open += "{% for x in [1] %}";
+  const std::string sources[] = {
+      "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+      "{{ 'x' * 9999999999 }}",
+      "{{ range(99999999) }}",
+      "{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}",
+      "{% set n = namespace(s='xxxxxxxx') %}{% for i in range(64) %}{% set n.s = n.s ~ n.s %}"
+      "{% endfor %}",
+      "{% set n = namespace(s=[]) %}{% for i in range(9999) %}{% set n.s = [n.s] %}{% endfor %}",
+      "{{ '%999999999d' % 1 }}",
+      "{{ " + nested,
+      open,
+      "{% if %}",
+      "{{",
+      "{% endfor %}",
+      "\xFF",
+  };
+  for (const std::string& source : sources)
+    EXPECT_TRUE(Render(source).starts_with("error: ")) << source.substr(0, 80);
+}
+
+TEST(ChatTemplateTest, NamedTemplatesOfAFolder) {
+  const std::filesystem::path folder =
+      std::filesystem::path(testing::TempDir()) / "banyan_named_templates";
+  std::filesystem::create_directories(folder / "additional_chat_templates");
+  std::ofstream(folder / "tokenizer_config.json")
+      << R"({"chat_template":[{"name":"default","template":"D"},{"name":"rag","template":"R"}]})";
+  const auto load = [&](std::string_view name) -> std::string {
+    auto loaded = ChatTemplate::Load(folder.string(), name);
+    return loaded.ok() ? (*loaded)->source() : Message(loaded.status());
+  };
+  EXPECT_EQ(load(""), "D");
+  EXPECT_EQ(load("rag"), "R");
+  EXPECT_NE(load("tool_use").find("no chat template named \"tool_use\""), std::string::npos);
+  std::ofstream(folder / "chat_template.jinja") << "J";
+  std::ofstream(folder / "additional_chat_templates" / "tool_use.jinja") << "T";
+  EXPECT_EQ(load(""), "J");
+  EXPECT_EQ(load("tool_use"), "T");
+  std::filesystem::remove_all(folder);
+}
+
+TEST(ChatTemplateTest, RealTemplates) {
+  if (!std::filesystem::exists(kShared)) GTEST_SKIP() << "no " << kShared;
+  const auto read = [](const std::string& name) {
+    return ParseJson(ReadFileIfAny(kShared + "/" + name)->value())->as_object();
+  };
+  const json::object templates = read("templates.json"), contexts = read("contexts.json");
+  std::ifstream lines(kShared + "/rendered.jsonl");
+  int count = 0;
+  for (std::string line; std::getline(lines, line); ++count) {
+    const json::object row = ParseJson(line)->as_object();
+    json::object variables = contexts.at("default_tokens").as_object();
+    const std::string context(View(row.at("context").as_string()));
+    for (const json::value& more :
+         {row.at("tokens"), contexts.at("contexts").as_object().at(context)})
+      for (const auto& [key, value] : more.as_object()) variables[key] = value;
+    const std::string name(View(row.at("template").as_string()));
+    auto compiled = ChatTemplate::Compile(View(templates.at(name).as_string()));
+    ASSERT_TRUE(compiled.ok()) << name << ": " << compiled.status();
+    auto text = (*compiled)->Render(variables, kNow);
+    const json::value* expected = row.if_contains("rendered");
+    if (expected && expected->is_string()) {
+      ASSERT_TRUE(text.ok()) << name << ", " << context << ": " << text.status();
+      EXPECT_EQ(*text, View(expected->get_string())) << name << ", " << context;
+    } else {
+      EXPECT_FALSE(text.ok()) << name << ", " << context;
+    }
+  }
+  EXPECT_GT(count, 50);
+}
+
+TEST(ChatTemplateTest, AllRealTemplatesCompile) {
+  if (!std::filesystem::exists(kShared)) GTEST_SKIP() << "no " << kShared;
+  const auto templates =
+      ParseJson(ReadFileIfAny(kShared + "/templates.json")->value())->as_object();
+  for (const auto& [name, source] : templates) {
+    auto compiled = ChatTemplate::Compile(View(source.as_string()));
+    EXPECT_TRUE(compiled.ok()) << std::string_view(name) << ": " << compiled.status();
+  }
+}
+
+}  // namespace
+}  // namespace banyan::text

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "text/gguf_vocab.h"
+
+#include <gtest/gtest.h>
+
+#include "text/gguf_pretokenizers.h"
+#include "text/sentencepiece.h"
+#include "text/tokenizer.h"
+
+namespace banyan::text {
+namespace {
+
+using Ids = std::vector<TokenId>;
+
+std::string Byte(int byte) { return fmt::format("<0x{:02X}>", byte); }
+
+// unk, bos, eos, 256 bytes, then pieces of which "▁ab" is reached only by the best score first.
+GgufVocab Spm() {
+  GgufVocab vocab;
+  vocab.model = "llama";
+  const auto add = [&](std::string token, float score, GgufTokenType type) {
+    vocab.tokens.push_back(std::move(token));
+    vocab.scores.push_back(score);
+    vocab.token_types.push_back(static_cast<int32_t>(type));
+  };
+  add("<unk>", 0, GgufTokenType::kUnknown);
+  add("<s>", 0, GgufTokenType::kControl);
+  add("</s>", 0, GgufTokenType::kControl);
+  for (int byte = 0; byte < 256; ++byte) add(Byte(byte), 0, GgufTokenType::kByte);
+  float score = 0;
+  for (const char* piece : {"ab", "▁a", "bc", "▁ab", "▁", "a", "b", "c"})
+    add(piece, --score, GgufTokenType::kNormal);
+  add("<tool>", 0, GgufTokenType::kUserDefined);
+  vocab.bos_id = 1;
+  vocab.eos_id = 2;
+  vocab.unk_id = 0;
+  return vocab;
+}
+
+std::shared_ptr<const Tokenizer> Make(const GgufVocab& vocab) {
+  auto tokenizer = Tokenizer::FromGgufVocab(vocab);
+  EXPECT_TRUE(tokenizer.ok()) << tokenizer.status();
+  return tokenizer.ok() ? *tokenizer : nullptr;
+}
+
+TEST(GgufVocabTest, SentencePieceMergesByScoreWithByteFallback) {
+  auto tokenizer = Make(Spm());
+  ASSERT_TRUE(tokenizer);
+  // "▁abc": "ab" is the best pair, then "▁ab".
+  EXPECT_EQ(*tokenizer->Encode("abc", true), (Ids{1, 262, 266}));
+  EXPECT_EQ(*tokenizer->Encode("é", false), (Ids{263, 3 + 0xC3, 3 + 0xA9}));
+  EXPECT_EQ(*tokenizer->Encode("a<tool>a", false), (Ids{260, 267, 260}));
+  EXPECT_EQ(*tokenizer->Decode(Ids{1, 262, 266}, true), "abc");
+  EXPECT_TRUE(tokenizer->IsSpecial(1));
+  EXPECT_FALSE(tokenizer->IsSpecial(267));
+  GgufVocab bare = Spm();
+  bare.add_space_prefix = false;
+  bare.add_bos = false;
+  bare.add_eos = true;
+  EXPECT_EQ(*Make(bare)->Encode("abc", true), (Ids{259, 266, 2}));
+}
+
+GgufVocab Bpe(std::string pre) {
+  GgufVocab vocab;
+  vocab.model = "gpt2";
+  vocab.pre = std::move(pre);
+  vocab.tokens = {"<|end|>", "a", "b", "1", "2", "ab", "12", "Ġ", "Ġab"};
+  vocab.token_types = {3, 1, 1, 1, 1, 1, 1, 1, 1};
+  vocab.merges = {"a b", "1 2", "Ġ ab"};
+  vocab.eos_id = 0;
+  return vocab;
+}
+
+TEST(GgufVocabTest, BpeSplitsAsItsPretokenizerSays) {
+  EXPECT_EQ(*Make(Bpe("gpt-2"))->Encode("ab ab12", true), (Ids{5, 8, 6}));
+  EXPECT_EQ(*Make(Bpe("smollm"))->Encode("ab ab12<|end|>", true), (Ids{5, 8, 3, 4, 0}));
+  EXPECT_EQ(*Make(Bpe("qwen2"))->Encode("ab ab12", true), (Ids{5, 8, 3, 4}));
+  EXPECT_EQ(*Make(Bpe("llama-bpe"))->Encode("ab ab12", true), (Ids{5, 8, 6}));
+}
+
+TEST(GgufVocabTest, EveryKnownPretokenizerLoads) {
+  for (const char* name :
+       {"default",      "llama3",    "llama-bpe",   "deepseek-llm",  "deepseek-coder",
+        "deepseek-v3",  "falcon",    "mpt",         "starcoder",     "gpt-2",
+        "refact",       "command-r", "qwen2",       "qwen35",        "stablelm2",
+        "olmo",         "dbrx",      "smollm",      "codeshell",     "bloom",
+        "gpt3-finnish", "exaone",    "exaone4",     "exaone-moe",    "chameleon",
+        "minerva-7b",   "megrez",    "viking",      "poro-chat",     "tekken",
+        "gpt-4o",       "llama4",    "superbpe",    "trillion",      "granite-docling",
+        "bailingmoe",   "kimi-k2",   "hunyuan",     "hunyuan-dense", "seed-coder",
+        "grok-2",       "youtu",     "tiny_aya",    "minimax-m2",    "glm4",
+        "jais",         "smaug-bpe", "roberta-bpe", "laguna",        "minicpm5",
+        "gemma4"}) {
+    ASSERT_TRUE(FindGgufPretokenizer(name)) << name;
+    GgufVocab vocab = Bpe(name);
+    vocab.add_bos = false;
+    auto tokenizer = Make(vocab);
+    ASSERT_TRUE(tokenizer) << name;
+    EXPECT_TRUE(tokenizer->Encode("ab 12", false).ok()) << name;
+  }
+}
+
+TEST(GgufVocabTest, RefusesByName) {
+  const auto message = [](const GgufVocab& vocab) {
+    return Message(Tokenizer::FromGgufVocab(vocab).status());
+  };
+  EXPECT_NE(message(Bpe("no-such")).find("unknown pre-tokenizer \"no-such\""), std::string::npos);
+  EXPECT_NE(message(Bpe("")).find("tokenizer.ggml.pre"), std::string::npos);
+  GgufVocab vocab = Bpe("gpt-2");
+  vocab.model = "rwkv";
+  EXPECT_NE(message(vocab).find("\"rwkv\""), std::string::npos);
+  vocab = Bpe("gpt-2");
+  vocab.tokens[2] = "a";
+  EXPECT_NE(message(vocab).find("is there twice"), std::string::npos);
+  vocab.tokens[2] = "\xFF";
+  EXPECT_NE(message(vocab).find("token 2 is not UTF-8"), std::string::npos);
+  vocab = Bpe("gpt-2");
+  vocab.merges = {"ab"};
+  EXPECT_NE(message(vocab).find("is not two tokens"), std::string::npos);
+  vocab = Spm();
+  vocab.scores.clear();
+  EXPECT_NE(message(vocab).find("tokenizer.ggml.scores"), std::string::npos);
+  EXPECT_NE(message({}).find("tokenizer.ggml.tokens"), std::string::npos);
+}
+
+TEST(GgufVocabTest, WordPiece) {
+  GgufVocab vocab;
+  vocab.model = "bert";
+  vocab.tokens = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "▁un", "able", "▁able"};
+  vocab.token_types = {3, 3, 3, 3, 1, 1, 1};
+  vocab.unk_id = 1;
+  vocab.bos_id = 2;
+  vocab.sep_id = 3;
+  auto tokenizer = Make(vocab);
+  ASSERT_TRUE(tokenizer);
+  EXPECT_EQ(*tokenizer->Encode("Unable able xyz", true), (Ids{2, 4, 5, 6, 1, 3}));
+}
+
+TEST(GgufVocabTest, Unigram) {
+  GgufVocab vocab;
+  vocab.model = "t5";
+  vocab.tokens = {"<pad>", "</s>", "<unk>", "▁", "a", "b", "▁ab"};
+  vocab.scores = {0, 0, 0, -2, -3, -3, -4};
+  vocab.token_types = {3, 3, 2, 1, 1, 1, 1};
+  vocab.remove_extra_whitespaces = true;
+  auto tokenizer = Make(vocab);
+  ASSERT_TRUE(tokenizer);
+  EXPECT_EQ(*tokenizer->Encode(" ab   ba", true), (Ids{6, 3, 5, 4, 1}));
+}
+
+TEST(SentencePieceTest, RefusesCutAndForeignFiles) {
+  for (std::string_view bytes : {"", "\n", "\x0A\x05\x0A\x01", "{\"a\": 1}", "\xFF\xFF\xFF\xFF"})
+    EXPECT_FALSE(ParseSentencePieceModel(bytes).ok());
+}
+
+TEST(SentencePieceTest, ReadsPiecesAndSpecs) {
+  using std::string_view_literals::operator""sv;
+  // Two pieces (the second with score -1.5 and of type BYTE), model_type BPE, add_dummy_prefix off.
+  const auto model = ParseSentencePieceModel(
+      "\x0A\x03\x0A\x01"
+      "a"
+      "\x0A\x0A\x0A\x01"
+      "b"
+      "\x15\x00\x00\xC0\xBF\x18\x06"
+      "\x12\x02\x18\x02\x1A\x02\x18\x00"sv);
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ(model->model, "llama");
+  EXPECT_EQ(model->tokens, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(model->scores, (std::vector<float>{0, -1.5}));
+  EXPECT_EQ(model->token_types, (std::vector<int32_t>{1, 6}));
+  EXPECT_EQ(model->add_space_prefix, false);
+}
+
+}  // namespace
+}  // namespace banyan::text

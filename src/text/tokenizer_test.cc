@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "text/tokenizer.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <random>
+
+#include "text/detokenizer.h"
+#include "text/model_files.h"
+#include "text/utf8.h"
+
+namespace banyan::text {
+namespace {
+
+const std::string kShared = std::string(BANYAN_SOURCE_DIR) + "/../shared/data";
+
+// A byte-level BPE of six letters, the space and two merges.
+constexpr char kBpe[] = R"({"version":"1.0","truncation":{"max_length":2,"strategy":"LongestFirst",
+  "stride":0,"direction":"Right"},"padding":null,"added_tokens":[
+  {"id":10,"content":"<|end|>","single_word":false,"lstrip":false,"rstrip":false,
+   "normalized":false,"special":true}],"normalizer":null,
+  "pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true},
+  "post_processor":null,"decoder":{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true,
+  "use_regex":true},"model":{"type":"BPE","dropout":null,"unk_token":null,
+  "continuing_subword_prefix":null,"end_of_word_suffix":null,"fuse_unk":false,"byte_fallback":false,
+  "vocab":{"a":0,"b":1,"c":2,"d":3,"e":4,"f":5,"Ġ":6,"ab":7,"Ġab":8,"abc":9},
+  "merges":["a b","Ġ ab","ab c"]}})";
+
+std::shared_ptr<const Tokenizer> Make(std::string_view json, const json::object& config = {}) {
+  auto tokenizer = Tokenizer::FromJson(json, config);
+  EXPECT_TRUE(tokenizer.ok()) << tokenizer.status();
+  return tokenizer.ok() ? *tokenizer : nullptr;
+}
+
+using Ids = std::vector<TokenId>;
+
+TEST(TokenizerTest, EncodesAndDecodes) {
+  auto tokenizer = Make(kBpe);
+  ASSERT_TRUE(tokenizer);
+  EXPECT_EQ(*tokenizer->Encode("abc ab<|end|>f", true), (Ids{9, 8, 10, 5}));
+  EXPECT_EQ(*tokenizer->Decode(Ids{9, 8, 10, 5}, false), "abc ab<|end|>f");
+  EXPECT_EQ(*tokenizer->Decode(Ids{9, 8, 10, 5}, true), "abc abf");
+  EXPECT_EQ(tokenizer->vocab_size(), 11);
+  EXPECT_EQ(tokenizer->TokenToId("Ġab"), 8);
+  EXPECT_EQ(tokenizer->TokenToId("zz"), std::nullopt);
+  EXPECT_EQ(tokenizer->TokenText(10), "<|end|>");
+  EXPECT_EQ(tokenizer->TokenBytes(8), " ab");
+  EXPECT_TRUE(tokenizer->IsSpecial(10));
+  EXPECT_FALSE(tokenizer->IsSpecial(-1));
+  EXPECT_EQ(tokenizer->Decode(Ids{11}, false).status().code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(tokenizer->Decode(Ids{-1}, false).status().code(), StatusCode::kInvalidArgument);
+}
+
+TEST(TokenizerTest, RefusesTextThatIsNotUtf8) {
+  auto tokenizer = Make(kBpe);
+  auto ids = tokenizer->Encode("ab\xFF", false);
+  EXPECT_EQ(ids.status().code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(Message(ids.status()).find("byte 2"), std::string::npos);
+}
+
+TEST(TokenizerTest, ConfigDecidesBosEosAndSpecials) {
+  json::object config = {{"bos_token", "<s>"},
+                         {"eos_token", {{"content", "<|end|>"}}},
+                         {"add_bos_token", true},
+                         {"add_eos_token", true}};
+  auto tokenizer = Make(kBpe, config);
+  ASSERT_TRUE(tokenizer);
+  EXPECT_EQ(tokenizer->bos_id(), 11);  // numbered on after the vocabulary
+  EXPECT_EQ(tokenizer->eos_id(), 10);
+  EXPECT_EQ(*tokenizer->Encode("a", true), (Ids{11, 0, 10}));
+  EXPECT_EQ(*tokenizer->Encode("a", false), (Ids{0}));
+  EXPECT_EQ(*tokenizer->Encode("<s>a", false), (Ids{11, 0}));
+  EXPECT_EQ(tokenizer->special_tokens().at("eos_token"), "<|end|>");
+
+  config["add_bos_token"] = false;
+  config["add_eos_token"] = nullptr;
+  EXPECT_EQ(*Make(kBpe, config)->Encode("a", true), (Ids{0}));
+  // A token of the vocabulary that a config names becomes special.
+  auto named = Make(kBpe, {{"pad_token", "abc"}, {"split_special_tokens", false}});
+  EXPECT_TRUE(named->IsSpecial(9));
+  auto split = Make(kBpe, {{"split_special_tokens", true}})->Encode("ab<|end|>", false);
+  ASSERT_TRUE(split.ok()) << split.status();
+  EXPECT_EQ(std::count(split->begin(), split->end(), 10), 0);
+}
+
+TEST(TokenizerTest, AddedTokensDecoderAddsInOrderOfIds) {
+  json::object config = {
+      {"added_tokens_decoder",
+       {{"12", {{"content", "<y>"}, {"special", false}, {"normalized", false}}},
+        {"11", {{"content", "<x>"}, {"special", true}, {"normalized", false}}}}}};
+  auto tokenizer = Make(kBpe, config);
+  ASSERT_TRUE(tokenizer);
+  EXPECT_EQ(tokenizer->TokenToId("<x>"), 11);
+  EXPECT_EQ(tokenizer->TokenToId("<y>"), 12);
+  EXPECT_TRUE(tokenizer->IsSpecial(11));
+  EXPECT_FALSE(tokenizer->IsSpecial(12));
+  EXPECT_EQ(*tokenizer->Encode("a<y>b<x>", false), (Ids{0, 12, 1, 11}));
+}
+
+TEST(TokenizerTest, LongTextsTakeLinearTime) {
+  auto tokenizer = Make(kBpe);
+  std::string spaced, solid;
+  for (int i = 0; i < 1 << 18; ++i) spaced += "abc ab ", solid += "abcab";
+  for (const std::string& text : {spaced, solid}) {
+    auto ids = tokenizer->Encode(text, false);
+    ASSERT_TRUE(ids.ok());
+    EXPECT_EQ(*tokenizer->Decode(*ids, false), text);
+  }
+}
+
+TEST(TokenizerTest, HostileFilesAreErrors) {
+  std::string deep(5000, '[');
+  const std::string huge_id =
+      std::string(kBpe).replace(std::string(kBpe).find("\"id\":10"), 7, "\"id\":4000000000");
+  for (const std::string& text :
+       {std::string(), std::string("{}"), std::string("[]"), std::string("null"), deep,
+        std::string(R"({"model":{"type":"BPE","vocab":{},"merges":[["a"]]}})"),
+        std::string(R"({"model":{"type":"BPE","vocab":{"a":-1},"merges":[]}})"),
+        std::string(R"({"model":{"type":"BPE","vocab":7,"merges":[]}})"),
+        std::string(R"({"model":{"type":"Nonsense","vocab":{"a":0}}})"),
+        std::string(R"({"model":{"type":"Unigram","vocab":[["a"]],"unk_id":9}})"), huge_id,
+        std::string(kBpe).substr(0, 700)}) {
+    EXPECT_FALSE(Tokenizer::FromJson(text, {}).ok()) << text.substr(0, 80);
+  }
+}
+
+TEST(TokenizerTest, LoadNamesTheFolder) {
+  auto missing = Tokenizer::Load("/nonexistent/model");
+  EXPECT_EQ(missing.status().code(), StatusCode::kNotFound);
+  EXPECT_NE(Message(missing.status()).find("/nonexistent/model"), std::string::npos);
+}
+
+TEST(DetokenizerTest, ContextIsNotOutput) {
+  constexpr char kMetaspace[] = R"({"version":"1.0","truncation":null,"padding":null,
+    "added_tokens":[],"normalizer":null,"pre_tokenizer":{"type":"Metaspace","replacement":"▁",
+    "prepend_scheme":"always","split":true},"post_processor":null,
+    "decoder":{"type":"Metaspace","replacement":"▁","prepend_scheme":"always","split":true},
+    "model":{"type":"WordLevel","vocab":{"▁a":0,"▁b":1,"[UNK]":2},"unk_token":"[UNK]"}})";
+  auto tokenizer = Make(kMetaspace);
+  ASSERT_TRUE(tokenizer);
+  Detokenizer alone(tokenizer, false);
+  EXPECT_EQ(alone.Push(0) + alone.Push(99) + alone.Push(1) + alone.Finish(), "a b");
+  const Ids context = {0};
+  Detokenizer after(tokenizer, false, context);
+  EXPECT_EQ(after.Push(1) + after.Finish(), " b");
+}
+
+// The tokenizers of the shared data: name, whether the folder has ids.jsonl.
+class SharedTokenizerTest : public testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    const std::string folder = kShared + "/tokenizers/" + GetParam();
+    if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no " << folder;
+    auto config = ReadTokenizerConfig(folder);
+    ASSERT_TRUE(config.ok()) << config.status();
+    std::string json;
+    if (std::string_view(GetParam()) == "qwen3") {
+      json = ReadFileIfAny(kShared + "/models/tiny-random-qwen3/tokenizer.json")->value();
+    } else {
+      std::FILE* pipe = popen(("xz -dc " + folder + "/tokenizer.json.xz").c_str(), "r");
+      ASSERT_TRUE(pipe);
+      char buffer[65536];
+      for (std::size_t n; (n = std::fread(buffer, 1, sizeof buffer, pipe)) > 0;)
+        json.append(buffer, n);
+      pclose(pipe);
+      if (json.empty()) GTEST_SKIP() << "xz is not installed";
+    }
+    auto tokenizer = Tokenizer::FromJson(json, *config);
+    ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+    tokenizer_ = *tokenizer;
+    texts_ = ParseJson(ReadFileIfAny(kShared + "/tokenizers/texts.json")->value())->as_array();
+  }
+
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  json::array texts_;
+};
+
+TEST_P(SharedTokenizerTest, IdsAreTheExpectedOnes) {
+  std::ifstream lines(kShared + "/tokenizers/" + GetParam() + "/ids.jsonl");
+  if (!lines) GTEST_SKIP() << "no ids.jsonl";
+  int count = 0;
+  for (std::string line; std::getline(lines, line); ++count) {
+    const json::object row = ParseJson(line)->as_object();
+    const auto text = View(texts_.at(row.at("i").as_int64()).as_string());
+    auto ids = tokenizer_->Encode(text, false);
+    ASSERT_TRUE(ids.ok()) << ids.status();
+    EXPECT_EQ(*ids, json::value_to<Ids>(row.at("ids"))) << text;
+  }
+  EXPECT_GT(count, 100);
+}
+
+TEST_P(SharedTokenizerTest, StreamEqualsWhole) {
+  std::mt19937 random(7);
+  std::vector<Ids> sequences;
+  for (const json::value& text : texts_)
+    sequences.push_back(*tokenizer_->Encode(View(text.as_string()), true));
+  for (int i = 0; i < 200; ++i) {
+    Ids& ids = sequences.emplace_back(1 + random() % 80);
+    for (TokenId& id : ids) {
+      do {
+        id = static_cast<TokenId>(random() % tokenizer_->vocab_size());
+      } while (!tokenizer_->TokenText(id));
+    }
+  }
+  for (const Ids& ids : sequences) {
+    for (bool skip_special : {false, true}) {
+      Detokenizer detokenizer(tokenizer_, skip_special);
+      std::string text;
+      for (TokenId id : ids) {
+        const std::string piece = detokenizer.Push(id);
+        EXPECT_TRUE(IsUtf8(piece));
+        text += piece;
+      }
+      text += detokenizer.Finish();
+      EXPECT_EQ(text, *tokenizer_->Decode(ids, skip_special));
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, SharedTokenizerTest,
+                         testing::Values("gpt-oss", "qwen3", "deepseek-v3", "mistral-tekken",
+                                         "t5-small", "llama2"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::erase(name, '-');
+                           return name;
+                         });
+
+}  // namespace
+}  // namespace banyan::text

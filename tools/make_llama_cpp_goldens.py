@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Answers of llama.cpp for a GGUF model, stored small, for a test to compare with.
+
+  pip install llama-cpp-python==0.3.36
+  tools/make_llama_cpp_goldens.py MODEL.gguf > tests/golden/smollm2/llama_cpp.json
+
+Per text: its ids (no BOS added, special tokens matched), the log-probability of each token given
+those before it, and a greedy continuation with the gap between the two best at each step.
+"""
+import json
+import sys
+
+import llama_cpp
+import numpy as np
+
+TEXTS = [
+    "The capital of France is",
+    "Once upon a time there was a small village at the edge of a forest, where",
+    "def fibonacci(n):\n    if n < 2:\n        return n\n    return",
+    "Water boils at 100 degrees Celsius, which is 212 degrees Fahrenheit. Ice melts at",
+    "<|im_start|>user\nWhat is the largest planet of our solar system?<|im_end|>\n<|im_start|>assistant\n",
+    "Grüße aus Köln! 東京は日本の首都です。 Ça va? 😀 naïve café — 3.14159, 1,000,000 \t tabs\n\n\nlines",
+]
+NEW_TOKENS = 32
+
+
+def log_softmax(logits):
+    logits = logits.astype(np.float64)
+    top = logits.max()
+    return logits - top - np.log(np.exp(logits - top).sum())
+
+
+def main():
+    path = sys.argv[1]
+    llm = llama_cpp.Llama(path, n_ctx=512, n_threads=2, logits_all=True, verbose=False)
+    cases = []
+    for text in TEXTS:
+        ids = llm.tokenize(text.encode(), add_bos=False, special=True)
+        llm.reset()
+        llm.eval(ids)
+        rows = [log_softmax(llm.scores[i]) for i in range(len(ids))]
+        prompt = [None] + [round(float(rows[i - 1][ids[i]]), 5) for i in range(1, len(ids))]
+        last, greedy, gaps = rows[-1], [], []
+        for _ in range(NEW_TOKENS):
+            second, best = np.argsort(last)[-2:]
+            greedy.append(int(best))
+            gaps.append(round(float(last[best] - last[second]), 4))
+            llm.eval([int(best)])
+            last = log_softmax(llm.scores[llm.n_tokens - 1])
+        cases.append({"text": text, "ids": ids, "prompt_logprobs": prompt, "greedy_ids": greedy,
+                      "gaps": gaps})
+    json.dump({"made_with": f"llama-cpp-python {llama_cpp.__version__}", "cases": cases}, sys.stdout,
+              ensure_ascii=False)
+    print()
+
+
+main()
