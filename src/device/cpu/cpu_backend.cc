@@ -2,6 +2,7 @@
 #include "device/cpu/cpu_backend.h"
 
 #include <sys/mman.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -78,7 +79,21 @@ CgroupMemory ReadCgroup() {
   return narrowest;
 }
 
-std::size_t MemInfo(std::string_view key) { return Field("/proc/meminfo", key).value_or(0) * 1024; }
+struct MachineMemory {
+  std::size_t total = 0;
+  std::size_t available = 0;
+};
+
+MachineMemory ReadMachine() {
+  constexpr const char* kFile = "/proc/meminfo";
+  const auto total = Field(kFile, "MemTotal:");
+  const auto available = Field(kFile, "MemAvailable:");
+  if (total && available) return {*total * 1024, *available * 1024};
+  // A bare root folder has no /proc. The kernel's call does not count the page cache as available.
+  struct sysinfo info = {};
+  if (sysinfo(&info) != 0) return {};
+  return {info.totalram * info.mem_unit, (info.freeram + info.bufferram) * info.mem_unit};
+}
 
 StatusOr<Buffer> Map(std::size_t bytes, std::string_view what, std::size_t alignment) {
   const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
@@ -128,7 +143,7 @@ class CpuBackend : public Backend {
   }
 
   std::size_t AvailableMemory() const override {
-    const std::size_t machine = MemInfo("MemAvailable:");
+    const std::size_t machine = ReadMachine().available;
     const CgroupMemory group = ReadCgroup();
     if (group.limit == kUnlimited) return machine;
     return std::min(machine, group.limit - std::min(group.limit, group.used));
@@ -144,6 +159,6 @@ class CpuBackend : public Backend {
 
 std::unique_ptr<Backend> MakeCpuBackend() { return std::make_unique<CpuBackend>(); }
 
-std::size_t UsableMemory() { return std::min(MemInfo("MemTotal:"), ReadCgroup().limit); }
+std::size_t UsableMemory() { return std::min(ReadMachine().total, ReadCgroup().limit); }
 
 }  // namespace banyan
