@@ -1,5 +1,5 @@
 # banyan_layer(NAME DEPS...): src/NAME becomes the static library banyan_NAME, and its *_test.cc files
-# the program NAME_test; each *_fuzz.cc is a libFuzzer program of its own (preset fuzz). A layer names the layers that it may include; scripts/check_layers.py holds the
+# the program NAME_test; each *_fuzz.cc is a libFuzzer program of its own (preset asan). A layer names the layers that it may include; scripts/check_layers.py holds the
 # includes against the order in docs/design.md. With
 # BANYAN_PRECOMPILED, base/precompiled.h is compiled once for all layers but those that say NO_PRECOMPILED
 # and those with costly headers of their own, whose precompiled.h includes it.
@@ -50,6 +50,7 @@ function(banyan_layer name)
       set_target_properties(${stem} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
       target_link_libraries(${stem} PRIVATE banyan_${name})
       target_link_options(${stem} PRIVATE -fsanitize=fuzzer)
+      add_dependencies(fuzzers ${stem})
     endforeach()
   endif()
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the seed corpora of the fuzzers of src/weights: tests/fuzz/{safetensors,gguf,config_json}.
+"""Writes the seed corpora of the fuzzers of src/weights: tests/fuzz/{safetensors,gguf,config_json}_fuzz.
 
 Needs: pip install gguf==0.19.0
 """
