@@ -142,11 +142,18 @@ TEST(DetokenizerTest, ContextIsNotOutput) {
     "model":{"type":"WordLevel","vocab":{"▁a":0,"▁b":1,"[UNK]":2},"unk_token":"[UNK]"}})";
   auto tokenizer = Make(kMetaspace);
   ASSERT_TRUE(tokenizer);
+  // One statement each: the operands of + are evaluated in no order.
   Detokenizer alone(tokenizer, false);
-  EXPECT_EQ(alone.Push(0) + alone.Push(99) + alone.Push(1) + alone.Finish(), "a b");
+  std::string text = alone.Push(0);
+  text += alone.Push(99);
+  text += alone.Push(1);
+  text += alone.Finish();
+  EXPECT_EQ(text, "a b");
   const Ids context = {0};
   Detokenizer after(tokenizer, false, context);
-  EXPECT_EQ(after.Push(1) + after.Finish(), " b");
+  text = after.Push(1);
+  text += after.Finish();
+  EXPECT_EQ(text, " b");
 }
 
 // The tokenizers of the shared data: name, whether the folder has ids.jsonl.
