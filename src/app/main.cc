@@ -47,13 +47,19 @@ int Main(std::vector<std::string> args) {
     args.resize(1);
     args.insert(args.end(), expanded->begin(), expanded->end());
   }
+  std::vector<std::string> notes;
   try {
     app.parse(std::vector<std::string>(args.rbegin(), args.rend()));
+  } catch (const CLI::RequiredError& error) {
+    // What is missing may be there, misspelt.
+    const auto parsed = app.get_subcommands();
+    if (parsed.empty()) return app.exit(error);
+    Status status = CheckLeftOver(*parsed[0], parsed[0]->remaining(), notes);
+    return status.ok() ? app.exit(error) : Fail(status);
   } catch (const CLI::ParseError& error) {
     return app.exit(error);
   }
   const CLI::App& sub = *app.get_subcommands()[0];
-  std::vector<std::string> notes;
   if (Status status = CheckLeftOver(sub, sub.remaining(), notes); !status.ok()) return Fail(status);
   for (const std::string& note : notes) std::fprintf(stderr, "banyan: %s\n", note.c_str());
   const Status status = run();

@@ -52,6 +52,30 @@ std::string DecodeToolCalls(json::value& calls) {
   return {};
 }
 
+// OpenAI's form, which templates are written for: {"type": "function", "function": {"name": ...}}.
+std::string ToolProblem(const json::value& tool) {
+  if (!tool.is_object()) return fmt::format("expected an object, found {}", JsonTypeName(tool));
+  const json::value* type = tool.get_object().if_contains("type");
+  if (type == nullptr || !type->is_string()) return "its 'type' is missing";
+  if (View(type->get_string()) != "function")
+    return fmt::format("tools of type '{}' are not supported", View(type->get_string()));
+  const json::value* function = tool.get_object().if_contains("function");
+  if (function == nullptr || !function->is_object()) return "its 'function' is missing";
+  const json::value* name = function->get_object().if_contains("name");
+  if (name == nullptr || !name->is_string()) return "its function has no 'name'";
+  return {};
+}
+
+std::string_view ToolName(const json::value& tool) {
+  return View(tool.at("function").at("name").get_string());
+}
+
+// The name that 'tool_choice' asks for when it is an object.
+std::optional<std::string_view> ChosenName(const json::value& choice) {
+  if (!choice.is_object() || !ToolProblem(choice).empty()) return std::nullopt;
+  return ToolName(choice);
+}
+
 // Empty when `message` is a chat message, brought into the template's form; else what is wrong.
 std::string CheckMessage(json::value& value) {
   if (!value.is_object()) return fmt::format("expected an object, found {}", JsonTypeName(value));
@@ -186,6 +210,39 @@ void ReadChatInput(Fields& fields, ChatInput& input) {
   }
 }
 
+void ReadTools(Fields& fields, ChatInput& input) {
+  const json::value* tools = fields.Raw("tools");
+  const json::value* choice = fields.Raw("tool_choice");
+  if (tools != nullptr) {
+    if (!tools->is_array()) return fields.Fail("tools", "is not a list");
+    input.tools = tools->get_array();
+    for (std::size_t i = 0; i < input.tools.size(); ++i) {
+      if (std::string problem = ToolProblem(input.tools[i]); !problem.empty())
+        return fields.Fail("tools", fmt::format("[{}]: {}", i, problem));
+    }
+  }
+  if (choice == nullptr) return;
+  if (choice->is_string()) {
+    const std::string_view name = View(choice->get_string());
+    if (name == "none") {
+      input.tools.clear();
+    } else if (name == "required" && input.tools.empty()) {
+      fields.Fail("tool_choice", "needs 'tools'");
+    } else if (name != "auto" && name != "required") {
+      fields.Fail("tool_choice", fmt::format("'{}' is none of none, auto, required", name));
+    }
+    return;
+  }
+  const auto name = ChosenName(*choice);
+  if (!name) return fields.Fail("tool_choice", "is neither a word nor the name of a function");
+  for (const json::value& tool : input.tools) {
+    if (ToolName(tool) != *name) continue;
+    input.tools = json::array{tool};
+    return;
+  }
+  fields.Fail("tool_choice", fmt::format("names '{}', which is not in 'tools'", *name));
+}
+
 ChatRenderer::ChatRenderer(std::shared_ptr<const text::Tokenizer> tokenizer,
                            std::shared_ptr<const text::ChatTemplate> chat_template)
     : tokenizer_(std::move(tokenizer)), template_(std::move(chat_template)) {
@@ -216,7 +273,7 @@ StatusOr<Prompt> ChatRenderer::Render(const ChatInput& input) const {
     if (content.is_array() && !wants_parts_) content = JoinParts(content.get_array());
   }
   variables["messages"] = std::move(messages);
-  variables["tools"] = nullptr;
+  variables["tools"] = input.tools.empty() ? json::value() : json::value(input.tools);
   variables["documents"] = nullptr;
   variables["add_generation_prompt"] = true;
   for (const auto& item : input.template_kwargs) variables[item.key()] = item.value();

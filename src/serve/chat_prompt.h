@@ -18,12 +18,15 @@ namespace banyan::serve {
 
 struct ChatInput {
   json::array messages;  // checked, tool-call arguments decoded to objects
+  json::array tools;     // what the template is given: none, all, or the one that is to be called
   json::object template_kwargs;
   bool continue_final = false;  // the last message is the beginning of the answer
 };
 
 // Reads messages, chat_template_kwargs, reasoning_effort and continue_final_message.
 void ReadChatInput(Fields& fields, ChatInput& input);
+// Reads tools and tool_choice. As in SGLang, "none" leaves the prompt as it is without tools.
+void ReadTools(Fields& fields, ChatInput& input);
 
 struct Prompt {
   std::string text;

@@ -24,16 +24,16 @@ std::string_view ErrorType(int http_status) {
   }
 }
 
-// NAME of "request: 'NAME' ..." and of "name must ...", as the engine says it.
+// NAME of "WHERE: 'NAME' ...", as bodies are read, and of "NAME: ..." and "NAME must ...", as the
+// engine says it.
 std::string_view ParamOf(std::string_view message) {
-  constexpr std::string_view kBefore = "request: '";
-  if (!message.starts_with(kBefore)) {
-    const std::string_view name = message.substr(0, message.find(' '));
-    const bool is_name = name.find_first_not_of("abcdefghijklmnopqrstuvwxyz_") == name.npos;
-    return is_name && message.substr(name.size()).starts_with(" must ") ? name : std::string_view();
-  }
-  message.remove_prefix(kBefore.size());
-  return message.substr(0, message.find('\''));
+  const std::size_t size = message.find_first_not_of("abcdefghijklmnopqrstuvwxyz_");
+  if (size == 0 || size == message.npos) return {};
+  const std::string_view name = message.substr(0, size), rest = message.substr(size);
+  if (rest.starts_with(" must ")) return name;
+  if (!rest.starts_with(": ")) return {};
+  if (!rest.starts_with(": '")) return name == "request" ? std::string_view() : name;
+  return rest.substr(3, rest.find('\'', 3) - 3);
 }
 
 }  // namespace

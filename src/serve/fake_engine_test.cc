@@ -20,6 +20,7 @@ class FakeTemplate final : public text::ChatTemplate {
           content.is_string() ? std::string(View(content.get_string())) : json::serialize(content);
       out += '\n';
     }
+    if (variables.at("tools").is_array()) out += json::serialize(variables.at("tools")) + '\n';
     if (variables.contains("enable_thinking"))
       out += variables.at("enable_thinking").get_bool() ? "[think]" : "[no think]";
     return out + "assistant: ";

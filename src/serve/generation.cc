@@ -75,8 +75,10 @@ void Generation::Submit(std::vector<GenerateRequest> requests) {
 
 void Generation::OnUpdate(std::size_t first_choice, GenerateUpdate update) {
   std::lock_guard lock(mutex_);
-  if (ended_) return;
   Choice& choice = choices_[first_choice + static_cast<std::size_t>(update.index)];
+  if (log_ != nullptr && update.finish)
+    log_->Finished(choice.rid, *update.finish, update.completion_tokens);
+  if (ended_) return;
   choice.prompt_tokens = update.prompt_tokens;
   choice.completion_tokens = update.completion_tokens;
   choice.cached_tokens = update.cached_tokens;
@@ -90,7 +92,6 @@ void Generation::OnUpdate(std::size_t first_choice, GenerateUpdate update) {
     }
     choice.finish = std::move(update.finish);
     --left_;
-    if (log_ != nullptr) log_->Finished(choice.rid, *choice.finish, choice.completion_tokens);
   }
   if (stream_) {
     if (!streaming_) reply_->StartStream("text/event-stream");

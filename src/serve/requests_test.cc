@@ -89,8 +89,13 @@ TEST(ChatRequest, EveryFieldThatIsDone) {
 // Each of these is a 400 that names the field.
 TEST(ChatRequest, RefusesByName) {
   const std::pair<const char*, const char*> cases[] = {
-      {R"("tools":[{"type":"function","function":{"name":"f"}}])", "tools"},
+      {R"("tools":{})", "tools"},
+      {R"("tools":[{"type":"web_search"}])", "tools"},
+      {R"("tools":[{"type":"function","function":{}}])", "tools"},
       {R"("tool_choice":"required")", "tool_choice"},
+      {R"("tool_choice":"always")", "tool_choice"},
+      {R"("tool_choice":{"type":"function","function":{"name":"g"}})", "tool_choice"},
+      {R"("parallel_tool_calls":"yes")", "parallel_tool_calls"},
       {R"("response_format":{"type":"json_object"})", "response_format"},
       {R"("response_format":{"type":"json_schema","json_schema":{}})", "response_format"},
       {R"("regex":"a+")", "regex"},
@@ -138,7 +143,7 @@ TEST(ChatRequest, RefusesByName) {
       {R"("stream":"yes")", "stream"},
       {R"("stream_options":{"include_usage":true})", "stream_options"},
       {R"("stream":true,"stream_options":[])", "stream_options"},
-      {R"("stream":true,"stream_options":{"usage":true})", "stream_options"},
+      {R"("stream":true,"stream_options":{"usage":true})", "usage"},
       {R"("rid":["a","b"])", "rid"},
       {R"("priority":"high")", "priority"},
       {R"("chat_template_kwargs":[])", "chat_template_kwargs"},
@@ -165,6 +170,22 @@ TEST(ChatRequest, AcceptsWhatHasNoEffect) {
         R"("stop":[],"stop_token_ids":[],"top_logprobs":0,"n":null,"rid":null)"}) {
     const auto request = Chat(body);
     EXPECT_TRUE(request.ok()) << body << request.status();
+  }
+}
+
+TEST(ChatRequest, ToolsThatTheTemplateIsGiven) {
+  const std::string both = R"("tools":[{"type":"function","function":{"name":"f"}},
+      {"type":"function","function":{"name":"g"}}],"tool_choice":)";
+  const std::pair<const char*, std::size_t> cases[] = {
+      {R"("none")", 0},
+      {R"("auto")", 2},
+      {R"("required")", 2},
+      {"null", 2},
+      {R"({"type":"function","function":{"name":"g"}})", 1}};
+  for (const auto& [choice, count] : cases) {
+    const auto request = Chat(both + choice);
+    ASSERT_TRUE(request.ok()) << request.status();
+    EXPECT_EQ(request->chat.tools.size(), count) << choice;
   }
 }
 

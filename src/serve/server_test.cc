@@ -261,7 +261,16 @@ TEST_F(ServerTest, BadBodies) {
       "content":"a"}]})")
                 .status,
             400);
+  // The prompt can be shown, but calls in the answer could not be returned as such.
+  const std::string tools =
+      std::string(kChat) + R"(,"tools":[{"type":"function","function":{"name":"f"}}])";
+  const TestResponse refused = Post("/v1/chat/completions", tools + "}");
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_NE(refused.body.find(R"("param":"tools")"), std::string::npos) << refused.body;
   EXPECT_EQ(engine_->submitted().size(), 0u);
+  EXPECT_EQ(Post("/v1/chat/completions", tools + R"(,"tool_choice":"none"})").status, 200);
+  EXPECT_NE(Post("/render", tools + "}").body.find(R"("function\":{\"name\":\"f\"}}])"),
+            std::string::npos);
 }
 
 TEST_F(ServerTest, AClientThatGoesAbortsItsRequests) {

@@ -177,20 +177,25 @@ void ReadLogprobs(Fields& fields, GenerateBody& body) {
   }
 }
 
-void ReadSamplingParams(Fields& fields, const SamplingParams& defaults, GenerateBody& body) {
+Status ReadSamplingParams(Fields& fields, const SamplingParams& defaults, GenerateBody& body) {
   const PerItem params(fields, "sampling_params", body.items.size(), body.batch);
-  if (!fields.status().ok()) return;
+  BANYAN_RETURN_IF_ERROR(fields.status());
   for (std::size_t i = 0; i < body.items.size(); ++i) {
     SamplingParams& sampling = body.items[i].sampling;
     sampling = defaults;
     const json::value* object = params.at(i);
     if (object == nullptr) continue;
-    if (!object->is_object()) return fields.Fail("sampling_params", "is not an object");
-    Status status = ParseSamplingParams(object->get_object(), "sampling_params", sampling);
-    if (!status.ok()) return fields.Fail("sampling_params", "is wrong: " + Message(status));
-    if (sampling.n != body.items[0].sampling.n)
-      return fields.Fail("sampling_params", "must have the same 'n' for all prompts");
+    if (!object->is_object()) {
+      fields.Fail("sampling_params", "is not an object");
+      return fields.status();
+    }
+    BANYAN_RETURN_IF_ERROR(ParseSamplingParams(object->get_object(), "sampling_params", sampling));
   }
+  for (const GenerateItem& item : body.items) {
+    if (item.sampling.n != body.items[0].sampling.n)
+      fields.Fail("sampling_params", "must have the same 'n' for all prompts");
+  }
+  return fields.status();
 }
 
 }  // namespace
@@ -226,7 +231,7 @@ StatusOr<GenerateBody> ParseGenerateBody(const json::object& object,
   fields.Maybe<bool>("log_metrics");  // every request is counted
   ReadInputs(fields, body);
   BANYAN_RETURN_IF_ERROR(fields.status());
-  ReadSamplingParams(fields, defaults, body);
+  BANYAN_RETURN_IF_ERROR(ReadSamplingParams(fields, defaults, body));
   ReadLogprobs(fields, body);
   const PerItem rids(fields, "rid", body.items.size(), body.batch);
   const PerItem keys(fields, "extra_key", body.items.size(), body.batch);

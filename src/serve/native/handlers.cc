@@ -10,13 +10,6 @@
 namespace banyan::serve {
 namespace {
 
-constexpr std::string_view kNoTools =
-    "tool calls in the model's output cannot be parsed yet, so none could be returned";
-constexpr RefusedField kRefusedTools[] = {
-    {"tools", kNoTools, "[]"},
-    {"tool_choice", kNoTools, R"("none"|"auto")"},
-};
-
 void WriteIds(JsonWriter& json, const std::vector<text::TokenId>& ids) {
   json.Begin('[');
   for (text::TokenId id : ids) json.Value(id);
@@ -72,10 +65,10 @@ void HandleTokenize(const ServeContext& context, const HttpRequest& request,
   if (fields.Has("messages")) {
     if (prompt != nullptr) fields.Fail("messages", "and 'prompt' exclude each other");
     ReadChatInput(fields, chat);
+    ReadTools(fields, chat);
   } else if (prompt == nullptr) {
     fields.Fail("prompt", "or 'messages' must be given");
   }
-  RefuseFields(fields, kRefusedTools);
   if (Status status = FinishFields(fields); !status.ok()) return reply->Send(ErrorResponse(status));
 
   std::vector<std::vector<text::TokenId>> lists;

@@ -87,6 +87,11 @@ void HandleChat(const ServeContext& context, const HttpRequest& request, const R
   const OpenAiOptions& options = parsed->options;
   if (Status status = CheckModel(context, options.model); !status.ok())
     return reply->Send(ErrorResponse(status));
+  if (!parsed->chat.tools.empty()) {
+    return reply->Send(ErrorResponse(
+        InvalidArgument("request: 'tools' is not supported: tool calls in the model's output "
+                        "cannot be parsed yet, so none could be returned")));
+  }
   auto prompt = context.renderer.Render(parsed->chat);
   if (!prompt.ok()) return reply->Send(ErrorResponse(prompt.status()));
 

@@ -16,8 +16,7 @@ constexpr std::string_view kNoGrammar = "constrained decoding is not built yet";
 constexpr std::string_view kNoLora = "adapters are not built yet";
 constexpr std::string_view kNoMedia = "this engine reads text only so far";
 constexpr std::string_view kNoDisaggregation = "prefill and decode run in one process";
-constexpr std::string_view kNoTools =
-    "tool calls in the model's output cannot be parsed yet, so none could be returned";
+constexpr std::string_view kNoFunctions = "this is the old form of 'tools'";
 constexpr std::string_view kOneRank = "there is one data-parallel rank";
 constexpr std::string_view kNoStates = "hidden states are not returned yet";
 constexpr std::string_view kNoExperts = "expert choices are not returned yet";
@@ -45,11 +44,8 @@ constexpr RefusedField kRefusedInBoth[] = {
 };
 
 constexpr RefusedField kRefusedInChat[] = {
-    {"tools", kNoTools, "[]"},
-    {"tool_choice", kNoTools, R"("none"|"auto")"},
-    {"parallel_tool_calls", kNoTools, "true|false"},
-    {"functions", kNoTools, "[]"},
-    {"function_call", kNoTools, R"("none"|"auto")"},
+    {"functions", kNoFunctions, "[]"},
+    {"function_call", kNoFunctions, R"("none"|"auto")"},
     {"separate_reasoning", "reasoning cannot be parsed yet; it stays in the content", "true|false"},
     {"stream_reasoning", "reasoning cannot be parsed yet; it stays in the content", "true|false"},
     {"task", "this is for models that are not built yet", ""},
@@ -79,28 +75,32 @@ constexpr RefusedField kRefusedInCompletions[] = {
     {"custom_labels", "requests carry no metric labels", "{}"},
 };
 
-void ReadStreamOptions(Fields& fields, OpenAiOptions& options) {
+Status ReadStreamOptions(Fields& fields, OpenAiOptions& options) {
   const json::value* value = fields.Raw("stream_options");
-  if (value == nullptr) return;
-  if (!value->is_object()) return fields.Fail("stream_options", "is not an object");
-  if (!options.stream)
-    return fields.Fail("stream_options", "is for requests with 'stream': true only");
-  Fields inner(value->get_object(), "request: 'stream_options'");
+  if (value == nullptr) return OkStatus();
+  if (!value->is_object()) {
+    fields.Fail("stream_options", "is not an object");
+    return fields.status();
+  }
+  if (!options.stream) {
+    fields.Fail("stream_options", "is for requests with 'stream': true only");
+    return fields.status();
+  }
+  Fields inner(value->get_object(), "stream_options");
   options.include_usage = inner.Optional<bool>("include_usage", options.include_usage);
   options.continuous_usage = inner.Optional<bool>("continuous_usage_stats", false);
   // Padding against guessing from packet sizes; harmless to do without.
   inner.Optional<bool>("include_obfuscation", false);
-  if (Status status = FinishFields(inner); !status.ok())
-    fields.Fail("stream_options", Message(status));
+  return FinishFields(inner);
 }
 
 // What both requests share.
-void ReadOptions(Fields& fields, const OpenAiDefaults& defaults, OpenAiOptions& options) {
+Status ReadOptions(Fields& fields, const OpenAiDefaults& defaults, OpenAiOptions& options) {
   options.sampling = defaults.sampling;
   options.include_usage = defaults.include_usage;
   options.model = fields.Optional<std::string>("model", "");
   options.stream = fields.Optional<bool>("stream", false);
-  ReadStreamOptions(fields, options);
+  BANYAN_RETURN_IF_ERROR(ReadStreamOptions(fields, options));
   ReadSampling(fields, options.sampling);
   options.sampling.min_new_tokens =
       fields.Optional<int>("min_tokens", options.sampling.min_new_tokens, {0, kMaxTokens});
@@ -117,13 +117,16 @@ void ReadOptions(Fields& fields, const OpenAiDefaults& defaults, OpenAiOptions& 
   if (options.extra_keys.empty()) {
     options.extra_keys = extra;
   } else if (!extra.empty()) {
-    if (extra.size() != options.extra_keys.size())
-      return fields.Fail("extra_key", "and 'cache_salt' are lists of different lengths");
+    if (extra.size() != options.extra_keys.size()) {
+      fields.Fail("extra_key", "and 'cache_salt' are lists of different lengths");
+      return fields.status();
+    }
     for (std::size_t i = 0; i < extra.size(); ++i) options.extra_keys[i] += extra[i];
   }
   fields.Maybe<std::string>("user");               // names the end user to OpenAI; no effect there
   fields.Maybe<std::string>("safety_identifier");  // the same
   RefuseFields(fields, kRefusedInBoth);
+  return fields.status();
 }
 
 void CheckPerPrompt(Fields& fields, std::string_view key, std::size_t given, std::size_t prompts) {
@@ -179,8 +182,10 @@ StatusOr<ChatRequest> ParseChatRequest(const json::object& body, const OpenAiDef
   ChatRequest request;
   OpenAiOptions& options = request.options;
   Fields fields(body, "request");
-  ReadOptions(fields, defaults, options);
+  BANYAN_RETURN_IF_ERROR(ReadOptions(fields, defaults, options));
   ReadChatInput(fields, request.chat);
+  ReadTools(fields, request.chat);
+  fields.Maybe<bool>("parallel_tool_calls");  // says how calls may come, and changes no prompt
   options.sampling.max_new_tokens = fields.Maybe<int>("max_tokens", {0, kMaxTokens});
   if (auto limit = fields.Maybe<int>("max_completion_tokens", {0, kMaxTokens}))
     options.sampling.max_new_tokens = limit;
@@ -201,7 +206,7 @@ StatusOr<CompletionRequest> ParseCompletionRequest(const json::object& body,
   CompletionRequest request;
   OpenAiOptions& options = request.options;
   Fields fields(body, "request");
-  ReadOptions(fields, defaults, options);
+  BANYAN_RETURN_IF_ERROR(ReadOptions(fields, defaults, options));
   ReadPrompts(fields, request);
   options.sampling.max_new_tokens = fields.Optional<int>("max_tokens", 16, {0, kMaxTokens});
   request.echo = fields.Optional<bool>("echo", false);
