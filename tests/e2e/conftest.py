@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starts one `banyan serve` for the end-to-end tests.
+"""Servers for the end-to-end tests.
 
 BANYAN          the binary (build/release/bin/banyan)
-BANYAN_MODEL    the model (the echo model, which answers by a fixed rule)
+BANYAN_MODEL    what answers in the tests of replies (the demo's model when it is there, else the echo model)
 BANYAN_URL      a server that already runs, instead of both
+
+Tests of connections, keys and signals use the echo model, which answers by a fixed rule at once.
 """
 
 import os
@@ -19,9 +21,11 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BANYAN = os.environ.get("BANYAN", str(ROOT / "build/release/bin/banyan"))
-MODEL = os.environ.get("BANYAN_MODEL", "echo")
+DEMO = ROOT / "build/models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+MODEL = os.environ.get("BANYAN_MODEL") or (str(DEMO) if DEMO.exists() else "echo")
 # A template without a model: the last message is what the echo model answers to.
 TEMPLATE = "{% for message in messages %}{{ message.content }}{% endfor %}"
+CONTEXT = 2048
 
 
 def free_port():
@@ -33,29 +37,42 @@ def free_port():
 class Server:
     """A running `banyan serve`."""
 
-    def __init__(self, *flags, log):
+    def __init__(self, model, *flags, log, env=None):
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.log_path = log
         self.log = open(log, "wb")
         self.process = subprocess.Popen(
-            [BANYAN, "serve", "--model-path", MODEL, "--port", str(self.port), *flags],
+            [BANYAN, "serve", "--model-path", model, "--port", str(self.port), *flags],
             stdout=self.log,
             stderr=self.log,
+            env={**os.environ, **(env or {})},
         )
         for _ in range(1200):
+            # Before the model is there /ready says 503, and 401 when it is closed to the public.
             try:
-                urllib.request.urlopen(self.url + "/ready", timeout=5)
+                urllib.request.urlopen(self.url + "/health", timeout=5)
                 return
-            except urllib.error.HTTPError as error:
-                if error.code == 401:
-                    return
             except OSError:
                 pass
             if self.process.poll() is not None:
                 break
             time.sleep(0.05)
         self.process.kill()
-        raise RuntimeError("the server did not start: " + open(log, errors="replace").read()[-2000:])
+        raise RuntimeError("the server did not start: " + self.lines()[-2000:])
+
+    def lines(self):
+        return open(self.log_path, errors="replace").read()
+
+    def await_line(self, text, seconds=20):
+        """The first line of the log that holds `text`."""
+        deadline = time.time() + seconds
+        while time.time() < deadline:
+            for line in self.lines().splitlines():
+                if text in line:
+                    return line
+            time.sleep(0.02)
+        raise AssertionError(f"no line with {text!r} in the log:\n{self.lines()[-3000:]}")
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
@@ -74,17 +91,29 @@ def template(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def url(tmp_path_factory, template):
-    given = os.environ.get("BANYAN_URL")
-    if given:
-        yield given
-        return
-    flags = ["--served-model-name", "test-model", "--log-level-http", "warning"]
+def main_server(tmp_path_factory, template):
+    flags = ["--served-model-name", "test-model", "--context-length", str(CONTEXT), "--max-total-tokens", "64k"]
+    flags += ["--log-requests", "--log-requests-level", "0", "--log-level-http", "warning"]
     if MODEL == "echo":
         flags += ["--chat-template", template]
-    server = Server(*flags, log=tmp_path_factory.mktemp("log") / "serve.log")
+    server = Server(MODEL, *flags, log=tmp_path_factory.mktemp("log") / "serve.log")
+    yield server
+    assert server.stop() == 0, "the server did not end cleanly:\n" + server.lines()[-2000:]
+
+
+@pytest.fixture(scope="session")
+def url(request):
+    """A server with MODEL."""
+    return os.environ.get("BANYAN_URL") or request.getfixturevalue("main_server").url
+
+
+@pytest.fixture(scope="session")
+def echo(tmp_path_factory, template):
+    """A server with the echo model."""
+    log = tmp_path_factory.mktemp("log") / "echo.log"
+    server = Server("echo", "--chat-template", template, "--log-level-http", "warning", log=log)
     yield server.url
-    assert server.stop() == 0, "the server did not end cleanly"
+    assert server.stop() == 0, "the server did not end cleanly:\n" + server.lines()[-2000:]
 
 
 @pytest.fixture(scope="session")
@@ -96,13 +125,12 @@ def client(url):
 
 @pytest.fixture
 def start(tmp_path, template):
-    """Starts further servers with flags of their own."""
+    """Starts further servers with the echo model and flags of their own."""
     servers = []
 
-    def run(*flags):
-        if MODEL == "echo":
-            flags += ("--chat-template", template)
-        server = Server(*flags, log=tmp_path / f"serve{len(servers)}.log")
+    def run(*flags, env=None):
+        flags += ("--chat-template", template)
+        server = Server("echo", *flags, log=tmp_path / f"serve{len(servers)}.log", env=env)
         servers.append(server)
         return server
 
@@ -111,3 +139,7 @@ def start(tmp_path, template):
         if server.process.poll() is None:
             server.process.kill()
             server.process.wait()
+
+
+def pytest_report_header():
+    return f"model: {MODEL}"

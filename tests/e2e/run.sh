@@ -1,9 +1,15 @@
 #!/usr/bin/env bash
-# The end-to-end tests: tests/e2e/run.sh BANYAN_BINARY [pytest arguments]. Needs a Python with
-# tests/e2e/requirements.txt on the PATH; without it, exits 77 (skipped).
+# The end-to-end tests: tests/e2e/run.sh BANYAN_BINARY [pytest arguments]. Needs a Python with scripts/requirements.txt, as
+# scripts/setup makes one in build/venv; without it, exits 77 (skipped).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-export BANYAN=${1:?the banyan binary}
+root=$(cd "$here/../.." && pwd)
+BANYAN=$(realpath "${1:?the banyan binary}")
+export BANYAN
 shift
-python3 -c 'import openai, pytest' 2>/dev/null || { echo "openai and pytest are not installed: pip install -r $here/requirements.txt"; exit 77; }
-exec python3 -m pytest -q -p no:cacheprovider "$here" "$@"
+[ -d "$root/build/venv/bin" ] && export PATH="$root/build/venv/bin:$PATH"
+python3 -c 'import openai, pytest' 2>/dev/null || {
+  echo "skipped: openai and pytest are not installed: pip install -r $root/scripts/requirements.txt"
+  exit 77
+}
+exec python3 -B -m pytest -q -p no:cacheprovider "$here" "$@"

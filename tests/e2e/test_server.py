@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from conftest import BANYAN, MODEL
+from conftest import BANYAN
 from wire import call, connect, post, running
 
 LONG = {"text": "go on", "stream": True, "sampling_params": {"max_new_tokens": 3000, "ignore_eos": True}}
@@ -28,59 +28,80 @@ def wait_idle(url):
     raise AssertionError("requests are still running")
 
 
-def test_cutting_the_stream_anywhere(url):
+def test_cutting_the_stream_anywhere(echo):
     """Whatever part of the reply a client reads before it goes, the server stays and frees the request."""
-    with connect(url) as sock:
+    with connect(echo) as sock:
         sock.sendall(post("/generate", {**LONG, "sampling_params": {"max_new_tokens": 5}}))
         whole = b""
         while not whole.endswith(b"0\r\n\r\n"):
             whole += sock.recv(65536)
     for cut in range(0, len(whole), max(1, len(whole) // 60)):
-        with connect(url) as sock:
+        with connect(echo) as sock:
             sock.sendall(post("/generate", LONG))
             read = 0
             while read < cut:
                 read += len(sock.recv(cut - read))
             if cut % 2:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    wait_idle(url)
-    assert call(url + "/health")[0] == 200
+    wait_idle(echo)
+    assert call(echo + "/health")[0] == 200
 
 
-def test_cutting_the_request_anywhere(url):
+def test_cutting_the_request_anywhere(echo):
     request = post("/generate", {"text": "hi", "sampling_params": {"max_new_tokens": 2}})
     for cut in range(len(request)):
-        with connect(url) as sock:
+        with connect(echo) as sock:
             sock.sendall(request[:cut])
-    wait_idle(url)
-    assert call(url + "/health")[0] == 200
+    wait_idle(echo)
+    assert call(echo + "/health")[0] == 200
 
 
-def test_half_close_ends_the_request(url):
-    with connect(url) as sock:
+def test_half_close_ends_the_request(echo):
+    with connect(echo) as sock:
         sock.sendall(post("/generate", {**LONG, "stream": False}))
         time.sleep(0.05)
         sock.shutdown(socket.SHUT_WR)
-        wait_idle(url)
+        wait_idle(echo)
 
 
-def test_garbage(url):
+def test_garbage(echo):
     for junk in (b"\0" * 100, b"GET", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"):
-        with connect(url) as sock:
+        with connect(echo) as sock:
             sock.sendall(junk + b"\r\n\r\n")
             reply = sock.recv(1000)
             assert reply == b"" or reply.startswith(b"HTTP/1.1 4"), reply
-    assert call(url + "/health")[0] == 200
+    assert call(echo + "/health")[0] == 200
 
 
-def test_deep_and_large_json(url):
-    assert call(url + "/generate", b"[" * 100_000)[0] == 400
-    assert call(url + "/generate", b'{"text":' + b"[" * 100_000)[0] == 400
-    assert call(url + "/generate", b'{"a":' * 200 + b"1" + b"}" * 200)[0] == 400
-    assert call(url + "/generate", b'{"text": "' + b"\xff\xfe" + b'"}')[0] == 400
-    with connect(url) as sock:
+def test_deep_and_large_json(echo):
+    assert call(echo + "/generate", b"[" * 100_000)[0] == 400
+    assert call(echo + "/generate", b'{"text":' + b"[" * 100_000)[0] == 400
+    assert call(echo + "/generate", b'{"a":' * 200 + b"1" + b"}" * 200)[0] == 400
+    assert call(echo + "/generate", b'{"text": "' + b"\xff\xfe" + b'"}')[0] == 400
+    with connect(echo) as sock:
         sock.sendall(b"POST /generate HTTP/1.1\r\nHost: t\r\nContent-Length: 999999999999\r\n\r\n")
         assert sock.recv(100).startswith(b"HTTP/1.1 413")
+
+
+def test_limits(start):
+    server = start("--max-body-bytes", "1000", "--max-connections", "4")
+    with connect(server.url) as sock:
+        sock.sendall(b"GET /health HTTP/1.1\r\nHost: t\r\nX: " + b"a" * 100_000 + b"\r\n\r\n")
+        assert sock.recv(100).startswith(b"HTTP/1.1 431")
+    status, reply, _ = call(server.url + "/generate", {"text": "a" * 2000})
+    assert status == 413 and "1000" in reply["error"]["message"]
+    time.sleep(0.1)  # the server sees that those two are closed
+    socks = [connect(server.url) for _ in range(4)]
+    for sock in socks:
+        sock.sendall(b"GET /health HTTP/1.1\r\nHost: t\r\n\r\n")
+        assert sock.recv(100).startswith(b"HTTP/1.1 200")
+    status, reply, headers = call(server.url + "/health")
+    assert status == 503 and headers["Retry-After"] and "connections" in reply["error"]["message"]
+    socks.pop().close()
+    deadline = time.time() + 10
+    while call(server.url + "/health")[0] != 200 and time.time() < deadline:
+        time.sleep(0.02)
+    assert call(server.url + "/health")[0] == 200
 
 
 def test_keys(start):
@@ -94,9 +115,20 @@ def test_keys(start):
     assert call(server.url + "/v1/models", headers=bearer("k2"))[0] == 401
     assert call(server.url + "/flush_cache", b"", bearer("k1"))[0] == 401
     assert call(server.url + "/flush_cache", b"", bearer("k2"))[0] == 200
-    log = open(server.log.name).read()
+    assert call(server.url + "/no/such/path")[0] == 401
+    assert call(server.url + "/v1/models", headers=bearer("k1" * 50))[0] == 401
+    assert call(server.url + "/v1/models", headers={"Authorization": "Basic k1"})[0] == 401
+    log = server.lines()
     assert "k1" not in log and "k2" not in log
     assert server.stop() == 0
+
+
+def test_an_admin_key_alone_closes_the_control_paths_only(start):
+    server = start("--admin-api-key", "k2")
+    assert call(server.url + "/v1/models")[0] == 200
+    for path in ("/flush_cache", "/abort_request"):
+        assert call(server.url + path, {})[0] == 401
+    assert call(server.url + "/flush_cache", b"", {"Authorization": "Bearer k2"})[0] == 200
 
 
 def test_sigterm_drains(start):
@@ -115,19 +147,14 @@ def test_sigterm_drains(start):
 
 def test_a_second_signal_stops(start):
     server = start()
-    body = {"text": "x", "stream": True, "sampling_params": {"max_new_tokens": 1_000_000, "ignore_eos": True}}
-    if call(server.url + "/generate", {**body, "stream": False, "sampling_params": {"max_new_tokens": 1}})[0] != 200:
-        pytest.skip("the model cannot run")
     socks = [connect(server.url) for _ in range(32)]
     for sock in socks:
         sock.sendall(post("/generate", LONG))
     time.sleep(0.05)
-    began = time.time()
     server.process.send_signal(signal.SIGTERM)
     time.sleep(0.02)
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(10) == 0
-    assert time.time() - began < 5
 
 
 def test_queue_full_is_429(start):
@@ -156,7 +183,7 @@ def test_queue_full_is_429(start):
 def test_port_in_use(start):
     server = start()
     second = subprocess.run(
-        [BANYAN, "serve", "--model-path", MODEL, "--port", str(server.port)],
+        [BANYAN, "serve", "--model-path", "echo", "--port", str(server.port)],
         capture_output=True,
         text=True,
         timeout=30,
@@ -219,9 +246,9 @@ def test_config_file(tmp_path, template):
     assert run("serve", "--config", str(config)).returncode == 1
 
 
-def test_terminal_chat(url):
+def test_terminal_chat(echo):
     done = subprocess.run(
-        [BANYAN, "chat", "--url", url, "--max-tokens", "8", "--temperature", "0"],
+        [BANYAN, "chat", "--url", echo, "--max-tokens", "8", "--temperature", "0"],
         input="Hello\n/reset\nAgain\n/exit\n",
         capture_output=True,
         text=True,
@@ -234,7 +261,7 @@ def test_terminal_chat(url):
 def test_unix_socket(start, tmp_path):
     path = str(tmp_path / "banyan.sock")
     process = subprocess.Popen(
-        [BANYAN, "serve", "--model-path", MODEL, "--unix-socket", path], stderr=subprocess.PIPE, text=True
+        [BANYAN, "serve", "--model-path", "echo", "--unix-socket", path], stderr=subprocess.PIPE, text=True
     )
     try:
         for line in process.stderr:
@@ -250,9 +277,9 @@ def test_unix_socket(start, tmp_path):
     assert not os.path.exists(path)
 
 
-def test_many_idle_connections(url):
+def test_many_idle_connections(echo):
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    socks = [connect(url) for _ in range(min(500, soft // 3))]
-    assert call(url + "/health")[0] == 200
+    socks = [connect(echo) for _ in range(min(500, soft // 3))]
+    assert call(echo + "/health")[0] == 200
     for sock in socks:
         sock.close()
