@@ -34,8 +34,6 @@ class SmolLm2 : public ::testing::Test {
     const fs::path model = FindModel();
     if (!fs::exists(model))
       GTEST_SKIP() << model << " is not there: run scripts/setup, or set BANYAN_SMOLLM2";
-    std::ifstream file(fs::path(BANYAN_SOURCE_DIR) / "tests/golden/smollm2/llama_cpp.json");
-    golden_ = *ParseJsonObject(std::string(std::istreambuf_iterator<char>(file), {}), "golden");
     EngineConfig config;
     config.model_path = model.string();
     config.max_total_tokens = 2048;
@@ -53,14 +51,19 @@ class SmolLm2 : public ::testing::Test {
     return end.get_future().get();
   }
 
-  json::object golden_;
   std::unique_ptr<Engine> engine_;
 };
 
 TEST_F(SmolLm2, AgreesWithLlamaCpp) {
+  const fs::path path = fs::path(BANYAN_SOURCE_DIR) / "tests/golden/smollm2/llama_cpp.json";
+  std::ifstream file(path);
+  ASSERT_TRUE(file) << path << " cannot be read";
+  const auto goldens =
+      ParseJsonObject(std::string(std::istreambuf_iterator<char>(file), {}), path.string());
+  ASSERT_TRUE(goldens.ok()) << Message(goldens.status());
   double difference = 0;
   int compared = 0, greedy_compared = 0;
-  for (const json::value& value : golden_.at("cases").as_array()) {
+  for (const json::value& value : goldens->at("cases").as_array()) {
     const json::object& golden = value.as_object();
     const std::string text(View(golden.at("text").as_string()));
     const auto ids = json::value_to<std::vector<TokenId>>(golden.at("ids"));

@@ -10,6 +10,7 @@ namespace {
 struct Vnni : Avx512 {
   static constexpr int kCodeBits = 8;
   static constexpr bool kSignedBytes = false;
+  static constexpr int kDirectTokens = 8;
   // Twelve sums and twelve results fill the registers.
   static constexpr int kPanelTokens = 12;
   static constexpr int kTileTokens = 12;
