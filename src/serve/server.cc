@@ -20,12 +20,22 @@
 namespace banyan::serve {
 namespace {
 
-// The HTTP series of one route.
+// The HTTP series of one route. Each is made when it is first needed: most routes are never asked.
 struct RouteMetrics {
-  Counter* requests;
-  Gauge* active;
+  std::atomic<Counter*> requests{nullptr};
+  std::atomic<Gauge*> active{nullptr};
   std::array<std::atomic<Counter*>, 600> responses{};  // by status
 };
+
+template <typename Series, typename Make>
+Series& Once(std::atomic<Series*>& slot, const Make& make) {
+  Series* series = slot.load(std::memory_order_relaxed);
+  if (series == nullptr) {
+    series = &make();  // the registry gives every caller the same one
+    slot.store(series, std::memory_order_relaxed);
+  }
+  return *series;
+}
 
 class ServerImpl final : public Server {
  public:
@@ -58,14 +68,7 @@ class ServerImpl final : public Server {
     auto context = std::make_unique<ServeContext>(engine, config_);
     // Checked by Open.
     (void)ParseSamplingParams(config_.preferred_sampling_params, "", context->native_defaults);
-    Metrics& metrics = engine.metrics();
-    for (const auto& route : router_->routes()) {
-      const Labels labels = {{"endpoint", route->pattern}, {"method", route->method}};
-      RouteMetrics& series = series_[route.get()];
-      series.requests = &metrics.GetCounter("sglang:http_requests_total", "HTTP requests.", labels);
-      series.active =
-          &metrics.GetGauge("sglang:http_requests_active", "HTTP requests at work.", labels);
-    }
+    for (const auto& route : router_->routes()) series_[route.get()];
     served_since_ = std::chrono::steady_clock::now();
     context_owner_ = std::move(context);
     context_.store(context_owner_.get(), std::memory_order_release);
@@ -154,11 +157,37 @@ class ServerImpl final : public Server {
   }
 
   void Began(const HttpRequest& request) {
-    if (context_.load(std::memory_order_acquire) == nullptr) return;
+    const ServeContext* context = context_.load(std::memory_order_acquire);
+    if (context == nullptr) return;
     const auto found = series_.find(request.route);
     if (found == series_.end()) return;
-    found->second.requests->Add();
-    found->second.active->Add(1);
+    Once(found->second.requests, [&]() -> Counter& {
+      return context->engine.metrics().GetCounter("sglang:http_requests_total", "HTTP requests.",
+                                                  LabelsOf(*request.route));
+    }).Add();
+    Active(*context, *request.route, found->second).Add(1);
+  }
+
+  static Labels LabelsOf(const Route& route) {
+    return {{"endpoint", route.pattern}, {"method", route.method}};
+  }
+
+  static Gauge& Active(const ServeContext& context, const Route& route, RouteMetrics& series) {
+    return Once(series.active, [&]() -> Gauge& {
+      return context.engine.metrics().GetGauge("sglang:http_requests_active",
+                                               "HTTP requests at work.", LabelsOf(route));
+    });
+  }
+
+  static Counter& Response(const ServeContext& context, RouteMetrics& series,
+                           const HttpAccess& access) {
+    const auto status = static_cast<std::size_t>(std::clamp(access.status, 0, 599));
+    return Once(series.responses[status], [&]() -> Counter& {
+      Labels labels = LabelsOf(*access.request.route);
+      labels.emplace_back("status_code", std::to_string(access.status));
+      return context.engine.metrics().GetCounter("sglang:http_responses_total", "HTTP responses.",
+                                                 labels);
+    });
   }
 
   void Ended(const HttpAccess& access) {
@@ -168,8 +197,8 @@ class ServerImpl final : public Server {
     // One that began before the series were there is not in them.
     const bool counted = std::chrono::steady_clock::now() - access.duration >= served_since_;
     if (context != nullptr && found != series_.end() && counted) {
-      found->second.active->Add(-1);
-      Response(*context, found->second, access)->Add();
+      Active(*context, *request.route, found->second).Add(-1);
+      Response(*context, found->second, access).Add();
     }
     if (!config_.log_access || request.method.empty()) return;
     for (const std::string& prefix : config_.log_access_exclude)
@@ -179,21 +208,6 @@ class ServerImpl final : public Server {
     AppendJsonEscaped(path, request.path);
     LogInfo("{} \"{} {}\" {} {:.1f} ms", request.remote, request.method, path, access.status,
             time.count());
-  }
-
-  Counter* Response(const ServeContext& context, RouteMetrics& series, const HttpAccess& access) {
-    std::atomic<Counter*>& slot =
-        series.responses[static_cast<std::size_t>(std::clamp(access.status, 0, 599))];
-    Counter* counter = slot.load(std::memory_order_relaxed);
-    if (counter == nullptr) {
-      counter =
-          &context.engine.metrics().GetCounter("sglang:http_responses_total", "HTTP responses.",
-                                               {{"endpoint", access.request.route->pattern},
-                                                {"method", access.request.route->method},
-                                                {"status_code", std::to_string(access.status)}});
-      slot.store(counter, std::memory_order_relaxed);
-    }
-    return counter;
   }
 
   const ServeConfig config_;

@@ -25,7 +25,7 @@ DEMO = ROOT / "build/models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 MODEL = os.environ.get("BANYAN_MODEL") or (str(DEMO) if DEMO.exists() else "echo")
 # A template without a model: the last message is what the echo model answers to.
 TEMPLATE = "{% for message in messages %}{{ message.content }}{% endfor %}"
-CONTEXT = 2048
+CONTEXT = 512
 
 
 def free_port():

@@ -2,10 +2,6 @@
 """SGLang's own interface, and what operators see."""
 
 import json
-import shutil
-import subprocess
-
-import pytest
 
 from conftest import MODEL
 from wire import call
@@ -110,15 +106,9 @@ def test_prefix_is_cached(url):
     assert salted["cached_tokens"] == 0
 
 
-def test_promtool_accepts_the_metrics(url):
-    if not shutil.which("promtool"):
-        pytest.skip("promtool is not installed")
+def test_metrics_have_sglangs_names(url):
     generate(url, text="Count me")
     page = call(url + "/metrics")[1]
-    check = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, text=True)
-    # SGLang's names have colons, which the linter dislikes; nothing else may be found.
-    findings = [l for l in (check.stdout + check.stderr).splitlines() if "should not contain ':'" not in l]
-    assert findings == []
     for name in (
         "num_running_reqs num_queue_reqs token_usage gen_throughput cache_hit_rate prompt_tokens_total "
         "generation_tokens_total num_requests_total time_to_first_token_seconds_bucket "

@@ -62,7 +62,9 @@ Status Run(const CLI::App& app) {
   serve.http.port = 0;
   BANYAN_ASSIGN_OR_RETURN(std::unique_ptr<serve::Server> server, serve::Server::Start(serve));
   server->Serve(*engine);
-  engine->metrics().GetCounter("sglang:http_responses_total", "HTTP responses.");
+  for (const char* counted : {"sglang:http_requests_total", "sglang:http_responses_total"})
+    engine->metrics().GetCounter(counted, "");
+  engine->metrics().GetGauge("sglang:http_requests_active", "");
 
   std::string out;
   serve::JsonWriter json(out);

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What operators set and read: logs, the watchdog, variables, metrics."""
+
+import math
+import re
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from conftest import MODEL, Server
+from wire import call
+
+
+def generate(url, **body):
+    body.setdefault("sampling_params", {"temperature": 0, "max_new_tokens": 4})
+    return call(url + "/generate", body)
+
+
+@pytest.mark.parametrize("level", range(4))
+def test_request_logs(start, level):
+    server = start("--log-requests", "--log-requests-level", str(level))
+    body = {"input_ids": [65] * 300, "rid": 'odd"name', "sampling_params": {"max_new_tokens": 3, "temperature": 0.5}}
+    assert generate(server.url, **body)[0] == 200
+    finish = server.await_line("Finish: ")
+    assert 'rid="odd\\"name"' in finish
+    assert "reason=length" in finish and "completion_tokens=3" in finish
+    receive = server.await_line("Receive: ")
+    assert "prompt_tokens=300" in receive
+    assert ("temperature=0.5" in receive) == (level >= 1)
+    assert receive.count("65") == {0: 0, 1: 0, 2: 256, 3: 300}[level]
+    generate(server.url, text="secret", no_logs=True, rid="unlogged")
+    assert "unlogged" not in server.lines()
+
+
+def test_prefill_and_decode_lines(start):
+    server = start("--decode-log-interval", "5")
+    generate(server.url, text="hello", sampling_params={"max_new_tokens": 20, "ignore_eos": True})
+    prefill = server.await_line("#new-token: 5")
+    for field in ("Prefill batch, #new-seq: 1, ", "#cached-token: 0", "token usage: ", "#running-req: ", "#queue-req: 0"):
+        assert field in prefill, prefill
+    decode = server.await_line("Decode batch")
+    for field in ("#running-req: 1", "#token: ", "token usage: ", "gen throughput (token/s): ", "#queue-req: 0"):
+        assert field in decode, decode
+
+
+def test_access_log(start):
+    server = start("--uvicorn-access-log-exclude-prefixes", "/metrics")
+    call(server.url + "/metrics")
+    call(server.url + "/no%0asuch%22path")
+    line = server.await_line("such")
+    assert "404" in line and r"/no\nsuch\"path" in line
+    assert "/metrics" not in server.lines()
+
+
+def test_variables(start):
+    server = start(env={"SGLANG_INIT_NEW_TOKEN_RATIO": "0.5", "SGLANG_NO_SUCH_THING": "1", "SGLANG_REQ_RUNNING_TIMEOUT": "0.2"})
+    assert "--schedule-conservativeness" in server.await_line("SGLANG_INIT_NEW_TOKEN_RATIO")
+    assert "no effect" in server.await_line("SGLANG_NO_SUCH_THING")
+    # Honoured: so nothing is said of it, and a request that takes longer is ended.
+    assert "SGLANG_REQ_RUNNING_TIMEOUT" not in server.lines()
+    params = {"max_new_tokens": 250, "ignore_eos": True, "n": 128}
+    began = time.time()
+    status = 200
+    while status == 200 and time.time() - began < 20:
+        status, reply, _ = generate(server.url, text=["go"] * 16, sampling_params=params)
+    assert status in (503, 504) and "error" in reply
+
+
+def test_a_variable_that_is_wrong_stops_the_start(start):
+    with pytest.raises(RuntimeError, match="SGLANG_REQ_WAITING_TIMEOUT"):
+        start(env={"SGLANG_REQ_WAITING_TIMEOUT": "soon"})
+
+
+@pytest.mark.skipif(MODEL == "echo", reason="no step of the echo model takes long")
+def test_the_watchdog_ends_a_stuck_step(tmp_path):
+    flags = ["--watchdog-timeout", "0.2", "--chunked-prefill-size", "-1", "--context-length", "4096"]
+    server = Server(MODEL, *flags, "--max-total-tokens", "8k", log=tmp_path / "serve.log")
+    try:
+        status, reply, _ = generate(server.url, input_ids=[500 + i % 100 for i in range(3000)])
+        assert status == 504 and "watchdog" in reply["error"]["message"]
+        line = server.await_line("watchdog: ")
+        assert "Ending its requests" in line and "waiting" in line
+        # The step ends some day, and the server is well again.
+        deadline = time.time() + 30
+        while (status := call(server.url + "/health")[0]) != 200 and time.time() < deadline:
+            time.sleep(0.1)
+        assert status == 200
+        assert server.stop() == 0
+    finally:
+        server.process.kill()
+        server.process.wait()
+
+
+SAMPLE = re.compile(r'([a-zA-Z_:][\w:]*)(?:\{((?:[a-zA-Z_]\w*="(?:[^"\\\n]|\\[\\"n])*",?)*)\})? (\S+)')
+
+
+def parse(page):
+    """{name: (type, {series: value})} of the text format; anything malformed fails."""
+    families, name = {}, None
+    assert page.endswith("\n")
+    for line in page.splitlines():
+        if line.startswith("# HELP "):
+            name = line.split(" ", 3)[2]
+            assert name not in families and line.split(" ", 3)[3], line
+            families[name] = [None, {}]
+        elif line.startswith("# TYPE "):
+            _, _, typed, kind = line.split(" ")
+            assert typed == name and kind in ("counter", "gauge", "histogram"), line
+            families[name][0] = kind
+        else:
+            match = SAMPLE.fullmatch(line)
+            assert match, line
+            stem = re.sub("_(bucket|sum|count)$", "", match[1]) if families[name][0] == "histogram" else match[1]
+            assert stem == name, line
+            assert (match[1], match[2]) not in families[name][1], "twice: " + line
+            families[name][1][match[1], match[2]] = float(match[3])
+    return families
+
+
+def test_metrics_are_well_formed(url):
+    generate(url, text="Count me")
+    before = parse(call(url + "/metrics")[1])
+    status, reply, _ = generate(url, text="Count me too", sampling_params={"max_new_tokens": 7, "ignore_eos": True})
+    assert status == 200
+    after = parse(call(url + "/metrics")[1])
+
+    def grown(name):
+        total = lambda page: sum(value for (series, _), value in page[name][1].items())
+        return total(after) - total(before)
+
+    assert grown("sglang:num_requests_total") == 1
+    assert grown("sglang:generation_tokens_total") == 7
+    assert grown("sglang:prompt_tokens_total") == reply["meta_info"]["prompt_tokens"]
+    for name, (kind, series) in after.items():
+        assert name.startswith("sglang:")
+        assert kind != "counter" or name.endswith("_total"), name
+        if kind != "histogram":
+            continue
+        rows = {}
+        for (sample, labels), value in series.items():
+            if sample.endswith("_bucket"):
+                bound = re.search('le="([^"]*)"', labels)[1]
+                rest = re.sub(',?le="[^"]*"', "", labels)
+                rows.setdefault(rest, []).append((math.inf if bound == "+Inf" else float(bound), value))
+        for rest, buckets in rows.items():
+            assert buckets == sorted(buckets) and buckets[-1][0] == math.inf, name
+            assert [v for _, v in buckets] == sorted(v for _, v in buckets), name
+            assert buckets[-1][1] == series[name + "_count", rest], name
+
+
+def test_promtool_accepts_the_metrics(url):
+    if not shutil.which("promtool"):
+        pytest.skip("promtool is not installed")
+    generate(url, text="Count me")
+    page = call(url + "/metrics")[1]
+    check = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, text=True)
+    # SGLang's names have colons, which the linter dislikes; nothing else may be found.
+    findings = [l for l in (check.stdout + check.stderr).splitlines() if "should not contain ':'" not in l]
+    assert findings == []
