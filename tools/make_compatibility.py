@@ -10,8 +10,13 @@
 import argparse
 import json
 import pathlib
+import socket
 import subprocess
 import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 NAMES = ROOT / "tools/sglang-0.5.14.json"
@@ -62,18 +67,53 @@ DIFFERENCES = """\
 - **`best_of`** beyond `n` is refused (SGLang ignores it).
 - **`prompt_tokens_details.cached_tokens`** is always there; **metrics** are always on.
 - **`--enable-mixed-chunk`** is on by default, `--page-size` is 16 (SGLang: off, 1).
-- **Reasoning** stays in `content`, and requests with `tools` are refused, until their formats are built.
+- **Reasoning** stays in `content`, and chat requests with `tools` are refused, until their formats are built; `/render` and
+  `/tokenize` show the prompt with tools.
+- **`logprob_start_len`** above 0 gives the first token its value too (SGLang: null, as for the first token of the prompt).
 """
+
+# A request that is answered, for each schema whose path is served, and where in it the fields stand.
+MINIMAL = {
+    "ChatCompletionRequest": {"messages": [{"role": "user", "content": "x"}], "max_tokens": 1},
+    "CompletionRequest": {"prompt": "x", "max_tokens": 1},
+    "GenerateReqInput": {"text": "x", "sampling_params": {"max_new_tokens": 1}},
+    "TokenizeRequest": {"prompt": "x"},
+    "DetokenizeRequest": {"tokens": [65]},
+    "AbortReq": {"rid": "x"},
+    "StreamOptions": {"messages": [{"role": "user", "content": "x"}], "max_tokens": 1, "stream": True},
+    "SamplingParams": {"text": "x"},
+}
+WITHIN = {"StreamOptions": "stream_options", "SamplingParams": "sampling_params"}
+# SGLang's OpenAPI leaves these two without a path, the second without its fields.
+EXTRA_PATHS = {"StreamOptions": "/v1/chat/completions", "SamplingParams": "/generate"}
+SAMPLING_PARAMS = """max_new_tokens stop stop_token_ids stop_regex temperature top_p top_k min_p frequency_penalty
+presence_penalty repetition_penalty min_new_tokens n json_schema regex ebnf structural_tag ignore_eos skip_special_tokens
+spaces_between_special_tokens no_stop_trim custom_params stream_interval logit_bias sampling_seed""".split()
+# What a field is asked with: of no type that any field has, so that one that is read is refused for its type.
+PROBE = {"probe": 1}
+TOOL = {"type": "function", "function": {"name": "f"}}
+PROBES = {"tools": {"tools": [TOOL]}, "tool_choice": {"tools": [TOOL], "tool_choice": TOOL}}
+NOT_YET = (" yet", " so far", "one data-parallel", "one process", "old form of 'tools'")
 
 
 def names_from(folder):
     folder = pathlib.Path(folder)
     read = lambda part: json.loads((folder / f"sglang-0.5.14-{part}.json").read_text())
     flags = [[name for name in flag["flags"] if name.startswith("--")] for flag in read("flags")]
+    api = read("openapi")
+    paths = dict(EXTRA_PATHS)
+    for path, methods in api["paths"].items():
+        for method in methods.values():
+            text = json.dumps(method.get("requestBody", {}))
+            if "#/components/schemas/" in text:
+                paths.setdefault(text.split("#/components/schemas/")[1].split('"')[0], path)
+    fields = {name: list(api["components"]["schemas"].get(name, {}).get("properties", {})) for name in paths}
+    fields["SamplingParams"] = SAMPLING_PARAMS
     names = {
         "flags": [" ".join(flag) for flag in flags if flag and flag != ["--help"]],
         "routes": [" ".join(route) for route in read("routes")],
-        "metrics": sorted(read("metrics")),
+        "metrics": {name: kind.lower() for name, kind in sorted(read("metrics").items())},
+        "schemas": {name: {"path": path, "fields": fields[name]} for name, path in sorted(paths.items())},
     }
     NAMES.write_text(json.dumps(names, indent=0) + "\n")
 
@@ -91,8 +131,75 @@ def table(title, rows):
     lines = [f"## {title}", "", f"{done} of {len(rows)} done.", "", "| name | state | |", "|---|---|---|"]
     order = {"done": 0, "no effect": 1, "not yet": 2, "refused": 3}
     for name, fate, note in sorted(rows, key=lambda row: (order[row[1]], row[2] if row[1] != "done" else "", row[0])):
-        lines.append(f"| `{name}` | {fate} | {note.replace('|', chr(92) + '|')} |")
+        escaped = note.replace("|", "\\|")
+        lines.append(f"| `{name}` | {fate} | {escaped} |")
     return "\n".join(lines) + "\n"
+
+
+class EchoServer:
+    """`banyan serve` with the echo model, to be asked what it makes of a field."""
+
+    def __init__(self, banyan):
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            self.url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+        self.template = tempfile.NamedTemporaryFile("w", suffix=".jinja")
+        self.template.write("{% for message in messages %}{{ message.content }}{% endfor %}")
+        self.template.flush()
+        flags = ["--model-path", "echo", "--log-level", "error", "--chat-template", self.template.name]
+        self.process = subprocess.Popen([banyan, "serve", "--port", self.url.rsplit(":", 1)[1], *flags])
+
+    def __enter__(self):
+        for _ in range(200):
+            try:
+                urllib.request.urlopen(self.url + "/ready")
+                return self
+            except OSError:
+                time.sleep(0.05)
+        sys.exit("the server did not start")
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait()
+        self.template.close()
+
+    def post(self, path, body):
+        try:
+            urllib.request.urlopen(urllib.request.Request(self.url + path, json.dumps(body).encode()))
+            return ""
+        except urllib.error.HTTPError as error:
+            return json.loads(error.read())["error"]["message"]
+
+
+def field_fate(server, schema, path, field):
+    body = dict(MINIMAL[schema])
+    asked = PROBES.get(field, {field: PROBE})
+    body.update({WITHIN[schema]: asked} if schema in WITHIN else asked)
+    if schema == "TokenizeRequest" and field != "prompt":  # some are fields of chats only
+        body = {"messages": [{"role": "user", "content": "x"}], **asked}
+        if field == "add_special_tokens":
+            body = {"prompt": "x", **asked}
+    message = server.post(path, body)
+    if f"'{field}' is not a field" in message:
+        sys.exit(f"the binary knows nothing of {schema}.{field}: {message}")
+    reason = message.partition("is not supported: ")[2]
+    if not reason:
+        return "done", ""
+    return "not yet" if any(part in reason for part in NOT_YET) else "refused", reason
+
+
+def schema_rows(banyan, names, routes):
+    """The fields of requests; of a path that is not served, all in one row."""
+    rows = []
+    with EchoServer(banyan) as server:
+        for schema, entry in names.items():
+            if schema in MINIMAL:
+                for field in entry["fields"]:
+                    rows.append((f"{schema}.{field}", *field_fate(server, schema, entry["path"], field)))
+                continue
+            route = next(route for (_, path), route in routes.items() if path == entry["path"])
+            rows.append((f"{schema}.*", route["fate"], f"{entry['path']}: {route['note']}"))
+    return rows
 
 
 def page(banyan):
@@ -115,8 +222,10 @@ def page(banyan):
             missing.append(name)
         else:
             route_rows.append((name, route["fate"], route["note"]))
-    for name in names["metrics"]:
+    for name, kind in names["metrics"].items():
         if name in have["metrics"]:
+            if kind not in ("?", have["metrics"][name]):
+                sys.exit(f"{name} is a {have['metrics'][name]} here and a {kind} in SGLang")
             metric_rows.append((name, "done", ""))
         else:
             metric_rows.append((name, *metric_fate(name)))
@@ -132,9 +241,9 @@ def page(banyan):
         [
             "# SGLang's interface in Banyan",
             "",
-            "What of SGLang 0.5.14's flags, routes and metrics `banyan serve` has: each is done, accepted without effect, not",
-            "there yet, or refused for good, with the reason that the binary itself gives. Made by `tools/make_compatibility.py`",
-            "from the binary's tables; do not edit by hand.",
+            "What of SGLang 0.5.14's flags, routes, request fields and metrics `banyan serve` has: each is done, accepted without",
+            "effect, not there yet, or refused for good, with the reason that the binary itself gives. Made by",
+            "`tools/make_compatibility.py` from the binary's tables and answers; do not edit by hand.",
             "",
             "## What differs under the same name",
             "",
@@ -143,6 +252,7 @@ def page(banyan):
             "",
             table("Flags", flag_rows),
             table("Routes", route_rows),
+            table("Request fields", schema_rows(banyan, names["schemas"], routes)),
             table("Metrics", metric_rows),
         ]
     )

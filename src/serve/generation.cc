@@ -3,7 +3,9 @@
 
 #include <iterator>
 
+#include "base/log.h"
 #include "serve/errors.h"
+#include "serve/json_writer.h"
 
 namespace banyan::serve {
 namespace {
@@ -88,6 +90,9 @@ void Generation::OnUpdate(std::size_t first_choice, GenerateUpdate update) {
     const FinishReason& finish = *update.finish;
     if (finish.kind == FinishReason::Kind::kAbort && !finish.status.ok() &&
         finish.status.code() != StatusCode::kCancelled) {
+      std::string rid;
+      AppendJsonString(rid, choice.rid);  // the client's own words
+      LogWarning("request rid={} has failed: {}", rid, Message(finish.status));
       return Fail(finish.status);
     }
     choice.finish = std::move(update.finish);

@@ -75,13 +75,14 @@ def test_a_variable_that_is_wrong_stops_the_start(start):
 
 @pytest.mark.skipif(MODEL == "echo", reason="no step of the echo model takes long")
 def test_the_watchdog_ends_a_stuck_step(tmp_path):
-    flags = ["--watchdog-timeout", "0.2", "--chunked-prefill-size", "-1", "--context-length", "4096"]
+    flags = ["--watchdog-timeout", "0.1", "--chunked-prefill-size", "-1", "--context-length", "4096"]
     server = Server(MODEL, *flags, "--max-total-tokens", "8k", log=tmp_path / "serve.log")
     try:
-        status, reply, _ = generate(server.url, input_ids=[500 + i % 100 for i in range(3000)])
+        status, reply, _ = generate(server.url, input_ids=[500 + i % 100 for i in range(1500)], rid="stuck")
         assert status == 504 and "watchdog" in reply["error"]["message"]
         line = server.await_line("watchdog: ")
         assert "Ending its requests" in line and "waiting" in line
+        assert 'rid="stuck"' in server.await_line("has failed: step ")
         # The step ends some day, and the server is well again.
         deadline = time.time() + 30
         while (status := call(server.url + "/health")[0]) != 200 and time.time() < deadline:

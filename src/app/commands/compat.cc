@@ -6,6 +6,7 @@
 
 #include "app/command.h"
 #include "app/sglang_flags.h"
+#include "base/log.h"
 #include "engine/engine.h"
 #include "serve/json_writer.h"
 #include "serve/server.h"
@@ -55,6 +56,7 @@ void WriteRoutes(serve::JsonWriter& json, const serve::Router& router) {
 }
 
 Status Run(const CLI::App& app) {
+  BANYAN_RETURN_IF_ERROR(InitLog("warning"));
   EngineConfig config;
   config.model_path = kEchoModel;
   BANYAN_ASSIGN_OR_RETURN(std::unique_ptr<Engine> engine, Engine::Start(config));
@@ -71,14 +73,16 @@ Status Run(const CLI::App& app) {
   json.Begin('{');
   WriteFlags(json, *app.get_parent()->get_subcommand("serve"));
   WriteRoutes(json, server->router());
-  json.Key("metrics").Begin('[');
+  json.Key("metrics").Begin('{');
   const std::string page = engine->metrics().Print();
   constexpr std::string_view kType = "# TYPE ";
   for (std::size_t at = page.find(kType); at != std::string::npos; at = page.find(kType, at + 1)) {
-    const std::size_t begin = at + kType.size();
-    json.Value(std::string_view(page).substr(begin, page.find(' ', begin) - begin));
+    const std::string_view line = std::string_view(page).substr(
+        at + kType.size(), page.find('\n', at) - at - kType.size());  // "NAME KIND"
+    const std::size_t space = line.find(' ');
+    json.Field(line.substr(0, space), line.substr(space + 1));
   }
-  json.End(']').End('}');
+  json.End('}').End('}');
   server->Shutdown(std::chrono::milliseconds(0));
   engine.reset();
   std::puts(out.c_str());
