@@ -101,6 +101,45 @@ TEST(TokenizerTest, AddedTokensDecoderAddsInOrderOfIds) {
   EXPECT_EQ(*tokenizer->Encode("a<y>b<x>", false), (Ids{0, 12, 1, 11}));
 }
 
+// What stands before a token decides about it, also where a token before it has taken that.
+TEST(TokenizerTest, AddedTokensSideBySide) {
+  const auto with = [](const char* tokens) {
+    std::string json = kBpe;
+    json.insert(json.find("{\"id\":10"), tokens);
+    return Make(json);
+  };
+  auto words = with(R"({"id":11,"content":"cd","single_word":false,"lstrip":false,"rstrip":false,
+      "normalized":true,"special":false},{"id":12,"content":"fe","single_word":true,"lstrip":false,
+      "rstrip":false,"normalized":true,"special":false},)");
+  EXPECT_EQ(*words->Encode("cdfe fe", false), (Ids{11, 5, 4, 6, 12}));
+  auto spaces = with(R"({"id":11,"content":"<r>","single_word":false,"lstrip":false,"rstrip":true,
+      "normalized":false,"special":true},{"id":12,"content":"  ","single_word":false,"lstrip":false,
+      "rstrip":false,"normalized":false,"special":false},)");
+  EXPECT_EQ(*spaces->Encode("<r>  a", false), (Ids{11, 12, 0}));
+}
+
+TEST(TokenizerTest, AddedTokensHaveTheIdsThatTheFileSays) {
+  const auto with_id = [](const char* id) {
+    std::string json = kBpe;
+    return json.replace(json.find("\"id\":10"), 7, fmt::format("\"id\":{}", id));
+  };
+  auto far = Make(with_id("40"));
+  ASSERT_TRUE(far);
+  EXPECT_EQ(*far->Encode("abc<|end|>f", false), (Ids{9, 40, 5}));
+  EXPECT_EQ(*far->Decode(Ids{40}, false), "<|end|>");
+  EXPECT_EQ(far->TokenToId("<|end|>"), 40);
+  auto taken = Tokenizer::FromJson(with_id("9"), {});
+  EXPECT_NE(Message(taken.status()).find("id 9 is of \"abc\" and of \"<|end|>\""),
+            std::string::npos);
+  std::string twice = kBpe;
+  twice.replace(twice.find("<|end|>"), 7, "abc");
+  auto both = Make(twice);
+  ASSERT_TRUE(both);
+  EXPECT_EQ(*both->Encode("abc", false), (Ids{9}));
+  EXPECT_TRUE(both->IsSpecial(9));
+  EXPECT_EQ(both->vocab_size(), 10);
+}
+
 TEST(TokenizerTest, LongTextsTakeLinearTime) {
   auto tokenizer = Make(kBpe);
   std::string spaced, solid;

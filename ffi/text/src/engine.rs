@@ -48,20 +48,35 @@ impl Engine {
     }
 }
 
-/// Where the fast engine's ids are known to differ from the complete one's: it makes a normalizer of a
-/// Metaspace pre-tokenizer, which then comes before the search for normalized added tokens and no
-/// longer knows whether a normalizer has cut what stood before the text.
+/// Where the fast engine's ids are known to differ from the complete one's.
 fn fast_is_exact(document: &Value) -> bool {
+    let none = Vec::new();
+    let added = document["added_tokens"].as_array().unwrap_or(&none);
+    let any = |flag: &str| added.iter().any(|token| token[flag] == true);
+    // It judges a word's edge, and the spaces that a token takes with it, only from what the tokens
+    // before it have left.
+    let edge_space = |token: &Value| {
+        let content = token["content"].as_str().unwrap_or("");
+        content.starts_with(char::is_whitespace) || content.ends_with(char::is_whitespace)
+    };
+    let strips = |token: &Value| token["lstrip"] == true || token["rstrip"] == true;
+    let changed = |token: &Value| token["normalized"] == true && !document["normalizer"].is_null();
+    if any("single_word")
+        || added.iter().any(|token| strips(token) && changed(token))
+        || (added.iter().any(strips) && added.iter().any(edge_space))
+    {
+        return false;
+    }
+    // It makes a normalizer of a Metaspace pre-tokenizer, which then comes before the search for
+    // normalized added tokens and no longer knows whether a normalizer has cut what stood before.
     let pre_tokenizer = &document["pre_tokenizer"];
     let steps = match pre_tokenizer["pretokenizers"].as_array() {
         Some(steps) => steps.iter().collect(),
         None => vec![pre_tokenizer],
     };
     let Some(metaspace) = steps.into_iter().find(|step| step["type"] == "Metaspace") else { return true };
-    let added = document["added_tokens"].as_array();
-    let normalized_tokens = added.is_some_and(|list| list.iter().any(|token| token["normalized"] == true));
     let first_only = metaspace["prepend_scheme"] == "first";
-    !normalized_tokens && !(first_only && !document["normalizer"].is_null())
+    !any("normalized") && !(first_only && !document["normalizer"].is_null())
 }
 
 fn fast(mut document: Value) -> Option<PipelineTokenizer> {

@@ -77,10 +77,10 @@ pub fn apply(document: &mut Value, config: &Value) -> Result<(), String> {
     if document["model"]["dropout"].is_number() {
         document["model"]["dropout"] = Value::Null; // it makes the ids random
     }
-    if !config.is_object() {
-        return Ok(());
+    if config.is_object() {
+        add_missing_tokens(document, config)?;
     }
-    add_missing_tokens(document, config)?;
+    keep_added_ids(document)?;
     if config["add_bos_token"].is_boolean() || config["add_eos_token"].is_boolean() {
         set_post_processor(document, config)?;
     }
@@ -170,6 +170,51 @@ fn add_missing_tokens(document: &mut Value, config: &Value) -> Result<(), String
     }
     list.extend(missing.into_iter().map(|(entry, _)| Value::Object(entry)));
     list.sort_by_key(|token| token["id"].as_u64());
+    Ok(())
+}
+
+/// The libraries number added tokens that the model's vocabulary lacks on from its size, whatever the
+/// file says. Where that is not what it says, the vocabulary gets them, so that its ids hold. A
+/// token that the vocabulary has keeps the vocabulary's id, as with the libraries.
+fn keep_added_ids(document: &mut Value) -> Result<(), String> {
+    let listed: HashMap<&str, u64> =
+        if document["model"]["vocab"].is_array() { model_tokens(document)?.into_iter().collect() } else { HashMap::new() };
+    let vocab_id = |content: &str| match &document["model"]["vocab"] {
+        Value::Object(vocab) => vocab.get(content).and_then(Value::as_u64),
+        _ => listed.get(content).copied(),
+    };
+    let mut next = document["model"]["vocab"].as_object().map_or(listed.len(), Map::len) as u64;
+    let mut outside: Vec<(String, u64)> = Vec::new();
+    let mut renumbered: Vec<(usize, u64)> = Vec::new();
+    let mut as_stated = true;
+    for (index, token) in added_tokens(document)?.iter().enumerate() {
+        match vocab_id(token.content) {
+            Some(id) if id == token.id => {}
+            Some(id) => renumbered.push((index, id)),
+            None => {
+                as_stated &= token.id == next;
+                next += 1;
+                outside.push((token.content.to_string(), token.id));
+            }
+        }
+    }
+    for (index, id) in renumbered {
+        document["added_tokens"][index]["id"] = json!(id);
+    }
+    if as_stated {
+        return Ok(());
+    }
+    let mut owners: HashMap<u64, String> =
+        model_tokens(document)?.into_iter().map(|(token, id)| (id, token.to_string())).collect();
+    let Some(vocab) = document["model"]["vocab"].as_object_mut() else {
+        return Err("tokenizer.json: added tokens whose ids do not follow the vocabulary's".to_string());
+    };
+    for (content, id) in outside {
+        if let Some(other) = owners.insert(id, content.clone()).filter(|other| *other != content) {
+            return Err(format!("tokenizer.json: id {id} is of \"{other}\" and of \"{content}\""));
+        }
+        vocab.insert(content, json!(id));
+    }
     Ok(())
 }
 

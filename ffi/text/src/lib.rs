@@ -53,6 +53,9 @@ fn panic_message(payload: Box<dyn Any + Send>) -> String {
 
 /// Runs `work`; stores its value in `out` or its message in `error`.
 unsafe fn guard<T>(out: *mut T, error: *mut Buffer, work: impl FnOnce() -> Result<T, String>) -> i32 {
+    // A caught panic is an error like any other: nothing of it belongs on the caller's stderr.
+    static QUIET: std::sync::Once = std::sync::Once::new();
+    QUIET.call_once(|| std::panic::set_hook(Box::new(|_| {})));
     let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| Err(panic_message(payload)));
     match result {
         Ok(value) => {
