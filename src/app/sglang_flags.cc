@@ -209,8 +209,8 @@ constexpr Group kGroups[] = {
      "attention and dense layers are already the same bits in any batch; what "
      "the flag promises for every model is not proven yet",
      "--enable-deterministic-inference=false"},
-    {FlagFate::kNotYet, "request logs are lines of text on standard error",
-     "--log-requests-format=text --log-requests-target=stdout --crash-dump-folder "
+    {FlagFate::kNotYet, "of requests there are metrics and the lines of --log-requests",
+     "--crash-dump-folder "
      "--show-time-cost=false --soft-watchdog-timeout --enable-request-time-stats-logging=false "
      "--debug-tensor-dump-output-folder --debug-tensor-dump-layers --debug-tensor-dump-input-file "
      "--kv-canary=none --kv-canary-sweep-interval --kv-canary-real-data=none"},

@@ -14,15 +14,14 @@ std::string NameOf(const EngineConfig& config) {
 
 }  // namespace
 
-ServeContext::ServeContext(Engine& engine, const ServeConfig& config)
+ServeContext::ServeContext(Engine& engine, const ServeConfig& config, const RequestLog* log)
     : engine(engine),
       config(config),
       model_name(NameOf(engine.config())),
       created(UnixTime()),
       renderer(engine.tokenizer(), engine.chat_template()),
       openai_defaults{engine.default_sampling(), config.stream_include_usage},
-      log(config.log_requests ? std::make_unique<RequestLog>(config.log_requests_level) : nullptr) {
-}
+      log(log) {}
 
 StatusOr<std::vector<text::TokenId>> ServeContext::Encode(std::string_view text,
                                                           bool add_special) const {

@@ -15,7 +15,7 @@
 namespace banyan::serve {
 
 struct ServeContext {
-  ServeContext(Engine& engine, const ServeConfig& config);
+  ServeContext(Engine& engine, const ServeConfig& config, const RequestLog* log);
 
   Engine& engine;
   const ServeConfig& config;
@@ -24,7 +24,7 @@ struct ServeContext {
   const ChatRenderer renderer;
   const OpenAiDefaults openai_defaults;
   SamplingParams native_defaults;
-  const std::unique_ptr<const RequestLog> log;  // null without --log-requests
+  const RequestLog* const log;  // null without --log-requests
 
   // Text to ids with the tokenizer's own special tokens; an error that says what is missing.
   StatusOr<std::vector<text::TokenId>> Encode(std::string_view text, bool add_special) const;

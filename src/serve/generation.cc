@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "serve/generation.h"
 
+#include <algorithm>
 #include <iterator>
 
 #include "base/log.h"
@@ -63,6 +64,11 @@ void Generation::Submit(std::vector<GenerateRequest> requests) {
                               });
     std::lock_guard lock(mutex_);
     if (!id.ok()) {
+      if (log_ != nullptr) {
+        GenerateUpdate refused;
+        refused.finish = {.kind = FinishReason::Kind::kAbort, .status = id.status()};
+        Log(choices_[first], refused);
+      }
       if (!ended_) Fail(id.status());
       return;
     }
@@ -78,8 +84,7 @@ void Generation::Submit(std::vector<GenerateRequest> requests) {
 void Generation::OnUpdate(std::size_t first_choice, GenerateUpdate update) {
   std::lock_guard lock(mutex_);
   Choice& choice = choices_[first_choice + static_cast<std::size_t>(update.index)];
-  if (log_ != nullptr && update.finish)
-    log_->Finished(choice.rid, *update.finish, update.completion_tokens);
+  if (log_ != nullptr) Log(choice, update);
   if (ended_) return;
   choice.prompt_tokens = update.prompt_tokens;
   choice.completion_tokens = update.completion_tokens;
@@ -129,6 +134,22 @@ void Generation::OnUpdate(std::size_t first_choice, GenerateUpdate update) {
     response.body = self->format_->Whole(self->choices_);
     reply->Send(std::move(response));
   });
+}
+
+void Generation::Log(Choice& choice, const GenerateUpdate& update) {
+  std::size_t room = log_->output_limit() - std::min(log_->output_limit(), choice.logged.size());
+  if (room < update.text.size()) {  // at a character's border
+    while (room > 0 && (update.text[room] & 0xC0) == 0x80) --room;
+  }
+  choice.logged.append(update.text, 0, room);
+  if (!update.finish) return;
+  log_->Finished({.rid = choice.rid,
+                  .reason = *update.finish,
+                  .prompt_tokens = update.prompt_tokens,
+                  .completion_tokens = update.completion_tokens,
+                  .cached_tokens = update.cached_tokens,
+                  .latency = std::chrono::steady_clock::now() - began_,
+                  .output = choice.logged});
 }
 
 void Generation::Fail(const Status& status) {

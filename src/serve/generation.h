@@ -32,6 +32,7 @@ struct Choice {
   std::string text;
   std::vector<TokenId> tokens;
   std::vector<TokenLogprob> logprobs, prompt_logprobs;
+  std::string logged;  // the beginning of the text, for the request log
 };
 
 // How an API's replies look. Called under the Generation's lock, never by two threads at once.
@@ -59,6 +60,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
  private:
   void Submit(std::vector<GenerateRequest> requests);
   void OnUpdate(std::size_t first_choice, GenerateUpdate update);
+  void Log(Choice& choice, const GenerateUpdate& update);
   void Fail(const Status& status);  // mutex_ is held
   void AbortAll();                  // mutex_ is held
   void Gone();
@@ -66,6 +68,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   Engine* engine_;
   const bool stream_;
   const RequestLog* log_;
+  const std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
 
   std::mutex mutex_;
   std::unique_ptr<ReplyFormat> format_;

@@ -50,6 +50,7 @@ class ServerImpl final : public Server {
     SamplingParams checked;
     BANYAN_RETURN_IF_ERROR(ParseSamplingParams(config_.preferred_sampling_params,
                                                "--preferred-sampling-params", checked));
+    BANYAN_ASSIGN_OR_RETURN(log_, RequestLog::Open(config_.log_requests));
     AddRoutes();
     for (const std::string& path : config_.open_paths) {
       const bool known = std::any_of(router_->routes().begin(), router_->routes().end(),
@@ -65,7 +66,7 @@ class ServerImpl final : public Server {
   }
 
   void Serve(Engine& engine) override {
-    auto context = std::make_unique<ServeContext>(engine, config_);
+    auto context = std::make_unique<ServeContext>(engine, config_, log_.get());
     // Checked by Open.
     (void)ParseSamplingParams(config_.preferred_sampling_params, "", context->native_defaults);
     for (const auto& route : router_->routes()) series_[route.get()];
@@ -212,6 +213,7 @@ class ServerImpl final : public Server {
 
   const ServeConfig config_;
   const Auth auth_;
+  std::unique_ptr<const RequestLog> log_;
   const std::shared_ptr<Router> router_;
   std::atomic<bool> draining_{false};
   std::map<const Route*, RouteMetrics> series_;  // these two are set before context_ is

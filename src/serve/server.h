@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "engine/engine.h"
 #include "serve/http.h"
+#include "serve/request_log.h"
 
 namespace banyan::serve {
 
@@ -19,8 +20,7 @@ struct ServeConfig {
   std::string api_key, admin_api_key;   // empty: none
   std::vector<std::string> open_paths;  // open to all in spite of the keys, besides /health
   std::string weight_version = "default";
-  bool log_requests = false;
-  int log_requests_level = 2;
+  RequestLogConfig log_requests;
   bool log_access = true;
   std::vector<std::string> log_access_exclude;  // path prefixes
   bool stream_include_usage = false;            // for requests that do not say

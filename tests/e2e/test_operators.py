@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What operators set and read: logs, the watchdog, variables, metrics."""
 
+import json
 import math
 import re
 import shutil
@@ -32,6 +33,35 @@ def test_request_logs(start, level):
     assert receive.count("65") == {0: 0, 1: 0, 2: 256, 3: 300}[level]
     generate(server.url, text="secret", no_logs=True, rid="unlogged")
     assert "unlogged" not in server.lines()
+
+
+def test_request_logs_as_json_to_targets(start, tmp_path):
+    flags = ["--log-requests", "--log-requests-format", "json", "--log-requests-target", "stdout", str(tmp_path / "new")]
+    server = start(*flags)
+    params = {"max_new_tokens": 3000, "stop": ['"', "}"], "temperature": 0, "ignore_eos": True}
+    assert generate(server.url, text="a", rid='odd"name', sampling_params=params)[0] == 200
+    assert generate(server.url, text="a", rid="refused", sampling_params={"max_new_tokens": 10**6})[0] == 400
+    server.await_line("request.finished")
+    assert server.stop() == 0
+    lines = [json.loads(line) for line in open(tmp_path / "new" / "requests.log")]
+    received, finished, _, refused = lines
+    assert received["event"] == "request.received" and received["rid"] == 'odd"name'
+    assert received["obj"]["sampling_params"]["stop"] == ['"', "}"] and received["obj"]["input_ids"] == [97]
+    meta = finished["out"]["meta_info"]
+    assert finished["event"] == "request.finished" and meta["finish_reason"] == {"type": "stop"}
+    assert finished["out"]["text"] == "bcdefghijklmnopqrstuvwxyz{|" and meta["completion_tokens"] == 28
+    assert "3000" not in refused["rid"] and "1000001" in refused["out"]["meta_info"]["finish_reason"]["message"]
+    assert [json.loads(line) for line in server.lines().splitlines() if line.startswith("{")] == lines
+    with pytest.raises(RuntimeError, match="--log-requests-target"):
+        start("--log-requests", "--log-requests-target", "/proc/no/such")
+
+
+def test_request_logs_show_the_beginning_of_long_outputs(start):
+    server = start("--log-requests")
+    params = {"max_new_tokens": 3000, "temperature": 0, "ignore_eos": True}
+    text = generate(server.url, text="a", rid="long", sampling_params=params)[1]["text"]
+    line = server.await_line('Finish: rid="long"')
+    assert json.loads(line.partition(" text=")[2]) == text[:2048]
 
 
 def test_prefill_and_decode_lines(start):

@@ -62,11 +62,17 @@ void DeclareLogs(CLI::App& app, Options& options) {
                  "above info: no line per HTTP request (as --log-level)")
       ->check(CLI::IsMember(levels))
       ->take_last();
-  app.add_flag("--log-requests", serve.log_requests, "a line when a request comes and ends");
-  app.add_option("--log-requests-level", serve.log_requests_level,
-                 "0: names, 1: and sampling, 2: and the first ids, 3: and all ids")
+  serve::RequestLogConfig& requests = serve.log_requests;
+  app.add_flag("--log-requests", requests.enabled, "a line when a request comes and ends");
+  app.add_option("--log-requests-level", requests.level,
+                 "0: names, 1: and sampling, 2: and the beginnings of prompt and output, 3: all")
       ->check(CLI::Range(0, 3))
       ->take_last();
+  app.add_option("--log-requests-format", requests.format, "text or json")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->take_last();
+  app.add_option("--log-requests-target", requests.targets,
+                 "stdout, or folders with a requests.log (the server's log)");
   app.add_option("--uvicorn-access-log-exclude-prefixes", serve.log_access_exclude,
                  "paths without a line per request");
 }
@@ -101,7 +107,7 @@ Status Complete(Options& options) {
   serve.server_args = json::object{{"host", serve.http.host},
                                    {"port", serve.http.port},
                                    {"log_level", options.log_level},
-                                   {"log_requests", serve.log_requests},
+                                   {"log_requests", serve.log_requests.enabled},
                                    {"weight_version", serve.weight_version}};
   return OkStatus();
 }

@@ -50,7 +50,7 @@ void HandleGenerate(const ServeContext& context, const HttpRequest& request,
     one.want_text = info.tokenizer != nullptr;
   }
   Generation::Start(context.engine, std::move(requests), MakeGenerateFormat(std::move(info)),
-                    body->stream, reply, body->log ? context.log.get() : nullptr);
+                    body->stream, reply, body->log ? context.log : nullptr);
 }
 
 void HandleTokenize(const ServeContext& context, const HttpRequest& request,

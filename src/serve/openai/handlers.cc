@@ -100,7 +100,7 @@ void HandleChat(const ServeContext& context, const HttpRequest& request, const R
   requests.push_back(MakeRequest(options, info, 0, 1));
   requests[0].input_ids = std::move(prompt->ids);
   Generation::Start(context.engine, std::move(requests), MakeChatFormat(std::move(info)),
-                    options.stream, reply, context.log.get());
+                    options.stream, reply, context.log);
 }
 
 void HandleCompletions(const ServeContext& context, const HttpRequest& request,
@@ -139,7 +139,7 @@ void HandleCompletions(const ServeContext& context, const HttpRequest& request,
   }
   Generation::Start(context.engine, std::move(requests),
                     MakeCompletionFormat(std::move(info), std::move(echo)), options.stream, reply,
-                    context.log.get());
+                    context.log);
 }
 
 }  // namespace banyan::serve
