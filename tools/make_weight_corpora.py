@@ -27,7 +27,7 @@ def safetensors(header, data):
 
 
 def make_safetensors():
-    out = folder("safetensors")
+    out = folder("safetensors_fuzz")
     (out / "two").write_bytes(safetensors({
         "__metadata__": {"format": "pt"},
         "a.weight": {"dtype": "BF16", "shape": [2, 3], "data_offsets": [0, 12]},
@@ -37,7 +37,7 @@ def make_safetensors():
 
 
 def make_gguf():
-    out = folder("gguf")
+    out = folder("gguf_fuzz")
     for arch in ["llama", "gpt2", "gemma3", "phi3", "apertus"]:
         writer = gguf.GGUFWriter(out / arch, arch)
         writer.add_block_count(2)
@@ -63,7 +63,7 @@ def make_gguf():
 
 
 def make_config():
-    out = folder("config_json")
+    out = folder("config_json_fuzz")
     (out / "plain").write_text(json.dumps({
         "architectures": ["LlamaForCausalLM"], "rope_parameters": {"rope_theta": 1e4},
         "time_step_limit": [0.0, float("inf"), float("nan")], "s": "Infinity \" \\u00e9"}))
