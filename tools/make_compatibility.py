@@ -59,6 +59,7 @@ DIFFERENCES = """\
   that is known but not done is a 400 with the reason, unless its value asks for what is so anyway.
 - **`--api-key`** closes every path but `/health`; `--open-paths /metrics ...` opens others. SGLang leaves `/metrics` and
   everything that begins with `/health` open. Control paths and `--admin-api-key` are as in SGLang.
+- **Pages of other origins** get no CORS headers (SGLang allows every origin); compressed bodies are a 415.
 - **Prompts are never cut**: one that does not fit is refused with both numbers (`--allow-auto-truncate` is refused).
 - **`continue_final_message`** continues the last assistant message, tokenized together with the prompt (SGLang tokenizes the
   two apart). Without it an assistant message at the end stays an assistant message; SGLang turns it into a user message.

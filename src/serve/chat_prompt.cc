@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "serve/chat_prompt.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <array>
 #include <cctype>
@@ -10,6 +12,9 @@ namespace banyan::serve {
 namespace {
 
 constexpr std::array kRoles = {"system", "developer", "user", "assistant", "tool", "function"};
+// OpenAI's and SGLang's together.
+constexpr std::array<std::string_view, 7> kEfforts = {"none", "minimal", "low", "medium",
+                                                      "high", "xhigh",   "max"};
 
 bool IsTextPart(const json::value& part) {
   if (!part.is_object()) return false;
@@ -185,6 +190,9 @@ bool TemplateWantsParts(std::string_view source) {
 void ReadChatInput(Fields& fields, ChatInput& input) {
   input.template_kwargs = fields.Optional<json::object>("chat_template_kwargs", {});
   if (auto effort = fields.Maybe<std::string>("reasoning_effort")) {
+    if (std::find(kEfforts.begin(), kEfforts.end(), *effort) == kEfforts.end())
+      fields.Fail("reasoning_effort",
+                  fmt::format("'{}' is none of {}", *effort, fmt::join(kEfforts, ", ")));
     // What templates of reasoning models ask for, by any of its names, unless said outright.
     const bool think = *effort != "none";
     if (!input.template_kwargs.contains("reasoning_effort"))

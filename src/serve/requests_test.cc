@@ -149,6 +149,7 @@ TEST(ChatRequest, RefusesByName) {
       {R"("chat_template_kwargs":[])", "chat_template_kwargs"},
       {R"("continue_final_message":true)", "continue_final_message"},
       {R"("user":5)", "user"},
+      {R"("reasoning_effort":"huge")", "reasoning_effort"},
   };
   for (const auto& [body, name] : cases) {
     const auto request = Chat(body);
@@ -167,6 +168,7 @@ TEST(ChatRequest, AcceptsWhatHasNoEffect) {
         R"("temperature":null,"stop":null,"logit_bias":null,"seed":null,"max_tokens":null)",
         R"("stream_options":null,"modalities":["text"],"metadata":{})",
         R"("separate_reasoning":true,"stream_reasoning":true,"lora_path":null)",
+        R"("lora_path":"","reasoning_effort":"minimal")",
         R"("stop":[],"stop_token_ids":[],"top_logprobs":0,"n":null,"rid":null)"}) {
     const auto request = Chat(body);
     EXPECT_TRUE(request.ok()) << body << request.status();

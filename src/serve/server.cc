@@ -58,7 +58,7 @@ class ServerImpl final : public Server {
       if (!known) return InvalidArgument("--open-paths: there is no path '{}'", path);
     }
     HttpHooks hooks;
-    hooks.admit = [this](const HttpRequest& request) { return auth_.Check(request); };
+    hooks.admit = [this](const HttpRequest& request) { return Admit(request); };
     hooks.began = [this](const HttpRequest& request) { Began(request); };
     hooks.ended = [this](const HttpAccess& access) { Ended(access); };
     BANYAN_ASSIGN_OR_RETURN(http_, HttpServer::Start(config_.http, router_, std::move(hooks)));
@@ -82,6 +82,15 @@ class ServerImpl final : public Server {
 
  private:
   using ContextHandler = void (*)(const ServeContext&, const HttpRequest&, const ReplyPtr&);
+
+  std::optional<HttpResponse> Admit(const HttpRequest& request) const {
+    if (auto refused = auth_.Check(request)) return refused;
+    const std::string_view coding = request.Header("Content-Encoding");
+    if (coding.empty() || coding == "identity") return std::nullopt;
+    return ErrorResponse(415, fmt::format("Content-Encoding '{}' is not supported: bodies are "
+                                          "read as they are",
+                                          coding));
+  }
 
   // A route that needs the engine.
   void Add(std::string_view methods, std::string_view path, ContextHandler handler,

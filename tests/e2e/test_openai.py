@@ -240,6 +240,30 @@ def test_replies_match_openais_specification(url):
     jsonschema.Draft202012Validator(schema("ErrorResponse")).validate(error)
 
 
+def test_every_field_of_openais_is_known(url):
+    """A field of the specification is done or refused with a reason, never called unknown."""
+    if not SPEC.exists():
+        pytest.skip(f"{SPEC} is not there")
+    schemas = json.loads(SPEC.read_text())["components"]["schemas"]
+
+    def properties(schema):
+        found = dict(schema.get("properties", {}))
+        for part in schema.get("allOf", []):
+            found |= properties(schemas[part["$ref"].rsplit("/", 1)[1]] if "$ref" in part else part)
+        return found
+
+    for name, path, body in (
+        ("CreateChatCompletionRequest", "/v1/chat/completions", {"messages": MESSAGES, "max_tokens": 1}),
+        ("CreateCompletionRequest", "/v1/completions", {"prompt": "a", "max_tokens": 1}),
+    ):
+        fields = properties(schemas[name])
+        assert len(fields) > 15
+        for field in fields:
+            status, reply, _ = call(url + path, {**body, field: [{"no": "sense"}]})
+            assert status == 400 and reply["error"]["param"] == field, (field, reply)
+            assert "is not a field" not in reply["error"]["message"], (field, reply)
+
+
 def prune(reply, keep_logprobs=True):
     """Leaves out SGLang's fields that are null where OpenAI's would be absent."""
     for choice in reply["choices"]:

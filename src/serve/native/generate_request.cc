@@ -34,7 +34,7 @@ constexpr RefusedField kRefused[] = {
     {"routed_experts_start_len", kNoExperts, "0"},
     {"return_indexer_topk", "index choices are not returned yet", "false"},
     {"session_params", "sessions are not built yet", ""},
-    {"lora_path", kNoLora, ""},
+    {"lora_path", kNoLora, R"("")"},
     {"lora_id", kNoLora, ""},
     {"custom_logit_processor", "requests cannot carry code", ""},
     {"positional_embed_overrides", "positions follow from the tokens", ""},

@@ -27,7 +27,7 @@ constexpr RefusedField kRefusedInBoth[] = {
     {"regex", kNoGrammar, ""},
     {"ebnf", kNoGrammar, ""},
     {"stop_regex", "stop strings are exact texts so far", "[]"},
-    {"lora_path", kNoLora, ""},
+    {"lora_path", kNoLora, R"("")"},
     {"session_params", "sessions are not built yet", ""},
     {"custom_logit_processor", kNoCode, ""},
     {"custom_params", kNoCode, ""},
