@@ -20,6 +20,21 @@ TEXTS = [
     "def fibonacci(n):\n    if n < 2:\n        return n\n    return",
     "Water boils at 100 degrees Celsius, which is 212 degrees Fahrenheit. Ice melts at",
     "<|im_start|>user\nWhat is the largest planet of our solar system?<|im_end|>\n<|im_start|>assistant\n",
+    "A library is a collection of books, and possibly other materials and media, that is accessible for use by its members. "
+    "Libraries provide physical or digital materials, and may be a physical location, a virtual space, or both. A library's "
+    "collection normally includes printed materials which may be borrowed, and usually also includes a reference section of "
+    "publications which may only be used inside the library. Many libraries also keep newspapers, magazines, maps, films and "
+    "music, and they offer quiet rooms for reading and study. The first libraries were archives of the earliest form of "
+    "writing: clay tablets in cuneiform script, some of them more than four thousand years old. Today most libraries also "
+    "offer access to the internet, and their staff help visitors to find the information that they need. A public library is "
+    "open to everyone who lives in the city, and it is usually paid for by taxes.",
+    "The water cycle describes how water moves on, above and below the surface of the Earth. The sun heats the water in the "
+    "oceans, and some of it evaporates into the air as water vapor. Rising air takes the vapor up into the atmosphere, where "
+    "cooler temperatures cause it to condense into clouds. Winds move the clouds around the globe, and when the drops in the "
+    "clouds grow heavy enough, they fall to the ground as rain or snow. Most of the rain falls back into the oceans or onto "
+    "land, where it flows over the ground into rivers, and the rivers carry the water back to the sea. Some of the water soaks "
+    "into the ground, where plants take it up through their roots and give it back to the air through their leaves. In this "
+    "way the same water has been moving around the planet for billions of years.",
     "Grüße aus Köln! 東京は日本の首都です。 Ça va? 😀 naïve café — 3.14159, 1,000,000 \t tabs\n\n\nlines",
 ]
 NEW_TOKENS = 32
