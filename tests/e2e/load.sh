@@ -6,12 +6,18 @@ here=$(cd "$(dirname "$0")" && pwd)
 banyan=${1:?the banyan binary}
 seconds=${2:-5}
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-"$banyan" serve --model-path echo --port "$port" --log-level warning &
-trap 'kill %1' EXIT
+template=$(mktemp)
+echo '{% for message in messages %}{{ message.role }}: {{ message.content }}{% endfor %}' >"$template"
+"$banyan" serve --model-path echo --chat-template "$template" --port "$port" --log-level warning &
+trap 'kill %1; rm "$template"' EXIT
 until curl -sf -o /dev/null "http://127.0.0.1:$port/ready"; do sleep 0.05; done
-for path in /v1/models /generate; do
-  BODY=$([ $path = /generate ] && echo '{"input_ids":[1,2,3],"sampling_params":{"max_new_tokens":1}}') \
-    wrk -t1 -c32 -d"${seconds}s" -s "$here/load.lua" "http://127.0.0.1:$port$path" |
-    awk -v path=$path '/Requests\/sec/ {print path ": " $2 " requests/s"} /Non-2xx/ {print; exit 1}'
-done
+load() { # path, body
+  BODY=$2 wrk -t1 -c32 -d"${seconds}s" --latency -s "$here/load.lua" "http://127.0.0.1:$port$1" |
+    awk -v path="$1" '/99%/ {late = $2} /Non-2xx/ {bad = $0}
+      /Requests\/sec/ {print path ": " $2 " requests/s, 99 % within " late} END {if (bad) {print bad; exit 1}}'
+}
+load /v1/models ""
+load /generate '{"input_ids":[1,2,3],"sampling_params":{"max_new_tokens":1}}'
+load /v1/completions '{"prompt":"Once upon a time","max_tokens":1}'
+load /v1/chat/completions '{"messages":[{"role":"user","content":"Once upon a time"}],"max_tokens":1}'
 python3 "$here/events.py" "$port" "$seconds"

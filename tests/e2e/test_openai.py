@@ -59,6 +59,30 @@ def test_chat_stream_equals_whole(client):
     assert len({c.id for c in chunks}) == 1
 
 
+def test_stream_helper(client):
+    """The client's own assembly of a stream, which is strict about the chunks' shapes."""
+    body = dict(model="test-model", messages=MESSAGES, temperature=0, max_tokens=60, stop=["."], logprobs=True)
+    with client.chat.completions.stream(**body) as stream:
+        kinds = [event.type for event in stream]
+        if kinds.count("chunk") and stream.current_completion_snapshot.choices[0].finish_reason == "length":
+            with pytest.raises(openai.LengthFinishReasonError):
+                stream.get_final_completion()
+            return
+        final = stream.get_final_completion()
+    assert {"chunk", "content.delta", "content.done", "logprobs.content.delta"} <= set(kinds)
+    assert final.choices[0].message.content == client.chat.completions.create(**body).choices[0].message.content
+
+
+def test_errors_of_paths_that_are_not_served(client):
+    for ask in (
+        lambda: client.embeddings.create(model="x", input="a"),
+        lambda: client.responses.create(model="x", input="a"),
+    ):
+        with pytest.raises(openai.APIStatusError) as caught:
+            ask()
+        assert caught.value.status_code == 501 and "not supported" in caught.value.body["message"]
+
+
 def test_continuous_usage(client):
     chunks = list(
         chat(client, stream=True, stream_options={"include_usage": True, "continuous_usage_stats": True})
