@@ -289,7 +289,9 @@ json::object GgufConfig(const GgufVocab& vocab) {
   // A separator ends the text in the place of EOS.
   if (vocab.add_sep.value_or(word_piece || (pre && pre->add_sep)) &&
       (config.contains("sep_token") || config.contains("eos_token"))) {
-    if (config.contains("sep_token")) config["eos_token"] = config.at("sep_token");
+    // A copy first: operator[] may move what the object holds.
+    if (const json::value* separator = config.if_contains("sep_token"))
+      config["eos_token"] = json::value(*separator);
     config["add_eos_token"] = true;
   }
   return config;

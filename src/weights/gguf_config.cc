@@ -297,7 +297,9 @@ class Translator {
     } else if (log_multiplier && *log_multiplier != 0.0) {
       // DeepSeek's form, kept as 0.1 * mscale_all_dim; mscale is equal to it in every model that
       // llama.cpp converts, so that the factor on the rotation is 1.
-      rope["mscale"] = rope["mscale_all_dim"] = Shorten(*log_multiplier * 10.0);
+      const auto mscale = Shorten(*log_multiplier * 10.0);
+      rope["mscale"] = mscale;
+      rope["mscale_all_dim"] = mscale;
     } else if (attention && *attention != 1.0) {
       rope["attention_factor"] = *attention * (0.1 * std::log(factor) + 1.0);
     }
