@@ -7,8 +7,9 @@ import http.client
 import json
 import os
 import random
+import socket
 
-from wire import call
+from wire import call, connect, post
 
 BODIES = int(os.environ.get("BANYAN_FUZZ_BODIES", "400"))
 SEED = int(os.environ.get("BANYAN_FUZZ_SEED", "1"))
@@ -124,4 +125,32 @@ def test_random_bodies(start):
     assert call(server.url + "/health")[0] == 200
     loads = call(server.url + "/v1/loads")[1]["loads"][0]
     assert loads["num_running_reqs"] == loads["num_waiting_reqs"] == 0
+    assert server.stop() == 0
+
+
+def test_random_bytes(start):
+    """Whole requests with bytes changed: each connection ends, with replies or without."""
+    server = start("--context-length", "128", "--max-total-tokens", "16k", "--log-level", "warning")
+    chunked = b"POST /generate HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{}   \r\n0\r\n\r\n"
+    get = b"GET /v1/models?a=%20&b HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer x\r\nAccept: */*\r\n\r\n"
+    whole = [chunked, get, get + get, post("/tokenize", VALID["/tokenize"]), post("/generate", VALID["/generate"])]
+    for i in range(BODIES // 2):
+        choose = random.Random(SEED * 1_000_003 + i)
+        data = bytearray(choose.choice(whole))
+        for _ in range(choose.randint(1, 6)):
+            at = choose.randrange(len(data) + 1)
+            junk = bytes(choose.choices(b"\r\n :/\0\x80\xff%09aPT;,-", k=choose.randint(0, 4)))
+            data[at : at + choose.randint(0, 4)] = junk
+        with connect(server.url) as sock:
+            sock.sendall(data)
+            sock.shutdown(socket.SHUT_WR)
+            reply = b""
+            try:
+                while part := sock.recv(65536):
+                    reply += part
+            except ConnectionResetError:
+                pass
+        assert reply == b"" or reply.startswith(b"HTTP/1.1 "), (SEED, i, bytes(data), reply[:200])
+        assert not reply.startswith(b"HTTP/1.1 5") or reply.startswith(b"HTTP/1.1 501"), (SEED, i, bytes(data), reply)
+    assert call(server.url + "/health")[0] == 200
     assert server.stop() == 0
