@@ -37,7 +37,23 @@ Generation::Generation(Engine& engine, std::unique_ptr<ReplyFormat> format, bool
       format_(std::move(format)),
       reply_(std::move(reply)) {}
 
+// More samples than the server could ever hold would be turned away with "try again later".
+Status Generation::CheckSize(const std::vector<GenerateRequest>& requests) const {
+  const EngineConfig& config = engine_->config();
+  const int64_t limit = int64_t{config.max_queued_requests} + config.max_running_requests;
+  int64_t samples = 0;
+  for (const GenerateRequest& request : requests) samples += request.sampling.n;
+  if (config.max_queued_requests == 0 || samples <= limit) return OkStatus();
+  return InvalidArgument(
+      "request: 'n' {} of {} prompts makes {} samples, and the server holds at most {}",
+      requests[0].sampling.n, requests.size(), samples, limit);
+}
+
 void Generation::Submit(std::vector<GenerateRequest> requests) {
+  if (Status status = CheckSize(requests); !status.ok()) {
+    reply_->Send(ErrorResponse(status));
+    return;
+  }
   for (std::size_t prompt = 0; prompt < requests.size(); ++prompt) {
     for (int sample = 0; sample < requests[prompt].sampling.n; ++sample) {
       Choice& choice = choices_.emplace_back();

@@ -58,6 +58,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
              const RequestLog* log);
 
  private:
+  Status CheckSize(const std::vector<GenerateRequest>& requests) const;
   void Submit(std::vector<GenerateRequest> requests);
   void OnUpdate(std::size_t first_choice, GenerateUpdate update);
   void Log(Choice& choice, const GenerateUpdate& update);

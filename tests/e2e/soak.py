@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ten minutes of mixed load; the server's memory at the end must be within 1 % of that after the first minute.
 
-  tests/e2e/soak.py BANYAN_BINARY [--model echo] [--minutes 10]
+  tests/e2e/soak.py BANYAN_BINARY [--model PATH] [--minutes 10]
 
 Not part of CI. Requests of every kind run at once: whole and streamed, with logprobs and several samples, cut off
 by the client, and wrong ones."""
@@ -9,6 +9,7 @@ by the client, and wrong ones."""
 import argparse
 import http.client
 import json
+import pathlib
 import random
 import signal
 import socket
@@ -16,6 +17,10 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
+
+
+DEMO = pathlib.Path(__file__).resolve().parents[2] / "build/models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def rss(pid):
@@ -55,18 +60,18 @@ def worker(port, stop, counts, seed):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("banyan")
-    parser.add_argument("--model", default="echo")
+    parser.add_argument("--model", default=str(DEMO) if DEMO.exists() else "echo", help="the demo's, else echo")
     parser.add_argument("--minutes", type=float, default=10)
     options = parser.parse_args()
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
-    server = subprocess.Popen(
-        [options.banyan, "serve", "--model-path", options.model, "--port", str(port), "--log-level", "warning"]
-    )
+    # The cache is small, so that it is full, and its pages touched, within the first minute.
+    flags = ["--port", str(port), "--max-total-tokens", "4k", "--context-length", "1k", "--log-level", "warning"]
+    server = subprocess.Popen([options.banyan, "serve", "--model-path", options.model, *flags])
     for _ in range(600):
         try:
-            socket.create_connection(("127.0.0.1", port)).close()
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/ready")
             break
         except OSError:
             time.sleep(0.1)

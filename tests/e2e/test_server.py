@@ -134,10 +134,15 @@ def test_an_admin_key_alone_closes_the_control_paths_only(start):
 def test_sigterm_drains(start):
     server = start()
     with connect(server.url) as sock:
-        sock.sendall(post("/generate", {**LONG, "sampling_params": {"max_new_tokens": 2000, "ignore_eos": True}}))
+        sock.sendall(post("/v1/completions", {"prompt": "x", "stream": True, "max_tokens": 20_000, "ignore_eos": True}))
         first = sock.recv(100)
         server.process.send_signal(signal.SIGTERM)
-        time.sleep(0.02)
+        # No more is taken, and probes are told.
+        status = 200
+        while status == 200:
+            status, _, headers = call(server.url + "/generate", {"text": "x", "sampling_params": {"max_new_tokens": 1}})
+        assert status == 503 and int(headers["Retry-After"]) >= 1
+        assert call(server.url + "/health")[0] == call(server.url + "/ready")[0] == 503
         data = first
         while chunk := sock.recv(65536):
             data += chunk
@@ -178,6 +183,13 @@ def test_queue_full_is_429(start):
         thread.join()
     assert set(statuses) == {200, 429}, statuses
     assert server.stop() == 0
+
+
+def test_more_samples_than_the_server_holds(start):
+    server = start("--max-queued-requests", "10", "--max-running-requests", "10")
+    status, reply, _ = call(server.url + "/v1/completions", {"prompt": ["a"] * 3, "n": 7, "max_tokens": 1})
+    assert status == 400 and reply["error"]["param"] == "n"
+    assert "21" in reply["error"]["message"] and "20" in reply["error"]["message"]
 
 
 def test_port_in_use(start):
