@@ -111,6 +111,25 @@ json::object ReplaceStep(std::string_view from, std::string_view to) {
   return {{"type", "Replace"}, {"pattern", {{"String", String(from)}}}, {"content", String(to)}};
 }
 
+// What a sentencepiece model does to a text before its pieces are looked for.
+json::object SpaceMarkNormalizer(const GgufVocab& vocab) {
+  json::array steps;
+  if (!vocab.precompiled_charsmap.empty())
+    steps.emplace_back(
+        json::object{{"type", "Precompiled"},
+                     {"precompiled_charsmap", EncodeBase64(vocab.precompiled_charsmap)}});
+  if (vocab.remove_extra_whitespaces.value_or(false)) {
+    steps.emplace_back(
+        json::object{{"type", "Strip"}, {"strip_left", true}, {"strip_right", true}});
+    steps.emplace_back(
+        json::object{{"type", "Replace"}, {"pattern", {{"Regex", " {2,}"}}}, {"content", " "}});
+  }
+  if (vocab.add_space_prefix.value_or(true))
+    steps.emplace_back(json::object{{"type", "Prepend"}, {"prepend", String(kSpaceMark)}});
+  steps.emplace_back(ReplaceStep(" ", kSpaceMark));
+  return {{"type", "Sequence"}, {"normalizers", std::move(steps)}};
+}
+
 // From plain text with U+2581 for spaces back, with byte tokens joined.
 json::object SpaceMarkDecoder(bool strip_first_space) {
   json::array steps;
@@ -181,50 +200,41 @@ StatusOr<json::object> FromSentencePiece(const GgufVocab& vocab) {
   json::array merges;
   for (auto [left, right] : MergesByScore(pieces))
     merges.emplace_back(json::array{String(left), String(right)});
-  const bool prefix = vocab.add_space_prefix.value_or(true);
-  json::value normalizer = ReplaceStep(" ", kSpaceMark);
-  if (prefix) {
-    normalizer = json::object{
-        {"type", "Sequence"},
-        {"normalizers",
-         json::array{json::object{{"type", "Prepend"}, {"prepend", String(kSpaceMark)}},
-                     std::move(normalizer)}}};
-  }
   const auto unk = static_cast<std::size_t>(vocab.unk_id.value_or(0));
   json::value unk_token = nullptr;
   if (unk < vocab.tokens.size()) unk_token = Name(vocab, unk);
   return File(
-      AddedTokens(vocab), std::move(normalizer), nullptr, SpaceMarkDecoder(prefix),
+      AddedTokens(vocab), SpaceMarkNormalizer(vocab), nullptr,
+      SpaceMarkDecoder(vocab.add_space_prefix.value_or(true)),
       BpeModel(std::move(unk_token), has_bytes, false, Vocabulary(vocab), std::move(merges)));
 }
 
 StatusOr<json::object> FromUnigram(const GgufVocab& vocab) {
   BANYAN_RETURN_IF_ERROR(NeedScores(vocab));
   json::array table;
-  for (std::size_t id = 0; id < vocab.tokens.size(); ++id)
+  bool has_bytes = false, spans_words = false;
+  for (std::size_t id = 0; id < vocab.tokens.size(); ++id) {
     table.emplace_back(json::array{Name(vocab, id), vocab.scores[id]});
-  json::array normalizers;
-  if (!vocab.precompiled_charsmap.empty())
-    normalizers.emplace_back(
-        json::object{{"type", "Precompiled"},
-                     {"precompiled_charsmap", EncodeBase64(vocab.precompiled_charsmap)}});
-  if (vocab.remove_extra_whitespaces.value_or(false)) {
-    normalizers.emplace_back(
-        json::object{{"type", "Strip"}, {"strip_left", true}, {"strip_right", true}});
-    normalizers.emplace_back(
-        json::object{{"type", "Replace"}, {"pattern", {{"Regex", " {2,}"}}}, {"content", " "}});
+    has_bytes |= TypeOf(vocab, id) == GgufTokenType::kByte;
+    spans_words |= vocab.tokens[id].find(kSpaceMark, 1) != std::string::npos;
   }
-  const json::object metaspace{
-      {"type", "Metaspace"},
-      {"replacement", String(kSpaceMark)},
-      {"prepend_scheme", vocab.add_space_prefix.value_or(true) ? "always" : "never"},
-      {"split", true}};
-  return File(AddedTokens(vocab),
-              json::object{{"type", "Sequence"}, {"normalizers", std::move(normalizers)}},
-              metaspace, metaspace,
+  const auto metaspace = [](bool prefix) {
+    return json::object{{"type", "Metaspace"},
+                        {"replacement", String(kSpaceMark)},
+                        {"prepend_scheme", prefix ? "always" : "never"},
+                        {"split", true}};
+  };
+  json::array decoders;
+  if (has_bytes) decoders.emplace_back(json::object{{"type", "ByteFallback"}});
+  decoders.emplace_back(metaspace(vocab.add_space_prefix.value_or(true)));
+  // The search is quicker word by word, where no piece is of several.
+  json::value pre_tokenizer = nullptr;
+  if (!spans_words) pre_tokenizer = metaspace(false);
+  return File(AddedTokens(vocab), SpaceMarkNormalizer(vocab), std::move(pre_tokenizer),
+              json::object{{"type", "Sequence"}, {"decoders", std::move(decoders)}},
               {{"type", "Unigram"},
                {"unk_id", vocab.unk_id.value_or(2)},
-               {"byte_fallback", false},
+               {"byte_fallback", has_bytes},
                {"vocab", std::move(table)}});
 }
 

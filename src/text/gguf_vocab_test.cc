@@ -148,9 +148,45 @@ TEST(GgufVocabTest, Unigram) {
   EXPECT_EQ(*tokenizer->Encode(" ab   ba", true), (Ids{6, 3, 5, 4, 1}));
 }
 
+TEST(GgufVocabTest, UnigramWithBytesAndPiecesOfSeveralWords) {
+  GgufVocab vocab;
+  vocab.model = "t5";
+  vocab.tokens = {"<pad>", "</s>", "<unk>", "▁", "a", "b", "▁ab", "a▁b"};
+  vocab.scores = {0, 0, 0, -2, -3, -3, -4, -1};
+  vocab.token_types = {3, 3, 2, 1, 1, 1, 1, 1};
+  for (int byte = 0; byte < 256; ++byte) {
+    vocab.tokens.push_back(Byte(byte));
+    vocab.scores.push_back(-20);
+    vocab.token_types.push_back(static_cast<int32_t>(GgufTokenType::kByte));
+  }
+  auto tokenizer = Make(vocab);
+  ASSERT_TRUE(tokenizer);
+  EXPECT_EQ(*tokenizer->Encode("a b", false), (Ids{3, 7}));
+  EXPECT_EQ(*tokenizer->Encode(" é", false), (Ids{3, 3, 8 + 0xC3, 8 + 0xA9}));
+  EXPECT_EQ(*tokenizer->Decode(Ids{3, 8 + 0xC3, 8 + 0xA9}, false), "é");
+}
+
+TEST(GgufVocabTest, SentencePieceTidiesSpacesIfItsModelSaysSo) {
+  GgufVocab vocab = Spm();
+  vocab.remove_extra_whitespaces = true;
+  EXPECT_EQ(*Make(vocab)->Encode("  ab   c ", false), (Ids{262, 263, 266}));
+}
+
 TEST(SentencePieceTest, RefusesCutAndForeignFiles) {
   for (std::string_view bytes : {"", "\n", "\x0A\x05\x0A\x01", "{\"a\": 1}", "\xFF\xFF\xFF\xFF"})
     EXPECT_FALSE(ParseSentencePieceModel(bytes).ok());
+}
+
+TEST(SentencePieceTest, RefusesSpacesThatItCannotMark) {
+  using std::string_view_literals::operator""sv;
+  const auto piece =
+      "\x0A\x03\x0A\x01"
+      "a"sv;
+  const auto suffix = ParseSentencePieceModel(std::string(piece) + "\x12\x03\xC0\x01\x01");
+  EXPECT_NE(Message(suffix.status()).find("at the end of words"), std::string::npos);
+  const auto plain =
+      ParseSentencePieceModel(std::string(piece) + std::string("\x1A\x02\x28\x00"sv));
+  EXPECT_NE(Message(plain.status()).find("stay spaces"), std::string::npos);
 }
 
 TEST(SentencePieceTest, ReadsPiecesAndSpecs) {

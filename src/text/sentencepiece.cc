@@ -103,7 +103,7 @@ bool ReadPiece(std::string_view bytes, GgufVocab& vocab) {
 }
 
 // TrainerSpec: the kind of model and the special ids, of which -1 means none.
-bool ReadTrainer(std::string_view bytes, uint64_t& kind, GgufVocab& vocab) {
+bool ReadTrainer(std::string_view bytes, uint64_t& kind, bool& suffix, GgufVocab& vocab) {
   ProtoReader message(bytes);
   vocab.unk_id = 0;
   vocab.bos_id = 1;
@@ -111,6 +111,7 @@ bool ReadTrainer(std::string_view bytes, uint64_t& kind, GgufVocab& vocab) {
   while (auto field = message.Next()) {
     const auto id = static_cast<int64_t>(static_cast<int32_t>(field->value));
     if (field->number == 3) kind = field->value;
+    if (field->number == 24) suffix = field->value != 0;  // treat_whitespace_as_suffix
     if (field->number == 40) vocab.unk_id = id;
     if (field->number == 41) vocab.bos_id = id;
     if (field->number == 42) vocab.eos_id = id;
@@ -119,7 +120,7 @@ bool ReadTrainer(std::string_view bytes, uint64_t& kind, GgufVocab& vocab) {
   return message.ok();
 }
 
-bool ReadNormalizer(std::string_view bytes, GgufVocab& vocab) {
+bool ReadNormalizer(std::string_view bytes, bool& marks_spaces, GgufVocab& vocab) {
   ProtoReader message(bytes);
   vocab.add_space_prefix = true;
   vocab.remove_extra_whitespaces = true;
@@ -128,6 +129,7 @@ bool ReadNormalizer(std::string_view bytes, GgufVocab& vocab) {
       vocab.precompiled_charsmap.assign(field->bytes.begin(), field->bytes.end());
     if (field->number == 3) vocab.add_space_prefix = field->value != 0;
     if (field->number == 4) vocab.remove_extra_whitespaces = field->value != 0;
+    if (field->number == 5) marks_spaces = field->value != 0;  // escape_whitespaces
   }
   return message.ok();
 }
@@ -137,17 +139,21 @@ bool ReadNormalizer(std::string_view bytes, GgufVocab& vocab) {
 StatusOr<GgufVocab> ParseSentencePieceModel(std::string_view bytes) {
   GgufVocab vocab;
   uint64_t kind = 1;
+  bool suffix = false, marks_spaces = true;
   ProtoReader message(bytes);
-  bool ok = ReadTrainer({}, kind, vocab) && ReadNormalizer({}, vocab);
+  bool ok = ReadTrainer({}, kind, suffix, vocab) && ReadNormalizer({}, marks_spaces, vocab);
   while (auto field = message.Next()) {
     if (field->number == 1) ok = ReadPiece(field->bytes, vocab) && ok;
-    if (field->number == 2) ok = ReadTrainer(field->bytes, kind, vocab) && ok;
-    if (field->number == 3) ok = ReadNormalizer(field->bytes, vocab) && ok;
+    if (field->number == 2) ok = ReadTrainer(field->bytes, kind, suffix, vocab) && ok;
+    if (field->number == 3) ok = ReadNormalizer(field->bytes, marks_spaces, vocab) && ok;
   }
   if (!ok || !message.ok() || vocab.tokens.empty())
     return InvalidArgument("not a sentencepiece model, or a cut one");
   if (kind != 1 && kind != 2)
     return Unimplemented("a sentencepiece model that is neither Unigram nor BPE (type {})", kind);
+  if (suffix || !marks_spaces)
+    return Unimplemented("a sentencepiece model with spaces {}",
+                         suffix ? "at the end of words" : "that stay spaces");
   vocab.model = kind == 2 ? "llama" : "t5";
   return vocab;
 }

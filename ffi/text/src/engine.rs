@@ -79,8 +79,25 @@ fn fast_is_exact(document: &Value) -> bool {
     !any("normalized") && !(first_only && !document["normalizer"].is_null())
 }
 
+/// The fast engine knows a pattern by its spelling: line ends as escapes, but for DeepSeek's, which it
+/// knows with the characters themselves.
+fn spell_patterns(pre_tokenizer: &mut Value) {
+    const DEEPSEEK: &str = r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|"##;
+    if let Some(steps) = pre_tokenizer["pretokenizers"].as_array_mut() {
+        steps.iter_mut().for_each(spell_patterns);
+    } else if let Some(pattern) = pre_tokenizer["pattern"]["Regex"].as_str() {
+        let escaped = pattern.replace('\r', "\\r").replace('\n', "\\n");
+        let known = escaped.starts_with(DEEPSEEK);
+        let spelled = if known { escaped.replace("\\r", "\r").replace("\\n", "\n") } else { escaped };
+        pre_tokenizer["pattern"]["Regex"] = Value::String(spelled);
+    }
+}
+
 fn fast(mut document: Value) -> Option<PipelineTokenizer> {
     let build = std::panic::AssertUnwindSafe(|| {
+        if document["pre_tokenizer"].is_object() {
+            spell_patterns(&mut document["pre_tokenizer"]);
+        }
         tokenizers_fast::canonicalize_value(&mut document).ok()?;
         let text = serde_json::to_string(&document).ok()?;
         let tokenizer = tokenizers_fast::from_json(&text).ok()?;
