@@ -58,6 +58,15 @@ std::vector<std::string> ReadStrings(Fields& fields, std::string_view key) {
   return fields.Optional<std::vector<std::string>>(key, {});
 }
 
+std::vector<std::string> ReadRids(Fields& fields) {
+  constexpr std::size_t kMaxBytes = 512;
+  std::vector<std::string> rids = ReadStrings(fields, "rid");
+  for (const std::string& rid : rids)
+    if (rid.size() > kMaxBytes)
+      fields.Fail("rid", fmt::format("is longer than {} bytes", kMaxBytes));
+  return rids;
+}
+
 void ReadLogitBias(Fields& fields, SamplingParams& sampling) {
   const json::value* value = fields.Raw("logit_bias");
   if (value == nullptr) return;

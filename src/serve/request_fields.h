@@ -29,6 +29,9 @@ Status FinishFields(Fields& fields);
 // A string, or a list of them.
 std::vector<std::string> ReadStrings(Fields& fields, std::string_view key);
 
+// One name for a request or a list of them; short ones, since every event of a stream repeats it.
+std::vector<std::string> ReadRids(Fields& fields);
+
 // {"id": bias}; ids are decimal strings.
 void ReadLogitBias(Fields& fields, SamplingParams& sampling);
 

@@ -88,7 +88,8 @@ TEST(ChatRequest, EveryFieldThatIsDone) {
 
 // Each of these is a 400 that names the field.
 TEST(ChatRequest, RefusesByName) {
-  const std::pair<const char*, const char*> cases[] = {
+  const std::string long_rid = R"("rid":")" + std::string(513, 'r') + '"';
+  const std::pair<std::string_view, const char*> cases[] = {
       {R"("tools":{})", "tools"},
       {R"("tools":[{"type":"web_search"}])", "tools"},
       {R"("tools":[{"type":"function","function":{}}])", "tools"},
@@ -150,6 +151,7 @@ TEST(ChatRequest, RefusesByName) {
       {R"("continue_final_message":true)", "continue_final_message"},
       {R"("user":5)", "user"},
       {R"("reasoning_effort":"huge")", "reasoning_effort"},
+      {long_rid, "rid"},
   };
   for (const auto& [body, name] : cases) {
     const auto request = Chat(body);

@@ -256,6 +256,10 @@ TEST_F(ServerTest, BadBodies) {
     EXPECT_TRUE(response.body.starts_with(R"({"error":{"message":"request: )")) << response.body;
   }
   EXPECT_EQ(Post("/generate", "{\"text\":" + std::string(100000, '[')).status, 400);
+  const TestResponse many = Post("/generate", R"({"text":"a","return_logprob":true,
+      "top_logprobs_num":256,"sampling_params":{"n":128,"max_new_tokens":1000000}})");
+  EXPECT_EQ(many.status, 400);
+  EXPECT_NE(many.body.find("134709120 log-prob"), std::string::npos) << many.body.substr(0, 300);
   EXPECT_EQ(Post("/generate", "\x1f\x8b", "Content-Encoding: gzip\r\n").status, 415);
   EXPECT_TRUE(ParseJson(Get("/%ff%fe%22").body).ok());  // quoted, but still JSON
   EXPECT_EQ(Post("/v1/chat/completions", R"({"model":"fake:lora","messages":[{"role":"user",

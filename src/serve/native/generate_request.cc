@@ -233,6 +233,7 @@ StatusOr<GenerateBody> ParseGenerateBody(const json::object& object,
   BANYAN_RETURN_IF_ERROR(fields.status());
   BANYAN_RETURN_IF_ERROR(ReadSamplingParams(fields, defaults, body));
   ReadLogprobs(fields, body);
+  ReadRids(fields);  // their form and length
   const PerItem rids(fields, "rid", body.items.size(), body.batch);
   const PerItem keys(fields, "extra_key", body.items.size(), body.batch);
   BANYAN_RETURN_IF_ERROR(fields.status());

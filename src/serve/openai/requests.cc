@@ -110,7 +110,7 @@ Status ReadOptions(Fields& fields, const OpenAiDefaults& defaults, OpenAiOptions
   }
   fields.Ignore({"seed"});
   options.priority = fields.Optional<int>("priority", 0);
-  options.rids = ReadStrings(fields, "rid");
+  options.rids = ReadRids(fields);
   // SGLang joins the two; either alone is the key.
   options.extra_keys = ReadStrings(fields, "cache_salt");
   const std::vector<std::string> extra = ReadStrings(fields, "extra_key");
