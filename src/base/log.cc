@@ -4,6 +4,7 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <memory>
 #include <string>
 
 namespace banyan {
@@ -39,7 +40,9 @@ Status InitLog(std::string_view level) {
     return InvalidArgument("log level '{}' is none of debug, info, warning, error, critical, off",
                            name);
   }
-  auto logger = spdlog::stderr_color_mt("banyan");
+  // Not registered under its name, so that this may be called again.
+  auto logger = std::make_shared<spdlog::logger>(
+      "banyan", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
   logger->set_pattern("[%Y-%m-%d %H:%M:%S.%e] %^%l%$ %v");
   logger->set_level(parsed);
   spdlog::set_default_logger(std::move(logger));

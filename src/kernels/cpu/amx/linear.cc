@@ -12,7 +12,7 @@ namespace {
 struct Amx : Vnni {
   static constexpr bool kTiles = true;
   static constexpr int kTileTokens = 16;
-  // Scale group g is multiplied while the sums of g - 1 leave their tile and those of g - 2, by
+  // Scale group g is multiplied while the sums of g - 1 leave their tile and those of g - 3, by
   // then out of the core's store buffers, are scaled: four places and four tiles in turn.
   static constexpr int kPlaces = 4;
   using Sums = int32_t[kTileTokens][kGroupRows];
@@ -24,7 +24,7 @@ struct Amx : Vnni {
       config.row_bytes[i] = i == 4 || i == 5 ? kScaleElements : 64;
       config.rows[i] = i < 6 ? kTileTokens : kScaleElements / 4;
     }
-    _tile_loadconfig(&config);
+    LoadConfig(config);
   }
   static void EndTiles() { _tile_release(); }
 
@@ -46,7 +46,7 @@ struct Amx : Vnni {
   static inline __attribute__((always_inline)) void Turn(const Panel& panel, const TileX& x,
                                                          int64_t groups, int64_t g, Sums* sums,
                                                          F* acc) {
-    if (g >= groups + 2) return;
+    if (g >= groups + 3) return;
     const int64_t b = g / T::kScalesPerBlock;
     const int64_t part = g % T::kScalesPerBlock;
     const int8_t* codes = x.codes + b * x.width * 32 + part * 16;
@@ -54,24 +54,24 @@ struct Amx : Vnni {
     const bool multiply = g < groups;
     const bool store = g >= 1 && g <= groups;
     if (multiply) LoadTokens<kPlace>(codes);
-    if (g < 2) {
+    if (g < 3) {
       if (multiply) LoadWeights<kPlace>(weights);
       if (multiply) Product<kPlace>();
       if (store) StoreTile<(kPlace + 3) % kPlaces>(sums[(kPlace + 3) % kPlaces]);
       return;
     }
-    const F scale = LoadF(panel.scale[g - 2]);
+    const F scale = LoadF(panel.scale[g - 3]);
     F min = Zero();
-    if constexpr (T::kHasMin) min = LoadF(panel.min[g - 2]);
-    const float* d = x.d + (g - 2) / T::kScalesPerBlock * x.width;
-    const float* x_sums = T::kHasMin ? x.sums + (g - 2) * x.width : nullptr;
-    const Sums& done = sums[(kPlace + 2) % kPlaces];
+    if constexpr (T::kHasMin) min = LoadF(panel.min[g - 3]);
+    const float* d = x.d + (g - 3) / T::kScalesPerBlock * x.width;
+    const float* x_sums = T::kHasMin ? x.sums + (g - 3) * x.width : nullptr;
+    const Sums& done = sums[(kPlace + 1) % kPlaces];
+    if (store) StoreTile<(kPlace + 3) % kPlaces>(sums[(kPlace + 3) % kPlaces]);
     Scale<T, 0>(scale, min, d, x_sums, done, acc);
     if (multiply) LoadWeights<kPlace>(weights);
     Scale<T, 1>(scale, min, d, x_sums, done, acc);
     if (multiply) Product<kPlace>();
     Scale<T, 2>(scale, min, d, x_sums, done, acc);
-    if (store) StoreTile<(kPlace + 3) % kPlaces>(sums[(kPlace + 3) % kPlaces]);
     Scale<T, 3>(scale, min, d, x_sums, done, acc);
   }
 
@@ -122,6 +122,8 @@ struct Amx : Vnni {
     const int64_t left = p.rows - row;
     const __mmask16 rows = First(left < kGroupRows ? static_cast<int>(left) : kGroupRows);
     float* out = p.out + token * p.out_stride + row;
+    // Asked for now, so that the stores at the end do not hold up the next tile's sums.
+    for (int t = 0; t < x.width; ++t) __builtin_prefetch(out + t * p.out_stride, 1);
     F acc[kTileTokens];
     BANYAN_UNROLL
     for (int t = 0; t < kTileTokens; ++t) {
@@ -130,7 +132,7 @@ struct Amx : Vnni {
         acc[t] = _mm512_maskz_loadu_ps(rows, out + t * p.out_stride);
     }
     const int64_t groups = segment.blocks * T::kScalesPerBlock;
-    for (int64_t g = 0; g < groups + 2; g += kPlaces) {
+    for (int64_t g = 0; g < groups + 3; g += kPlaces) {
       Turn<T, 0>(panel, x, groups, g, sums, acc);
       Turn<T, 1>(panel, x, groups, g + 1, sums, acc);
       Turn<T, 2>(panel, x, groups, g + 2, sums, acc);

@@ -189,7 +189,7 @@ void amx::Bf16(const FloatProduct& p, int64_t begin, int64_t end) {
     config.row_bytes[i] = 64;
     config.rows[i] = static_cast<uint8_t>(i < 6 ? tokens : 16);
   }
-  _tile_loadconfig(&config);
+  LoadConfig(config);
   Panel panels[2];
   const int64_t all_chunks = (p.cols + kChunkColumns - 1) / kChunkColumns;
   for (int64_t g = begin; g < end; g += 2) {

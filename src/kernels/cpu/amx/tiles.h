@@ -17,6 +17,12 @@ struct alignas(64) TileConfig {
   uint8_t rows[16] = {};
 };
 
+// GCC 12's own intrinsic tells the compiler of the first 8 bytes only, and the others may not be
+// stored yet.
+inline __attribute__((always_inline)) void LoadConfig(const TileConfig& config) {
+  __asm__ volatile("ldtilecfg %0" ::"m"(config));
+}
+
 // Before tile loads: GCC does not know that they read memory, and might keep back what was stored.
 inline __attribute__((always_inline)) void FinishStores() { __asm__ volatile("" ::: "memory"); }
 
