@@ -2,8 +2,12 @@
 // For tests of ops and kernels: a context with memory, threads and a table, and random tensors.
 #pragma once
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <cstring>
 #include <memory>
+#include <new>
 #include <numeric>
 #include <random>
 #include <vector>
@@ -25,6 +29,34 @@ struct TestBench {
   OpTable table;
   ThreadPool pool;
   Scratch scratch{backend.get()};
+};
+
+// Memory that ends where a page without access begins: a kernel that reads or writes beyond its
+// tensor dies on the spot. (Sanitizers do not look into the kernels.)
+template <typename T>
+struct GuardedAllocator {
+  using value_type = T;
+
+  T* allocate(std::size_t count) {
+    const std::size_t page = PageSize(), size = MappedSize(count);
+    void* begin = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (begin == MAP_FAILED) throw std::bad_alloc();
+    std::byte* guard = static_cast<std::byte*>(begin) + size - page;
+    if (mprotect(guard, page, PROT_NONE) != 0) throw std::bad_alloc();
+    return reinterpret_cast<T*>(guard) - count;
+  }
+  void deallocate(T* data, std::size_t count) {
+    const std::size_t size = MappedSize(count);
+    munmap(reinterpret_cast<std::byte*>(data + count) + PageSize() - size, size);
+  }
+  bool operator==(const GuardedAllocator&) const { return true; }
+
+ private:
+  static std::size_t PageSize() { return static_cast<std::size_t>(sysconf(_SC_PAGESIZE)); }
+  static std::size_t MappedSize(std::size_t count) {
+    const std::size_t page = PageSize();
+    return (count * sizeof(T) + page - 1) / page * page + page;
+  }
 };
 
 // Owns an f32 tensor whose rows lie `pad` floats apart. Padding is filled with a mark.
@@ -72,7 +104,7 @@ struct TestTensor {
     return marks >= data.size() - static_cast<std::size_t>(view.NumElements());
   }
 
-  std::vector<float> data;
+  std::vector<float, GuardedAllocator<float>> data;
   Tensor view;
 };
 
