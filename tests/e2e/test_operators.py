@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from conftest import MODEL, Server
+from conftest import BANYAN, MODEL, Server, free_port
 from wire import call
 
 
@@ -54,6 +54,25 @@ def test_request_logs_as_json_to_targets(start, tmp_path):
     assert [json.loads(line) for line in server.lines().splitlines() if line.startswith("{")] == lines
     with pytest.raises(RuntimeError, match="--log-requests-target"):
         start("--log-requests", "--log-requests-target", "/proc/no/such")
+
+
+def test_a_reader_of_the_log_that_goes_away(template):
+    port = free_port()
+    command = [BANYAN, "serve", "--model-path", "echo", "--port", str(port), "--chat-template", template]
+    flags = ["--log-requests", "--log-requests-target", "stdout"]
+    process = subprocess.Popen(command + flags, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        while "ready:" not in process.stderr.readline():
+            pass
+        process.stdout.close()
+        process.stderr.close()
+        for _ in range(3):
+            assert generate(f"http://127.0.0.1:{port}", text="a")[0] == 200
+        process.terminate()
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_request_logs_show_the_beginning_of_long_outputs(start):

@@ -127,6 +127,7 @@ void CatchSignals() {
   action.sa_handler = OnSignal;
   sigaction(SIGTERM, &action, nullptr);
   sigaction(SIGINT, &action, nullptr);
+  signal(SIGPIPE, SIG_IGN);  // a reader of the log that goes away does not end the server
 }
 
 void Wait() {
@@ -148,9 +149,10 @@ Status Run(Options options) {
   CatchSignals();
   server->Serve(*engine);
   const serve::HttpConfig& http = options.serve.http;
-  LogInfo("ready: {}", http.unix_socket.empty()
-                           ? fmt::format("http://{}:{}", http.host, server->port())
-                           : http.unix_socket);
+  const bool ipv6 = http.host.find(':') != std::string::npos;
+  const std::string host = ipv6 ? "[" + http.host + "]" : http.host;
+  LogInfo("ready: {}", http.unix_socket.empty() ? fmt::format("http://{}:{}", host, server->port())
+                                                : http.unix_socket);
 
   Wait();
   LogInfo("shutting down: running requests may end, a second signal stops them");
