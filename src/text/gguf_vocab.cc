@@ -294,6 +294,7 @@ json::object GgufConfig(const GgufVocab& vocab) {
 
   const GgufPretokenizer* pre = vocab.model == "gpt2" ? FindGgufPretokenizer(vocab.pre) : nullptr;
   const bool default_bos = sentence_piece || word_piece || (pre && pre->add_bos);
+  config["bos_eos_by_flags"] = true;
   config["add_bos_token"] = vocab.add_bos.value_or(default_bos);
   config["add_eos_token"] = vocab.add_eos.value_or(unigram);
   // A separator ends the text in the place of EOS.

@@ -29,8 +29,9 @@ class Tokenizer {
   virtual ~Tokenizer() = default;
 
   // `tokenizer_json` as in the file; `config` is tokenizer_config.json (may be empty). Of it take
-  // effect, as in transformers: the special tokens, added_tokens_decoder, add_bos_token,
-  // add_eos_token, split_special_tokens, clean_up_tokenization_spaces.
+  // effect, as in transformers: the special tokens, added_tokens_decoder, split_special_tokens,
+  // clean_up_tokenization_spaces; add_bos_token and add_eos_token for the classes that have them
+  // (Llama, Gemma, Cohere).
   static StatusOr<std::shared_ptr<const Tokenizer>> FromJson(std::string_view tokenizer_json,
                                                              const json::object& config);
   static StatusOr<std::shared_ptr<const Tokenizer>> FromGgufVocab(const GgufVocab& vocab);

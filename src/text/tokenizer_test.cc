@@ -63,7 +63,8 @@ TEST(TokenizerTest, RefusesTextThatIsNotUtf8) {
 }
 
 TEST(TokenizerTest, ConfigDecidesBosEosAndSpecials) {
-  json::object config = {{"bos_token", "<s>"},
+  json::object config = {{"tokenizer_class", "LlamaTokenizerFast"},
+                         {"bos_token", "<s>"},
                          {"eos_token", {{"content", "<|end|>"}}},
                          {"add_bos_token", true},
                          {"add_eos_token", true}};
@@ -75,6 +76,10 @@ TEST(TokenizerTest, ConfigDecidesBosEosAndSpecials) {
   EXPECT_EQ(*tokenizer->Encode("a", false), (Ids{0}));
   EXPECT_EQ(*tokenizer->Encode("<s>a", false), (Ids{11, 0}));
   EXPECT_EQ(tokenizer->special_tokens().at("eos_token"), "<|end|>");
+
+  json::object other = config;
+  other["tokenizer_class"] = "PreTrainedTokenizerFast";  // the file decides
+  EXPECT_EQ(*Make(kBpe, other)->Encode("a", true), (Ids{0}));
 
   config["add_bos_token"] = false;
   config["add_eos_token"] = nullptr;
@@ -227,7 +232,7 @@ class SharedTokenizerTest : public testing::TestWithParam<const char*> {
 
 TEST_P(SharedTokenizerTest, IdsAreTheExpectedOnes) {
   std::ifstream lines(kShared + "/tokenizers/" + GetParam() + "/ids.jsonl");
-  if (!lines) GTEST_SKIP() << "no ids.jsonl";
+  if (!lines) GTEST_SKIP() << "no ids.jsonl: the golden hashes say what is expected";
   int count = 0;
   for (std::string line; std::getline(lines, line); ++count) {
     const json::object row = ParseJson(line)->as_object();
@@ -237,6 +242,30 @@ TEST_P(SharedTokenizerTest, IdsAreTheExpectedOnes) {
     EXPECT_EQ(*ids, json::value_to<Ids>(row.at("ids"))) << text;
   }
   EXPECT_GT(count, 100);
+}
+
+// FNV-1a, as tools/make_token_goldens.py has it.
+std::string HashOf(const Ids& ids) {
+  uint64_t hash = 0xCBF29CE484222325;
+  for (TokenId id : ids)
+    for (int shift = 0; shift < 32; shift += 8)
+      hash = (hash ^ ((static_cast<uint32_t>(id) >> shift) & 0xFF)) * 0x100000001B3;
+  return fmt::format("{:016x}", hash);
+}
+
+TEST_P(SharedTokenizerTest, IdsHashAsHuggingFaces) {
+  const auto file =
+      ReadFileIfAny(std::string(BANYAN_SOURCE_DIR) + "/tests/golden/text/token_hashes.json");
+  ASSERT_TRUE(file.ok() && *file);
+  const json::object goldens = ParseJson(**file)->as_object();
+  const json::value* hashes = goldens.if_contains(GetParam());
+  if (!hashes) GTEST_SKIP() << "no golden hashes: ids.jsonl says what is expected";
+  ASSERT_EQ(hashes->as_array().size(), texts_.size());
+  for (std::size_t i = 0; i < texts_.size(); ++i) {
+    auto ids = tokenizer_->Encode(View(texts_[i].as_string()), false);
+    ASSERT_TRUE(ids.ok()) << ids.status();
+    EXPECT_EQ(HashOf(*ids), View(hashes->as_array()[i].as_string())) << texts_[i];
+  }
 }
 
 TEST_P(SharedTokenizerTest, StreamEqualsWhole) {

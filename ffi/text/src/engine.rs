@@ -80,17 +80,22 @@ fn fast_is_exact(document: &Value) -> bool {
 }
 
 /// The fast engine knows a pattern by its spelling: line ends as escapes, but for DeepSeek's, which it
-/// knows with the characters themselves.
-fn spell_patterns(pre_tokenizer: &mut Value) {
+/// knows with the characters themselves; numbers by a step of their own.
+fn spell_patterns(step: &mut Value) {
     const DEEPSEEK: &str = r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|"##;
-    if let Some(steps) = pre_tokenizer["pretokenizers"].as_array_mut() {
-        steps.iter_mut().for_each(spell_patterns);
-    } else if let Some(pattern) = pre_tokenizer["pattern"]["Regex"].as_str() {
-        let escaped = pattern.replace('\r', "\\r").replace('\n', "\\n");
-        let known = escaped.starts_with(DEEPSEEK);
-        let spelled = if known { escaped.replace("\\r", "\r").replace("\\n", "\n") } else { escaped };
-        pre_tokenizer["pattern"]["Regex"] = Value::String(spelled);
+    if let Some(steps) = step["pretokenizers"].as_array_mut() {
+        return steps.iter_mut().for_each(spell_patterns);
     }
+    let Some(pattern) = step["pattern"]["Regex"].as_str() else { return };
+    let isolates = step["behavior"] == "Isolated" && step["invert"] != true;
+    if isolates && matches!(pattern, r"\p{N}" | r"\p{N}+") {
+        *step = serde_json::json!({"type": "Digits", "individual_digits": pattern == r"\p{N}"});
+        return;
+    }
+    let escaped = pattern.replace('\r', "\\r").replace('\n', "\\n");
+    let known = escaped.starts_with(DEEPSEEK);
+    let spelled = if known { escaped.replace("\\r", "\r").replace("\\n", "\n") } else { escaped };
+    step["pattern"]["Regex"] = Value::String(spelled);
 }
 
 fn fast(mut document: Value) -> Option<PipelineTokenizer> {

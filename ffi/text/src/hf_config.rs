@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What tokenizer_config.json changes about a tokenizer.json, as transformers applies it when it
 //! loads both: special tokens that the file lacks are added, add_bos_token and add_eos_token replace
-//! the post-processor. Truncation and padding are requests' business, never the tokenizer's.
+//! the post-processor of the classes that have them. Truncation and padding are requests' business, never the tokenizer's.
 
 use serde_json::{json, Map, Value};
 use std::collections::HashMap;
@@ -81,10 +81,20 @@ pub fn apply(document: &mut Value, config: &Value) -> Result<(), String> {
         add_missing_tokens(document, config)?;
     }
     keep_added_ids(document)?;
-    if config["add_bos_token"].is_boolean() || config["add_eos_token"].is_boolean() {
+    let flags = config["add_bos_token"].is_boolean() || config["add_eos_token"].is_boolean();
+    if flags && has_flags(config) {
         set_post_processor(document, config)?;
     }
     Ok(())
+}
+
+/// For every other class the flags are without effect: the file's post-processor decides. A vocabulary
+/// that comes without a post-processor (GGUF, sentencepiece) says so in a key of ours.
+fn has_flags(config: &Value) -> bool {
+    let class = config["tokenizer_class"].as_str().unwrap_or("");
+    let class = class.strip_suffix("Fast").unwrap_or(class);
+    config["bos_eos_by_flags"] == true
+        || matches!(class, "LlamaTokenizer" | "CodeLlamaTokenizer" | "GemmaTokenizer" | "CohereTokenizer")
 }
 
 fn flag(token: &Value, name: &str, fallback: bool) -> bool {

@@ -11,6 +11,14 @@ fn fails(source: &str) -> String {
     }
 }
 
+/// n.x and n.y, small values of 2^100 items, used by `then`.
+fn shared(open: &str, close: &str, then: &str) -> String {
+    format!(
+        "{{% set n = namespace(x={open}1,2{close}, y={open}1,2{close}) %}}{{% for i in range(100) %}}\
+         {{% set n.x = {open}n.x, n.x{close} %}}{{% set n.y = {open}n.y, n.y{close} %}}{{% endfor %}}{then}"
+    )
+}
+
 #[test]
 fn hostile_templates_end() {
     let nested = "(".repeat(100_000);
@@ -24,6 +32,14 @@ fn hostile_templates_end() {
         "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
         "{% set ns = namespace(x=[]) %}{% for i in range(1000) %}{% set ns.x = [ns.x] %}{% endfor %}",
         "{% set ns = namespace(x=[1]) %}{% for i in range(100) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x }}",
+        &shared("[", "]", "{{ n.x == n.y }}"),
+        &shared("[", "]", "{{ n.x in [n.y] }}"),
+        &shared("[", "]", "{{ [n.y, 1].index(n.x) }}"),
+        &shared("[", "]", "{{ [n.x, n.y] | sort }}"),
+        &shared("[", "]", "{{ [n.x, n.y] | max }}"),
+        &shared("[", "]", "{% for i in [1, 2] %}{{ loop.changed(n.x) }}{% endfor %}"),
+        &shared("(", ")", "{{ {n.x: 1} }}"),
+        &shared("(", ")", "{{ [n.x] | unique | list | length }}"),
         "{{ '%1000000000d' % 1 }}",
         "{{ '{:1000000000}'.format(1) }}",
         "{{ 10 ** 1000000 }}",

@@ -135,6 +135,7 @@ pub fn call(renderer: &Renderer, object: &Value, name: &Arc<str>, args: CallArgs
             }
             let needle = Bound::new(name, args, &["value"])?.required(0)?;
             let items = renderer.items(object)?;
+            renderer.charge_compare(&needle, items.len())?;
             if &**name == "count" {
                 return Ok(Value::Int(items.iter().filter(|item| item.equals(&needle)).count() as i128));
             }
@@ -162,6 +163,7 @@ pub fn call(renderer: &Renderer, object: &Value, name: &Arc<str>, args: CallArgs
             Ok(args.positional[state.index0.get() % args.positional.len()].clone())
         }
         Value::Loop(state) => {
+            args.positional.iter().try_for_each(|value| renderer.charge_compare(value, 1))?;
             let mut last = state.changed.borrow_mut();
             let same = last.as_ref().is_some_and(|last| {
                 last.len() == args.positional.len() && last.iter().zip(&args.positional).all(|(a, b)| a.equals(b))

@@ -192,10 +192,9 @@ fn floats(operator: Arithmetic, a: f64, b: f64) -> Result<Value> {
 }
 
 pub fn compare(renderer: &Renderer, comparison: Comparison, left: &Value, right: &Value) -> Result<bool> {
-    // Comparing containers walks them.
-    if matches!(left, Value::List(_) | Value::Tuple(_) | Value::Dict(_)) {
-        renderer.charge(left.length()? / 4)?;
-    }
+    // Comparing containers walks them as far as both go.
+    let smaller = if left.nodes() < right.nodes() { left } else { right };
+    renderer.charge_compare(smaller, 1)?;
     let ordered = |operator: &str, accept: fn(Ordering) -> bool| -> Result<bool> {
         Ok(left.order(right, operator)?.is_some_and(accept))
     };
@@ -207,7 +206,9 @@ pub fn compare(renderer: &Renderer, comparison: Comparison, left: &Value, right:
         Comparison::Gt => ordered(">", |order| order == Ordering::Greater),
         Comparison::Ge => ordered(">=", |order| order != Ordering::Less),
         Comparison::In | Comparison::NotIn => {
-            renderer.charge(right.length().unwrap_or(0) / 16)?;
+            let items = right.length().unwrap_or(0);
+            renderer.charge(items / 16)?;
+            renderer.charge_compare(left, items)?;
             Ok(right.contains(left)? == (comparison == Comparison::In))
         }
     }

@@ -132,6 +132,14 @@ impl Renderer {
         Ok(())
     }
 
+    /// Before `times` comparisons with a value: those of containers walk them.
+    pub fn charge_compare(&self, value: &Value, times: usize) -> Result<()> {
+        match value.nodes() {
+            1 => Ok(()),
+            nodes => self.charge(nodes.saturating_mul(times as u64).min(2 * MAX_STEPS) as usize),
+        }
+    }
+
     /// Before `bytes` are made.
     pub fn charge_bytes(&self, bytes: usize) -> Result<()> {
         let total = self.bytes.get().saturating_add(bytes);

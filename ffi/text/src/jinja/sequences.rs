@@ -95,6 +95,7 @@ pub fn apply(renderer: &Renderer, name: &str, value: Value, args: CallArgs) -> R
             let mut best: Option<(Value, Value)> = None;
             for item in renderer.items(&value)? {
                 let key = fold_case(&attribute_of(&item, &attribute, None)?, case_sensitive);
+                renderer.charge_compare(&key, 1)?;
                 let better = match &best {
                     None => true,
                     Some((_, than)) => key.order(than, if name == "min" { "<" } else { ">" })? == Some(wanted),
@@ -171,6 +172,8 @@ fn sorted(
 ) -> Result<Vec<Value>> {
     renderer.charge(items.len() * 8)?;
     let mut keyed = items.into_iter().map(|item| Ok((key(&item)?, item))).collect::<Result<Vec<_>>>()?;
+    let rounds = keyed.len().checked_ilog2().unwrap_or(0) as usize + 1;
+    keyed.iter().try_for_each(|entry| renderer.charge_compare(&entry.0, rounds))?;
     let mut failure = None;
     keyed.sort_by(|a, b| {
         let order = match a.0.order(&b.0, "<") {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! strftime in the C locale, for a local time given as seconds since 1970.
 
-use super::{Error, Result};
+use super::Result;
 
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const MONTHS: [&str; 12] = [
@@ -143,7 +143,7 @@ fn expand(moment: &Moment, pattern: &str, out: &mut String) -> Result<()> {
             'n' => out.push('\n'),
             't' => out.push('\t'),
             '%' => out.push('%'),
-            other => return Err(Error::new(format!("strftime_now: unknown directive %{other}"))),
+            other => out.extend(['%', other]), // as the C library does
         }
         if flag == Some('^') {
             let upper = out[begin..].to_uppercase();

@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 /// How deep lists, tuples and dicts may lie in each other: bounds every walk over a value.
 pub const MAX_DEPTH: u32 = 200;
+/// A key is made anew at each look-up.
+const MAX_KEY_NODES: u64 = 1000;
 
 #[derive(Clone)]
 pub enum Value {
@@ -47,6 +49,7 @@ pub enum Value {
 pub struct Seq {
     pub items: Vec<Value>,
     depth: u32,
+    nodes: u64,
     /// A tuple of groupby: also .grouper and .list.
     pub group: bool,
 }
@@ -105,6 +108,7 @@ pub struct Dict {
     pub entries: Vec<(Value, Value)>,
     index: HashMap<Key, usize>,
     depth: u32,
+    nodes: u64,
 }
 
 /// What makes two dict keys the same.
@@ -129,6 +133,9 @@ impl Key {
             Value::Float(value) => Key::Float(value.to_bits()),
             Value::Str(text, _) => Key::Str(text.clone()),
             Value::BigInt(digits) => Key::Tuple(vec![Key::Str(digits.clone()), Key::None]),
+            Value::Tuple(seq) if seq.nodes > MAX_KEY_NODES => {
+                return Err(Error::new("a tuple with that many items cannot be a key"))
+            }
             Value::Tuple(seq) => Key::Tuple(seq.items.iter().map(Key::new).collect::<Result<_>>()?),
             Value::Undefined(_) => Key::Identity(0),
             Value::Global(global) => Key::Identity(1 + *global as usize),
@@ -149,11 +156,17 @@ fn depth_of(items: impl Iterator<Item = u32>) -> Result<u32> {
     Ok(depth)
 }
 
+/// Values with all that is in them; a part that is shared counts each time.
+fn nodes_of<'a>(items: impl Iterator<Item = &'a Value>) -> u64 {
+    items.fold(1, |sum, item| sum.saturating_add(item.nodes()))
+}
+
 impl Dict {
     pub fn new(entries: Vec<(Value, Value)>) -> Result<Dict> {
         let mut dict = Dict::default();
         dict.entries.reserve(entries.len());
         dict.depth = depth_of(entries.iter().map(|(key, value)| key.depth().max(value.depth())))?;
+        dict.nodes = nodes_of(entries.iter().flat_map(|(key, value)| [key, value]));
         for (key, value) in entries {
             match dict.index.entry(Key::new(&key)?) {
                 std::collections::hash_map::Entry::Occupied(at) => dict.entries[*at.get()].1 = value,
@@ -182,7 +195,8 @@ impl Value {
 
     pub fn seq(items: Vec<Value>) -> Result<Rc<Seq>> {
         let depth = depth_of(items.iter().map(Value::depth))?;
-        Ok(Rc::new(Seq { items, depth, group: false }))
+        let nodes = nodes_of(items.iter());
+        Ok(Rc::new(Seq { items, depth, nodes, group: false }))
     }
 
     pub fn list(items: Vec<Value>) -> Result<Value> {
@@ -196,7 +210,8 @@ impl Value {
     pub fn group(key: Value, items: Vec<Value>) -> Result<Value> {
         let items = vec![key, Value::list(items)?];
         let depth = depth_of(items.iter().map(Value::depth))?;
-        Ok(Value::Tuple(Rc::new(Seq { items, depth, group: true })))
+        let nodes = nodes_of(items.iter());
+        Ok(Value::Tuple(Rc::new(Seq { items, depth, nodes, group: true })))
     }
 
     pub fn dict(entries: Vec<(Value, Value)>) -> Result<Value> {
@@ -218,6 +233,15 @@ impl Value {
             Value::Joiner(joiner) => 1 + joiner.0.depth(),
             Value::Loop(state) => 1 + state.items.iter().map(Value::depth).max().unwrap_or(0),
             _ => 0,
+        }
+    }
+
+    /// What a walk over the whole of the value takes.
+    pub fn nodes(&self) -> u64 {
+        match self {
+            Value::List(seq) | Value::Tuple(seq) => seq.nodes,
+            Value::Dict(dict) | Value::DictView(_, dict) => dict.nodes,
+            _ => 1,
         }
     }
 
