@@ -145,6 +145,14 @@ TEST(TokenizerTest, AddedTokensHaveTheIdsThatTheFileSays) {
   EXPECT_EQ(both->vocab_size(), 10);
 }
 
+// kBpe lacks most bytes: they are left out, and what stood around them joins.
+TEST(TokenizerTest, BytesThatTheVocabularyLacksAreLeftOut) {
+  auto tokenizer = Make(kBpe);
+  ASSERT_TRUE(tokenizer);
+  EXPECT_EQ(*tokenizer->Encode("axb ab", false), (Ids{7, 8}));
+  EXPECT_EQ(*tokenizer->Encode("\xC3\xA9<|end|>f", false), (Ids{10, 5}));
+}
+
 TEST(TokenizerTest, LongTextsTakeLinearTime) {
   auto tokenizer = Make(kBpe);
   std::string spaced, solid;

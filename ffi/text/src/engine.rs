@@ -3,30 +3,40 @@
 //! file and refuses what it cannot do exactly; the complete one (0.22) takes the rest.
 
 use serde_json::Value;
+use std::sync::OnceLock;
 use tokenizers_fast::pipeline::{EncodeOptions, PipelineToken, PipelineTokenizer};
 
 pub enum Engine {
-    Fast { tokenizer: Box<PipelineTokenizer>, split_special: bool },
+    Fast { tokenizer: Box<PipelineTokenizer>, split_special: bool, stand_ins: Option<StandIns> },
     Full(Box<tokenizers_full::Tokenizer>),
+}
+
+/// The fast engine wants a token for each byte, which not every byte-level vocabulary has. It gets
+/// stand-ins from the id `first` on; a text that has such a byte goes to the complete engine, which
+/// is made of `json` when first needed.
+pub struct StandIns {
+    first: u32,
+    json: Vec<u8>,
+    full: OnceLock<Result<tokenizers_full::Tokenizer, String>>,
 }
 
 impl Engine {
     /// `document` yields the tokenizer.json; it is asked again for the second engine, which is rare.
     pub fn new(document: &dyn Fn() -> Result<Value, String>, split_special: bool) -> Result<Engine, String> {
-        let first = document()?;
-        let fast = if fast_is_exact(&first) { fast(first) } else { None };
-        if let Some(tokenizer) = fast {
-            return Ok(Engine::Fast { tokenizer: Box::new(tokenizer), split_special });
+        let mut first = document()?;
+        if fast_is_exact(&first) {
+            let stand_ins = add_stand_ins(&mut first);
+            if let Some(tokenizer) = fast(first) {
+                return Ok(Engine::Fast { tokenizer: Box::new(tokenizer), split_special, stand_ins });
+            }
         }
         let text = serde_json::to_vec(&document()?).map_err(|error| error.to_string())?;
-        let mut tokenizer = tokenizers_full::Tokenizer::from_bytes(text).map_err(|error| error.to_string())?;
-        tokenizer.set_encode_special_tokens(split_special);
-        Ok(Engine::Full(Box::new(tokenizer)))
+        Ok(Engine::Full(Box::new(full(&text, split_special)?)))
     }
 
     pub fn encode(&self, text: &str, add_special: bool) -> Result<Vec<u32>, String> {
         match self {
-            Engine::Fast { tokenizer, split_special } => {
+            Engine::Fast { tokenizer, split_special, stand_ins } => {
                 let options = EncodeOptions {
                     add_special_tokens: add_special,
                     encode_special_tokens: *split_special,
@@ -34,18 +44,71 @@ impl Engine {
                 };
                 let mut ids: Vec<PipelineToken> = Vec::with_capacity(text.len() / 3 + 8);
                 tokenizer.encode_into(text, &options, &mut ids).map_err(|error| error.to_string())?;
-                Ok(ids.into_iter().map(u32::from).collect())
+                let ids: Vec<u32> = ids.into_iter().map(u32::from).collect();
+                match stand_ins {
+                    Some(missing) if ids.iter().any(|&id| id >= missing.first) => {
+                        let full = missing.full.get_or_init(|| full(&missing.json, *split_special));
+                        encode_full(full.as_ref().map_err(String::clone)?, text, add_special)
+                    }
+                    _ => Ok(ids),
+                }
             }
-            Engine::Full(tokenizer) => tokenizer
-                .encode_fast(text, add_special)
-                .map(|encoding| encoding.get_ids().to_vec())
-                .map_err(|error| error.to_string()),
+            Engine::Full(tokenizer) => encode_full(tokenizer, text, add_special),
         }
     }
 
     pub fn is_fast(&self) -> bool {
         matches!(self, Engine::Fast { .. })
     }
+}
+
+fn full(json: &[u8], split_special: bool) -> Result<tokenizers_full::Tokenizer, String> {
+    let mut tokenizer = tokenizers_full::Tokenizer::from_bytes(json).map_err(|error| error.to_string())?;
+    tokenizer.set_encode_special_tokens(split_special);
+    Ok(tokenizer)
+}
+
+fn encode_full(
+    tokenizer: &tokenizers_full::Tokenizer,
+    text: &str,
+    add_special: bool,
+) -> Result<Vec<u32>, String> {
+    let encoding = tokenizer.encode_fast(text, add_special).map_err(|error| error.to_string())?;
+    Ok(encoding.get_ids().to_vec())
+}
+
+/// Gives a byte-level vocabulary the bytes that it lacks.
+fn add_stand_ins(document: &mut Value) -> Option<StandIns> {
+    let is_byte_level = |step: &Value| step["type"] == "ByteLevel";
+    let steps = &document["pre_tokenizer"];
+    let among = steps["pretokenizers"].as_array().is_some_and(|list| list.iter().any(is_byte_level));
+    if !among && !is_byte_level(steps) {
+        return None;
+    }
+    let vocab = document["model"]["vocab"].as_object()?;
+    let missing: Vec<String> = tokenizers_full::pre_tokenizers::byte_level::ByteLevel::alphabet()
+        .into_iter()
+        .map(String::from)
+        .filter(|byte| !vocab.contains_key(byte))
+        .collect();
+    if missing.is_empty() {
+        return None;
+    }
+    let json = serde_json::to_vec(document).ok()?;
+    let added = document["added_tokens"].as_array().map_or(&[][..], Vec::as_slice);
+    let ids = added.iter().map(|token| &token["id"]).chain(document["model"]["vocab"].as_object()?.values());
+    let first = u32::try_from(ids.filter_map(Value::as_u64).max()? + 1).ok()?;
+    // The libraries number added tokens on from the vocabulary's size: these get theirs first.
+    let outside: Vec<(String, Value)> =
+        added.iter().filter_map(|token| Some((token["content"].as_str()?.to_string(), token["id"].clone()))).collect();
+    let vocab = document["model"]["vocab"].as_object_mut()?;
+    for (content, id) in outside {
+        vocab.entry(content).or_insert(id);
+    }
+    for (id, byte) in (first..).zip(missing) {
+        vocab.insert(byte, Value::from(id));
+    }
+    Some(StandIns { first, json, full: OnceLock::new() })
 }
 
 /// Where the fast engine's ids are known to differ from the complete one's.
