@@ -3,13 +3,16 @@
 """Banyan beside llama.cpp on one GGUF model: decode, prefill, eight streams, in turns.
 
   pip install llama-cpp-python==0.3.36      (builds llama.cpp for this machine)
-  tools/compare_llama_cpp.py build/release/bin/banyan MODEL.gguf [--threads 2] [--rounds 3]
+  tools/compare_llama_cpp.py build/release/bin/banyan MODEL.gguf [--threads 2] [--rounds 3] [--plain-buffers] [--json]
 
-Prints tokens a second of both, the best of the rounds, and their ratio.
+The two take turns; prints the median of each one's tokens a second and the median of the rounds' ratios.
+--plain-buffers keeps llama.cpp from its own weight layouts: built by GCC 12 for a machine with AMX, whose tile
+intrinsics do not tell that compiler what they read, it crashes without this flag.
 """
 import argparse
 import json
 import random
+import statistics
 import subprocess
 import time
 
@@ -26,7 +29,16 @@ def banyan(binary, name, model, threads, *extra):
 
 
 class LlamaCpp:
-    def __init__(self, model, threads):
+    def __init__(self, model, threads, plain_buffers):
+        if plain_buffers:
+            defaults = llama_cpp.llama_cpp.llama_model_default_params
+
+            def plain():
+                params = defaults()
+                params.use_extra_bufts = False
+                return params
+
+            llama_cpp.llama_cpp.llama_model_default_params = plain
         self.llm = llama_cpp.Llama(model, n_ctx=2048, n_threads=threads, n_threads_batch=threads,
                                    n_batch=PREFILL_TOKENS, n_ubatch=PREFILL_TOKENS, verbose=False)
         self.random = random.Random(1)
@@ -68,28 +80,33 @@ def main():
     parser.add_argument("model")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--plain-buffers", action="store_true")
+    parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    other = LlamaCpp(args.model, args.threads)
-    best = {}
-
-    def note(name, value):
-        best[name] = max(best.get(name, 0), value)
-
+    other = LlamaCpp(args.model, args.threads, args.plain_buffers)
+    rounds = []
     for _ in range(args.rounds):
-        note("llama.cpp decode", other.decode())
-        note("llama.cpp prefill", other.prefill())
+        theirs = {"decode": other.decode(), "prefill": other.prefill()}
         decode = banyan(args.binary, "decode", args.model, args.threads, "--batch-size", "1", "8")
         prefill = banyan(args.binary, "prefill", args.model, args.threads, "--input-len", str(PREFILL_TOKENS))
-        note("decode", decode["batch 1"])
-        note("8 streams", decode["batch 8"])
-        note("prefill", prefill[f"{PREFILL_TOKENS} tokens"])
+        one, eight = decode["batch 1"], decode["batch 8"]
+        rounds.append({"decode, batch 1": (one, theirs["decode"]),
+                       f"prefill of {PREFILL_TOKENS}": (prefill[f"{PREFILL_TOKENS} tokens"], theirs["prefill"]),
+                       "8 streams, against its one": (eight, theirs["decode"]),
+                       "8 streams, against our one": (eight, one)})
 
-    rows = [("decode, batch 1", "decode", "llama.cpp decode"),
-            ("8 streams, against one", "8 streams", "llama.cpp decode"),
-            (f"prefill of {PREFILL_TOKENS}", "prefill", "llama.cpp prefill")]
-    print(f"{'tokens/s':<24} {'banyan':>10} {'llama.cpp':>10} {'ratio':>7}")
-    for title, ours, theirs in rows:
-        print(f"{title:<24} {best[ours]:>10.1f} {best[theirs]:>10.1f} {best[ours] / best[theirs]:>7.2f}")
+    rows = []
+    for title in rounds[0]:
+        pairs = [figures[title] for figures in rounds]
+        rows.append({"name": title, "banyan": statistics.median(ours for ours, _ in pairs),
+                     "other": statistics.median(other for _, other in pairs),
+                     "ratio": statistics.median(ours / other for ours, other in pairs)})
+    if args.json:
+        print(json.dumps(rows))
+        return
+    print(f"{'tokens/s':<28} {'banyan':>10} {'other':>10} {'ratio':>7}")
+    for row in rows:
+        print(f"{row['name']:<28} {row['banyan']:>10.1f} {row['other']:>10.1f} {row['ratio']:>7.2f}")
 
 
 main()

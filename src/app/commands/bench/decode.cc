@@ -70,7 +70,7 @@ Status Run(const Options& options) {
     BANYAN_ASSIGN_OR_RETURN(auto device,
                             CpuDevice::Create(options.config.cpu_isa, options.config.threads));
     report.Setting("cpu", device->description());
-    bandwidth = ReadBandwidth(*device);
+    BANYAN_ASSIGN_OR_RETURN(bandwidth, ReadBandwidth(*device));
     report.Figure("memory read", bandwidth * 1e-9, "GB/s");
   }
   int64_t bytes_per_token = 0;

@@ -11,7 +11,7 @@
 namespace banyan::bench {
 
 // Bytes a second that all threads together read from memory, over far more than the caches hold.
-double ReadBandwidth(CpuDevice& device);
+StatusOr<double> ReadBandwidth(CpuDevice& device);
 
 // Operations a second (two per multiply-add) of the kernel for `format` on a large square product,
 // [512, 2048] x [2048, 2048], which is as good as it gets.
