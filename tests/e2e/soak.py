@@ -31,7 +31,7 @@ def rss(pid):
 def fill(port):
     """Touches every page of the cache, so that the load's first minute is not spent on that."""
     for i in range(6):
-        body = {"prompt": [10 + i] * 1000, "max_tokens": 8}
+        body = {"prompt": [10 + i] * 900, "max_tokens": 8}
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
         connection.request("POST", "/v1/completions", json.dumps(body))
         assert connection.getresponse().status == 200

@@ -275,6 +275,8 @@ BAD_GENERATE = [
     ({"text": 5}, "text"),
     ({"input_ids": [[1], 2]}, "input_ids"),
     ({"input_ids": [10**9]}, "input_ids"),
+    ({"input_ids": []}, "input_ids"),
+    ({"text": ""}, "text"),
     ({"text": "a", "sampling_params": {"temperature": -1}}, "temperature"),
     ({"text": "a", "sampling_params": {"top_k": 0}}, "top_k"),
     ({"text": "a", "sampling_params": {"max_tokens": 5}}, "max_tokens"),
@@ -297,6 +299,37 @@ BAD_GENERATE = [
 @pytest.mark.parametrize("body,name", BAD_GENERATE, ids=[f"{n}-{i}" for i, (_, n) in enumerate(BAD_GENERATE)])
 def test_bad_generate_names_the_field(url, body, name):
     status, reply, _ = call(url + "/generate", body)
+    assert status == 400
+    assert reply["error"]["param"] == name and name in reply["error"]["message"]
+
+
+BAD_COMPLETION = [
+    ({"prompt": ""}, "prompt"),
+    ({"prompt": []}, "prompt"),
+    ({"prompt": [[1], []]}, "prompt"),
+    ({"prompt": ["a", [1]]}, "prompt"),
+    ({"prompt": [1.0]}, "prompt"),
+    ({"prompt": [10**6]}, "prompt"),
+    ({"prompt": [-1]}, "prompt"),
+    ({"prompt": {}}, "prompt"),
+    ({}, "prompt"),
+    ({"prompt": "a", "suffix": "b"}, "suffix"),
+    ({"prompt": "a", "min_tokens": 9, "max_tokens": 8}, "min_tokens"),
+    ({"prompt": "a", "logprobs": True}, "logprobs"),
+    ({"prompt": "a", "logprobs": 21}, "logprobs"),
+    ({"prompt": "a", "n": 2, "best_of": 3}, "best_of"),
+    ({"prompt": "a", "stream_options": {"include_usage": True}}, "stream_options"),
+    ({"prompt": "a", "messages": []}, "messages"),
+    ({"prompt": "a", "max_completion_tokens": 5}, "max_completion_tokens"),
+    ({"prompt": "a", "logit_bias": {"1": "x"}}, "logit_bias"),
+    ({"prompt": "a", "logit_bias": {"1000000": 1}}, "logit_bias"),
+    ({"prompt": "a", "stop": ["x", ""]}, "stop"),
+]
+
+
+@pytest.mark.parametrize("body,name", BAD_COMPLETION, ids=[f"{n}-{i}" for i, (_, n) in enumerate(BAD_COMPLETION)])
+def test_bad_completion_names_the_field(echo, body, name):
+    status, reply, _ = call(echo + "/v1/completions", body)
     assert status == 400
     assert reply["error"]["param"] == name and name in reply["error"]["message"]
 

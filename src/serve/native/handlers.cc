@@ -41,6 +41,10 @@ void HandleGenerate(const ServeContext& context, const HttpRequest& request,
     } else {
       one.input_ids = std::move(item.input_ids);
     }
+    if (one.input_ids.empty()) {
+      return reply->Send(ErrorResponse(
+          InvalidArgument("request: '{}' is empty", item.text ? "text" : "input_ids")));
+    }
     info.per_prompt.push_back(item.logprobs);
     one.rid = item.rid.empty() ? NewId("") : std::move(item.rid);
     one.sampling = std::move(item.sampling);

@@ -49,6 +49,18 @@ GenerateRequest MakeRequest(const OpenAiOptions& options, const OpenAiReplyInfo&
   return request;
 }
 
+// The engine would refuse these too, but under its own names.
+Status CheckIds(const ServeContext& context, const std::vector<text::TokenId>& ids) {
+  if (ids.empty()) return InvalidArgument("request: 'prompt' is empty");
+  const int vocab_size = context.engine.model().vocab_size;
+  for (const text::TokenId id : ids) {
+    if (id >= vocab_size)
+      return InvalidArgument("request: 'prompt' holds token id {}, and the last one is {}", id,
+                             vocab_size - 1);
+  }
+  return OkStatus();
+}
+
 void WriteModel(JsonWriter& json, const ServeContext& context) {
   json.Begin('{').Field("id", context.model_name).Field("object", "model");
   json.Field("created", context.created).Field("owned_by", "banyan");
@@ -124,8 +136,12 @@ void HandleCompletions(const ServeContext& context, const HttpRequest& request,
       if (!ids.ok()) return reply->Send(ErrorResponse(ids.status()));
       one.input_ids = *std::move(ids);
       if (parsed->echo) echo.push_back(std::move(*text));
+      if (Status status = CheckIds(context, one.input_ids); !status.ok())
+        return reply->Send(ErrorResponse(status));
     } else {
       one.input_ids = std::get<1>(std::move(parsed->prompts[i]));
+      if (Status status = CheckIds(context, one.input_ids); !status.ok())
+        return reply->Send(ErrorResponse(status));
       if (parsed->echo) {
         if (context.engine.tokenizer() == nullptr)
           return reply->Send(ErrorResponse(400, "'echo' needs a tokenizer", "echo"));

@@ -129,6 +129,12 @@ Status ReadOptions(Fields& fields, const OpenAiDefaults& defaults, OpenAiOptions
   return fields.status();
 }
 
+void CheckLengths(Fields& fields, const SamplingParams& sampling) {
+  if (sampling.max_new_tokens && sampling.min_new_tokens > *sampling.max_new_tokens)
+    fields.Fail("min_tokens", fmt::format("{} is more than the {} tokens that may be generated",
+                                          sampling.min_new_tokens, *sampling.max_new_tokens));
+}
+
 void CheckPerPrompt(Fields& fields, std::string_view key, std::size_t given, std::size_t prompts) {
   if (given > 1 && given != prompts)
     fields.Fail(key, fmt::format("is a list of {} for {} prompts", given, prompts));
@@ -194,6 +200,7 @@ StatusOr<ChatRequest> ParseChatRequest(const json::object& body, const OpenAiDef
     options.top_logprobs = *top;
     if (!options.logprobs && *top > 0) fields.Fail("top_logprobs", "needs 'logprobs': true");
   }
+  CheckLengths(fields, options.sampling);
   CheckPerPrompt(fields, "rid", options.rids.size(), 1);
   CheckPerPrompt(fields, "extra_key", options.extra_keys.size(), 1);
   RefuseFields(fields, kRefusedInChat);
@@ -216,6 +223,7 @@ StatusOr<CompletionRequest> ParseCompletionRequest(const json::object& body,
   }
   if (auto best = fields.Maybe<int>("best_of", {0, 20}); best && *best > options.sampling.n)
     fields.Fail("best_of", "is not supported: all samples are returned; use 'n'");
+  CheckLengths(fields, options.sampling);
   CheckPerPrompt(fields, "rid", options.rids.size(), request.prompts.size());
   CheckPerPrompt(fields, "extra_key", options.extra_keys.size(), request.prompts.size());
   RefuseFields(fields, kRefusedInCompletions);
