@@ -53,7 +53,8 @@ class ScriptedRunner final : public StepRunner {
   Script script_;
 };
 
-// Collects the updates of requests; waits for their ends.
+// Collects the updates of requests; waits for their ends. Declared before the engine, which may
+// call it until its end.
 class Receiver {
  public:
   struct Sample {
@@ -157,8 +158,8 @@ ScriptedRunner::Script Slow(milliseconds time) {
 }
 
 TEST(Engine, StreamsTextToItsEnd) {
-  auto engine = MakeTestEngine();
   Receiver receiver;
+  auto engine = MakeTestEngine();
   ASSERT_TRUE(engine->Submit(Request("hello c", 12), receiver.Sink(0)).ok());
   const auto sample = receiver.End(0);
   EXPECT_EQ(sample.text, "defghijabcde");
@@ -170,8 +171,8 @@ TEST(Engine, StreamsTextToItsEnd) {
 }
 
 TEST(Engine, GivesOneUpdateWithoutStreamAndBatchesByTheInterval) {
-  auto engine = MakeTestEngine({.stream_interval = 5});
   Receiver receiver;
+  auto engine = MakeTestEngine({.stream_interval = 5});
   GenerateRequest whole = Request("a", 12);
   whole.stream = false;
   ASSERT_TRUE(engine->Submit(whole, receiver.Sink(0)).ok());
@@ -184,8 +185,8 @@ TEST(Engine, GivesOneUpdateWithoutStreamAndBatchesByTheInterval) {
 
 TEST(Engine, StopsAtAStringAcrossTokensAndCutsThere) {
   for (const int inflight : {1, 2}) {
-    auto engine = MakeTestEngine({.max_inflight = inflight});
     Receiver receiver;
+    auto engine = MakeTestEngine({.max_inflight = inflight});
     GenerateRequest request = Request("a", 100);
     request.sampling.stop = {"hij"};
     request.logprobs.enabled = true;
@@ -204,8 +205,8 @@ TEST(Engine, StopsAtAStringAcrossTokensAndCutsThere) {
 }
 
 TEST(Engine, StopsAtATokenAndLeavesItsTextOut) {
-  auto engine = MakeTestEngine();
   Receiver receiver;
+  auto engine = MakeTestEngine();
   GenerateRequest request = Request("a", 100);
   request.sampling.stop_token_ids = {'e'};
   ASSERT_TRUE(engine->Submit(request, receiver.Sink(0)).ok());
@@ -219,8 +220,8 @@ TEST(Engine, StopsAtATokenAndLeavesItsTextOut) {
 }
 
 TEST(Engine, AnswersEverySampleOfN) {
-  auto engine = MakeTestEngine();
   Receiver receiver;
+  auto engine = MakeTestEngine();
   GenerateRequest request = Request("abcdefgh", 5);
   request.sampling.n = 3;
   ASSERT_TRUE(engine->Submit(request, receiver.Sink(0)).ok());
@@ -228,8 +229,8 @@ TEST(Engine, AnswersEverySampleOfN) {
 }
 
 TEST(Engine, TellsLogprobsOfPromptAndOutput) {
-  auto engine = MakeTestEngine();
   Receiver receiver;
+  auto engine = MakeTestEngine();
   GenerateRequest request = Request("abx", 2);
   request.logprobs = {.enabled = true, .prompt_start = 0, .top_n = 1};
   request.stream = false;
@@ -245,8 +246,8 @@ TEST(Engine, TellsLogprobsOfPromptAndOutput) {
 }
 
 TEST(Engine, AbortEndsARunningRequest) {
-  auto engine = MakeTestEngine({.script = Slow(milliseconds(2))});
   Receiver receiver;
+  auto engine = MakeTestEngine({.script = Slow(milliseconds(2))});
   const RequestId id = *engine->Submit(Request("a", 190), receiver.Sink(0));
   receiver.WaitForTokens(0, 3);
   engine->Abort(id);
@@ -257,8 +258,8 @@ TEST(Engine, AbortEndsARunningRequest) {
 }
 
 TEST(Engine, AbortsByTheBeginningOfAName) {
-  auto engine = MakeTestEngine({.script = Slow(milliseconds(2))});
   Receiver receiver;
+  auto engine = MakeTestEngine({.script = Slow(milliseconds(2))});
   int number = 0;
   for (const char* rid : {"job-1", "job-2", "other"}) {
     GenerateRequest request = Request("a", 60);
@@ -275,8 +276,8 @@ TEST(Engine, AbortsByTheBeginningOfAName) {
 }
 
 TEST(Engine, RefusesWhenTheQueueIsFull) {
-  auto engine = MakeTestEngine({.script = Slow(milliseconds(20)), .max_queued = 2});
   Receiver receiver;
+  auto engine = MakeTestEngine({.script = Slow(milliseconds(20)), .max_queued = 2});
   int accepted = 0;
   Status refused;
   for (int i = 0; i < 20; ++i) {
@@ -361,8 +362,8 @@ TEST(Engine, TheWatchdogGivesUpAStuckStep) {
 }
 
 TEST(Engine, ADeadlineEndsARequest) {
-  auto engine = MakeTestEngine({.script = Slow(milliseconds(5))});
   Receiver receiver;
+  auto engine = MakeTestEngine({.script = Slow(milliseconds(5))});
   GenerateRequest request = Request("a", 190);
   request.timeout = milliseconds(50);
   ASSERT_TRUE(engine->Submit(request, receiver.Sink(0)).ok());
@@ -370,8 +371,8 @@ TEST(Engine, ADeadlineEndsARequest) {
 }
 
 TEST(Engine, DrainsAndRefusesMeanwhile) {
-  auto engine = MakeTestEngine({.script = Slow(milliseconds(1))});
   Receiver receiver;
+  auto engine = MakeTestEngine({.script = Slow(milliseconds(1))});
   for (int i = 0; i < 5; ++i) ASSERT_TRUE(engine->Submit(Request("a", 20), receiver.Sink(i)).ok());
   std::promise<void> drained;
   engine->Drain([&] { drained.set_value(); });
@@ -397,8 +398,8 @@ TEST(Engine, ShuttingDownEndsWhatIsOpen) {
 }
 
 TEST(Engine, FlushesTheCacheWhenIdleAndRefusesOtherwise) {
-  auto engine = MakeTestEngine({.script = Slow(milliseconds(2))});
   Receiver receiver;
+  auto engine = MakeTestEngine({.script = Slow(milliseconds(2))});
   const auto flush = [&] {
     std::promise<Status> done;
     engine->FlushCache([&](Status status) { done.set_value(std::move(status)); });
@@ -418,8 +419,8 @@ TEST(Engine, FlushesTheCacheWhenIdleAndRefusesOtherwise) {
 }
 
 TEST(Engine, SurvivesAThrowingReceiver) {
-  auto engine = MakeTestEngine();
   Receiver receiver;
+  auto engine = MakeTestEngine();
   ASSERT_TRUE(engine
                   ->Submit(Request("a", 50),
                            [](GenerateUpdate) { throw std::runtime_error("client gone"); })
@@ -460,8 +461,8 @@ TEST(Engine, EndsEveryRequestOnceUnderLoad) {
 
 TEST(Engine, TwoLiveSideBySide) {
   auto one = MakeTestEngine();
-  auto two = MakeTestEngine({.max_inflight = 1});
   Receiver receiver;
+  auto two = MakeTestEngine({.max_inflight = 1});
   ASSERT_TRUE(one->Submit(Request("a", 5), receiver.Sink(0)).ok());
   ASSERT_TRUE(two->Submit(Request("b", 5), receiver.Sink(1)).ok());
   EXPECT_EQ(receiver.End(0).text, "bcdef");

@@ -98,8 +98,10 @@ class Translator {
   }
 
   Status Common() {
-    config_["architectures"] = {
-        json::string(arch_ != nullptr ? Key(arch_->architecture) : Key(metadata_.architecture()))};
+    // Not = {name}: compilers disagree whether that is an array.
+    config_["architectures"] = json::array(
+        1,
+        json::string(arch_ != nullptr ? Key(arch_->architecture) : Key(metadata_.architecture())));
     config_["model_type"] =
         arch_ != nullptr ? Key(arch_->model_type) : Key(metadata_.architecture());
     if (arch_ != nullptr && !arch_->constants.empty()) {
@@ -360,10 +362,10 @@ class Translator {
     }
     if (name == "llama") {
       if (config_.contains("sliding_window")) {
-        config_["architectures"] = {"MistralForCausalLM"};
+        config_["architectures"] = json::array(1, "MistralForCausalLM");
         config_["model_type"] = "mistral";
       } else if (config_.contains("num_local_experts")) {
-        config_["architectures"] = {"MixtralForCausalLM"};
+        config_["architectures"] = json::array(1, "MixtralForCausalLM");
         config_["model_type"] = "mixtral";
       }
     }
