@@ -77,7 +77,8 @@ Table MakeTable() {
       {{"[\r\n]", R"(\s?\p{L}+)", R"(\s?\p{P}+)", "[一-龥ࠀ-一가-퟿]+", R"(\p{N})"}});
   add({"deepseek-v3", "hunyuan-dense", "joyai-llm", "hy_v4"},
       {{R"(\p{N}{1,3})", "[一-龥぀-ゟ゠-ヿ]+", kDeepseekWords}});
-  add({"youtu"}, {.splits = {"[가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[一-龥぀-ゟ゠-ヿ]"
+  add({"youtu"}, {.splits = {"[가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[一-龥぀-ゟ゠-"
+                             "ヿ]"
                              "+",
                              BANYAN_CASED(BANYAN_CONTRACTIONS "?") "|\\p{N}|" BANYAN_SYMBOLS_SLASH
                                                                    "|" BANYAN_LINES},
