@@ -77,9 +77,9 @@ Table MakeTable() {
       {{"[\r\n]", R"(\s?\p{L}+)", R"(\s?\p{P}+)", "[一-龥ࠀ-一가-퟿]+", R"(\p{N})"}});
   add({"deepseek-v3", "hunyuan-dense", "joyai-llm", "hy_v4"},
       {{R"(\p{N}{1,3})", "[一-龥぀-ゟ゠-ヿ]+", kDeepseekWords}});
-  // clang-format off: it breaks the ranges anew each time.
-  add({"youtu"}, {.splits = {"[가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[一-龥぀-ゟ゠-ヿ]"
-                             "+",
+  // It would break the ranges anew each time.
+  // clang-format off
+  add({"youtu"}, {.splits = {"[가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[一-龥぀-ゟ゠-ヿ]+",
                              BANYAN_CASED(BANYAN_CONTRACTIONS "?") "|\\p{N}|" BANYAN_SYMBOLS_SLASH
                                                                    "|" BANYAN_LINES},
                   .ignore_merges = true});
