@@ -28,14 +28,26 @@ def rss(pid):
         return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
 
 
+def post(port, body):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
+    connection.request("POST", "/v1/completions", json.dumps(body))
+    reply = connection.getresponse()
+    assert reply.status == 200, reply.read()
+    reply.read()
+    connection.close()
+
+
 def fill(port):
-    """Touches every page of the cache, so that the load's first minute is not spent on that."""
+    """Touches every page of the cache and runs the largest steps that the load can make, so that its first minute is
+    not spent on that."""
     for i in range(6):
-        body = {"prompt": [10 + i] * 900, "max_tokens": 8}
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
-        connection.request("POST", "/v1/completions", json.dumps(body))
-        assert connection.getresponse().status == 200
-        connection.close()
+        post(port, {"prompt": [10 + i] * 900, "max_tokens": 8})
+    largest = {"max_tokens": 64, "echo": True, "logprobs": 3, "n": 1}
+    threads = [threading.Thread(target=post, args=(port, largest | {"prompt": [30 + i] * 220})) for i in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def worker(port, stop, counts, seed):
