@@ -24,6 +24,7 @@ impl Engine {
     /// `document` yields the tokenizer.json; it is asked again for the second engine, which is rare.
     pub fn new(document: &dyn Fn() -> Result<Value, String>, split_special: bool) -> Result<Engine, String> {
         let mut first = document()?;
+        check_charsmaps(&first["normalizer"])?;
         if fast_is_exact(&first) {
             let stand_ins = add_stand_ins(&mut first);
             if let Some(tokenizer) = fast(first) {
@@ -109,6 +110,31 @@ fn add_stand_ins(document: &mut Value) -> Option<StandIns> {
         vocab.insert(byte, Value::from(id));
     }
     Some(StandIns { first, json, full: OnceLock::new() })
+}
+
+/// The libraries allocate whatever a precompiled map's first four bytes (its trie's size) say.
+fn check_charsmaps(normalizer: &Value) -> Result<(), String> {
+    if let Some(steps) = normalizer["normalizers"].as_array() {
+        steps.iter().try_for_each(check_charsmaps)?;
+    }
+    let Some(map) = normalizer["precompiled_charsmap"].as_str() else { return Ok(()) };
+    let mut head = 0u64; // the six bytes of eight base64 digits
+    for digit in map.bytes().take(8) {
+        let value = match digit {
+            b'A'..=b'Z' => digit - b'A',
+            b'a'..=b'z' => digit - b'a' + 26,
+            b'0'..=b'9' => digit - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => 0,
+        };
+        head = head << 6 | u64::from(value);
+    }
+    let trie = u32::from_le_bytes([(head >> 40) as u8, (head >> 32) as u8, (head >> 24) as u8, (head >> 16) as u8]);
+    if map.len() >= 8 && trie as usize > map.len() / 4 * 3 {
+        return Err(format!("precompiled_charsmap: its trie is said to take {trie} bytes, of {} digits in all", map.len()));
+    }
+    Ok(())
 }
 
 /// Where the fast engine's ids are known to differ from the complete one's.
