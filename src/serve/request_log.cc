@@ -13,24 +13,13 @@
 
 #include "base/log.h"
 #include "serve/json_writer.h"
+#include "serve/openai/format_parts.h"
 
 namespace banyan::serve {
 namespace {
 
 constexpr std::size_t kShownIds = 256;
 constexpr std::size_t kShownBytes = 2048;
-
-std::string_view KindName(const FinishReason& reason) {
-  switch (reason.kind) {
-    case FinishReason::Kind::kStop:
-      return "stop";
-    case FinishReason::Kind::kLength:
-      return "length";
-    case FinishReason::Kind::kAbort:
-      break;
-  }
-  return "abort";
-}
 
 std::string Quoted(std::string_view text) {
   std::string out;
@@ -159,7 +148,7 @@ void RequestLog::Finished(const End& end) const {
     json.Key("out").Begin('{');
     if (level_ >= 2) json.Field("text", end.output);
     json.Key("meta_info").Begin('{').Field("id", end.rid);
-    json.Key("finish_reason").Begin('{').Field("type", KindName(end.reason));
+    json.Key("finish_reason").Begin('{').Field("type", FinishName(end.reason));
     if (!problem.empty()) json.Field("message", ValidUtf8(problem));
     json.End('}').Field("prompt_tokens", end.prompt_tokens);
     json.Field("completion_tokens", end.completion_tokens);
@@ -169,7 +158,7 @@ void RequestLog::Finished(const End& end) const {
   }
   std::string text = fmt::format(
       " reason={} prompt_tokens={} completion_tokens={} cached_tokens={} e2e_latency={:.3f}",
-      KindName(end.reason), end.prompt_tokens, end.completion_tokens, end.cached_tokens,
+      FinishName(end.reason), end.prompt_tokens, end.completion_tokens, end.cached_tokens,
       end.latency.count());
   if (!problem.empty()) text += " " + problem;
   if (level_ >= 2) text += " text=" + Quoted(end.output);
