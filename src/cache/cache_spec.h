@@ -22,10 +22,10 @@ inline constexpr PageId kNoPage = -1;
 
 enum class CacheKindType : uint8_t { kFull, kWindow, kChunkedLocal, kState, kLatent };
 
-enum class SegmentRole : uint8_t { kKey, kValue, kLatent, kIndex, kScale, kState };
+enum class SegmentRole : uint8_t { kKey, kValue, kLatent, kIndex, kScale, kConv, kState };
 
-// One tensor of the pool: for paged kinds [pages, page_size, heads, dim]; for kState [slots, heads
-// * dim].
+// One tensor of the pool: for paged kinds [pages, page_size, heads, dim]; for kState [slots, heads,
+// dim].
 struct CacheSegment {
   int layer = 0;
   SegmentRole role = SegmentRole::kKey;
@@ -33,7 +33,7 @@ struct CacheSegment {
   int dim = 0;
   DType dtype = DType::kF32;
   int alias_layer = -1;  // the layer whose memory this one reads instead of having its own, or -1
-  int64_t BytesPerToken() const { return Bytes(dtype, int64_t{heads} * dim); }
+  int64_t BytesPerToken() const { return Bytes(dtype, int64_t{heads} * dim); }  // or per slot
 };
 
 struct CacheGroupSpec {

@@ -160,14 +160,14 @@ StatusOr<EngineParts> ModelParts(EngineConfig config) {
                           static_cast<double>(parts.model.num_parameters) * 1e-6, megabytes,
                           megabytes / parts.load_seconds, Name(parts.model.compute)));
   }
-  CachePools pools;
+  nn::CachePools pools;
   {
     Phase phase("cache");
     Backend& backend = hold->device->backend();
     BANYAN_ASSIGN_OR_RETURN(parts.scheduler, PlanMemory(config, parts.model, available));
     BANYAN_ASSIGN_OR_RETURN(
-        pools, CachePools::Allocate(backend, parts.model.cache_groups,
-                                    parts.scheduler.pages_per_group, config.page_size));
+        pools, nn::CachePools::Allocate(backend, parts.model.cache_groups,
+                                        parts.scheduler.pages_per_group, config.page_size));
     parts.cache_bytes = pools.bytes();
     phase.Add(fmt::format("{} tokens in pages of {}, {:.0f} MB, requests of up to {} tokens",
                           config.max_total_tokens, config.page_size,

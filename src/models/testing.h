@@ -14,6 +14,7 @@
 #include "device/cpu/cpu_backend.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/table.h"
+#include "nn/cache_pools.h"
 #include "nn/model.h"
 #include "ops/context.h"
 
@@ -43,19 +44,9 @@ class DirectSequence {
   DirectSequence(const ops::OpContext& context, nn::Model& model, int page_size, int capacity)
       : context_(context), model_(model) {
     const int count = (capacity + page_size - 1) / page_size;
-    for (const CacheGroupSpec& group : model.info().cache_groups) {
-      nn::CachePool& pool = pools_.emplace_back();
-      pool.page_size = page_size;
-      pool.layers.resize(model.info().num_layers);
-      for (const CacheSegment& segment : group.segments) {
-        const Shape shape{count + 1, page_size, segment.heads, segment.dim};
-        memory_.push_back(*context.backend->Allocate(
-            static_cast<std::size_t>(Bytes(segment.dtype, shape.NumElements())), "test pool"));
-        ops::PagedKv& layer = pool.layers[segment.layer];
-        (segment.role == SegmentRole::kKey ? layer.keys : layer.values) =
-            Tensor(memory_.back().data(), segment.dtype, shape);
-      }
-    }
+    const std::vector<CacheGroupSpec>& groups = model.info().cache_groups;
+    const std::vector<int64_t> pages(groups.size(), count);
+    pools_ = *nn::CachePools::Allocate(*context.backend, groups, pages, page_size);
     pages_.resize(count);
     std::iota(pages_.begin(), pages_.end(), 1);
     for (int i = 0; i < count; ++i) std::swap(pages_[i], pages_[(i * 7 + 3) % count]);
@@ -78,12 +69,22 @@ class DirectSequence {
     std::iota(wanted.begin(), wanted.end(), 0);
     length_ += n;
     const ops::AttentionSequence sequence{0, n, length_, pages_};
-    const std::vector<std::span<const ops::AttentionSequence>> groups(
-        pools_.size(), std::span<const ops::AttentionSequence>(&sequence, 1));
+    const ops::StateSequence state{0, n, pages_[0], length_ == n, {}};
+    const std::vector<CacheGroupSpec>& groups = model_.info().cache_groups;
+    std::vector<std::span<const ops::AttentionSequence>> sequences(groups.size());
+    std::vector<std::span<const ops::StateSequence>> states(groups.size());
+    for (std::size_t g = 0; g < groups.size(); ++g) {
+      if (groups[g].type == CacheKindType::kState) {
+        states[g] = {&state, 1};
+      } else {
+        sequences[g] = {&sequence, 1};
+      }
+    }
     const int vocab = model_.info().vocab_size;
     std::vector<float> logits(static_cast<std::size_t>(n) * vocab);
-    const Status status = model_.Forward(context_, {tokens, positions, groups, pools_, wanted},
-                                         Tensor(logits.data(), DType::kF32, {n, vocab}));
+    const Status status =
+        model_.Forward(context_, {tokens, positions, sequences, states, pools_.pools(), wanted},
+                       Tensor(logits.data(), DType::kF32, {n, vocab}));
     BANYAN_CHECK(status.ok(), "{}", Message(status));
     for (int i = 0; i < n; ++i) {
       const std::span<const float> row(&logits[static_cast<std::size_t>(i) * vocab], vocab);
@@ -99,8 +100,7 @@ class DirectSequence {
   nn::Model& model_;
   int length_ = 0;
   std::vector<PageId> pages_;
-  std::vector<nn::CachePool> pools_;
-  std::vector<Buffer> memory_;
+  nn::CachePools pools_;
 };
 
 }  // namespace banyan::models

@@ -6,24 +6,18 @@
 
 namespace banyan::nn {
 
-// Temporaries of one forward pass, all rows of the step.
-struct Decoder::Step {
-  const ops::OpContext& context;
-  const ForwardBatch& batch;
-  std::vector<ops::AttentionPlan> plans;  // per cache group
-  std::vector<RopeAngles> angles;         // per rope
-  Tensor stream;                          // [n, hidden]: the residual stream
-  Tensor delta;                           // [n, hidden]: what the last block adds to it,
-  bool pending = false;                   // if it has not been added yet
-  Tensor normed, other;                   // [n, hidden]
-  Tensor qkv, attended;                   // [n, (heads + 2 kv_heads) * dim], [n, heads * dim]
-  Tensor up, activated;                   // [n, intermediate], twice as wide where gated
-  int64_t rows() const { return static_cast<int64_t>(batch.tokens.size()); }
+// One forward pass: its inputs, and the stream, all rows of the step.
+struct Decoder::Step : StepInputs {
+  Tensor stream;         // [n, hidden]: the residual stream
+  Tensor delta;          // [n, hidden]: what the last block adds to it,
+  bool pending = false;  // if it has not been added yet
+  Tensor normed, other;  // [n, hidden]
 };
 
 Status Decoder::CheckBatch(const ForwardBatch& batch) const {
   BANYAN_CHECK(batch.positions.size() == batch.tokens.size() &&
                    batch.sequences.size() == info_.cache_groups.size() &&
+                   batch.states.size() == info_.cache_groups.size() &&
                    batch.pools.size() == info_.cache_groups.size(),
                "a step of {} tokens, {} positions, {} groups", batch.tokens.size(),
                batch.positions.size(), batch.pools.size());
@@ -42,26 +36,21 @@ Status Decoder::Forward(const ops::OpContext& context, const ForwardBatch& batch
                         const Tensor& logits) {
   BANYAN_RETURN_IF_ERROR(CheckBatch(batch));
   context.scratch->Reset();
-  Step step{.context = context, .batch = batch};
+  Step step{{.context = context, .batch = batch, .ropes = ropes_}};
   for (std::size_t group = 0; group < batch.pools.size(); ++group)
     step.plans.push_back(
-        ops::PlanAttention(context, batch.sequences[group], batch.pools[group].page_size));
+        info_.cache_groups[group].type == CacheKindType::kState
+            ? ops::AttentionPlan()
+            : ops::PlanAttention(context, batch.sequences[group], batch.pools[group].page_size));
   for (const Rope& rope : ropes_) step.angles.push_back(rope.Angles(context, batch.positions));
-
-  const AttentionSpec& attention = spec_.attention;
-  const MlpSpec& mlp = spec_.mlp;
-  auto rows_of = [&](int64_t dim) { return context.scratch->Get(DType::kF32, {step.rows(), dim}); };
-  step.stream = rows_of(spec_.hidden_size);
-  step.delta = rows_of(spec_.hidden_size);
-  step.normed = rows_of(spec_.hidden_size);
-  if (spec_.residual == Residual::kParallel) step.other = rows_of(spec_.hidden_size);
-  step.qkv = rows_of(int64_t{attention.heads + 2 * attention.kv_heads} * attention.head_dim);
-  step.attended = rows_of(int64_t{attention.heads} * attention.head_dim);
-  step.up = rows_of(int64_t{mlp.intermediate} * (mlp.gated ? 2 : 1));
-  step.activated = rows_of(mlp.intermediate);
+  auto stream = [&] {
+    return context.scratch->Get(DType::kF32, {step.rows(), int64_t{spec_.hidden_size}});
+  };
+  step.stream = stream(), step.delta = stream(), step.normed = stream();
+  if (spec_.residual == Residual::kParallel) step.other = stream();
 
   Embed(step);
-  for (int i = 0; i < static_cast<int>(layers_.size()); ++i) RunLayer(step, i);
+  for (const Layer& layer : layers_) RunLayer(step, layer);
   if (!batch.logit_rows.empty()) Logits(step, logits);
   return OkStatus();
 }
@@ -106,99 +95,43 @@ void Decoder::Finish(Step& step, const std::optional<Norm>& post_norm, const Ten
   if (spec_.residual_scale != 1.0f) ops::Scale(step.context, delta, spec_.residual_scale, delta);
 }
 
-void Decoder::RunLayer(Step& step, int index) const {
-  const Layer& layer = layers_[index];
+void Decoder::RunLayer(Step& step, const Layer& layer) const {
   const ops::OpContext& context = step.context;
   switch (spec_.residual) {
-    case Residual::kSequential:
-      Attention(step, index, AddAndNorm(step, layer.attention_norm), step.delta);
-      Finish(step, layer.attention_post_norm, step.delta);
-      step.pending = true;
-      Mlp(step, layer, AddAndNorm(step, layer.mlp_norm), step.delta);
-      Finish(step, layer.mlp_post_norm, step.delta);
-      step.pending = true;
+    case Residual::kSequential: {
+      auto run = [&](const Block* block, const std::optional<Norm>& norm,
+                     const std::optional<Norm>& post_norm) {
+        if (block == nullptr) return;
+        block->Forward(step, AddAndNorm(step, norm), step.delta);
+        Finish(step, post_norm, step.delta);
+        step.pending = true;
+      };
+      run(layer.mixer.get(), layer.attention_norm, layer.attention_post_norm);
+      run(layer.feed_forward.get(), layer.mlp_norm, layer.mlp_post_norm);
       break;
+    }
     case Residual::kParallel: {
       Tensor in = AddAndNorm(step, layer.attention_norm);
-      Attention(step, index, in, step.delta);
+      layer.mixer->Forward(step, in, step.delta);
       Finish(step, layer.attention_post_norm, step.delta);
       if (layer.mlp_norm) layer.mlp_norm->Forward(context, step.stream, in = step.normed);
-      Mlp(step, layer, in, step.other);
+      layer.feed_forward->Forward(step, in, step.other);
       Finish(step, layer.mlp_post_norm, step.other);
       ops::Add(context, step.delta, step.other, step.delta);
       step.pending = true;
       break;
     }
-    case Residual::kNormAfterAdd:
-      Attention(step, index, step.stream, step.delta);
-      ops::Add(context, step.stream, step.delta, step.stream);
-      if (layer.attention_post_norm)
-        layer.attention_post_norm->Forward(context, step.stream, step.stream);
-      Mlp(step, layer, step.stream, step.delta);
-      ops::Add(context, step.stream, step.delta, step.stream);
-      if (layer.mlp_post_norm) layer.mlp_post_norm->Forward(context, step.stream, step.stream);
+    case Residual::kNormAfterAdd: {
+      auto run = [&](const Block& block, const std::optional<Norm>& post_norm) {
+        block.Forward(step, step.stream, step.delta);
+        ops::Add(context, step.stream, step.delta, step.stream);
+        if (post_norm) post_norm->Forward(context, step.stream, step.stream);
+      };
+      run(*layer.mixer, layer.attention_post_norm);
+      run(*layer.feed_forward, layer.mlp_post_norm);
       break;
+    }
   }
-}
-
-void Decoder::Attention(Step& step, int index, const Tensor& in, const Tensor& out) const {
-  const ops::OpContext& context = step.context;
-  const AttentionSpec& spec = spec_.attention;
-  const Layer& layer = layers_[index];
-  const LayerSpec& layer_spec = spec_.layers[index];
-  const int64_t q_dim = int64_t{spec.heads} * spec.head_dim;
-  const int64_t kv_dim = int64_t{spec.kv_heads} * spec.head_dim;
-  layer.qkv.Forward(context, in, step.qkv);
-  if (spec.clip_qkv > 0.0f) ops::Clamp(context, step.qkv, -spec.clip_qkv, spec.clip_qkv, step.qkv);
-
-  // [n, dim] slices of the rows, and the same by heads.
-  const Tensor q_flat = step.qkv.Slice(1, 0, q_dim);
-  const Tensor k_flat = step.qkv.Slice(1, q_dim, q_dim + kv_dim);
-  auto by_heads = [&](const Tensor& x, int64_t heads) {
-    return Tensor(x.raw(), x.dtype(), {step.rows(), heads, spec.head_dim},
-                  {x.stride(0), spec.head_dim, 1});
-  };
-  const Tensor q = by_heads(q_flat, spec.heads), k = by_heads(k_flat, spec.kv_heads);
-  const Tensor v = by_heads(step.qkv.Slice(1, q_dim + kv_dim, q_dim + 2 * kv_dim), spec.kv_heads);
-
-  auto norms = [&] {
-    if (!layer.q_norm) return;
-    const bool whole = spec.qk_norm == AttentionSpec::QkNorm::kWhole;
-    layer.q_norm->Forward(context, whole ? q_flat : q, whole ? q_flat : q);
-    layer.k_norm->Forward(context, whole ? k_flat : k, whole ? k_flat : k);
-  };
-  if (!spec.qk_norm_after_rope) norms();
-  if (layer_spec.rope >= 0)
-    ropes_[layer_spec.rope].Apply(context, step.angles[layer_spec.rope], q, k);
-  if (spec.qk_norm_after_rope) norms();
-
-  const ops::AttentionPlan& plan = step.plans[layer.group];
-  const ops::PagedKv& cache = step.batch.pools[layer.group].layers[index];
-  ops::WriteKv(context, plan, k, v, cache);
-  ops::AttentionParams params;
-  params.scale = spec.scale * layer_spec.scale;
-  params.softcap = spec.softcap;
-  params.window = layer_spec.window;
-  if (!alibi_slopes_.empty())
-    params.alibi_slopes = Tensor(const_cast<float*>(alibi_slopes_.data()), DType::kF32,
-                                 {static_cast<int64_t>(spec.heads)});
-  ops::Attention(context, plan, params, q, cache, by_heads(step.attended, spec.heads));
-  layer.output.Forward(context, step.attended, out);
-}
-
-void Decoder::Mlp(Step& step, const Layer& layer, const Tensor& in, const Tensor& out) const {
-  const ops::OpContext& context = step.context;
-  const MlpSpec& mlp = spec_.mlp;
-  layer.up.Forward(context, in, step.up);
-  if (mlp.gated) {
-    ops::GatedActivate(context, mlp.activation, step.up, step.activated);
-  } else if (mlp.activation == ops::Activation::kXielu) {
-    const auto [alpha_p, alpha_n, beta, eps] = layer.xielu;
-    ops::Xielu(context, step.up, alpha_p, alpha_n, beta, eps, step.activated);
-  } else {
-    ops::Activate(context, mlp.activation, step.up, step.activated);
-  }
-  layer.down.Forward(context, step.activated, out);
 }
 
 // Only the rows whose logits are wanted go through the last norm and the output matrix.

@@ -5,17 +5,15 @@
 //   embed.weight [vocab, embedding_dim]   position.weight [learned_positions, hidden]
 //   embed_in.weight, embed_out.weight (where embedding_dim is not hidden_size)
 //   layers.{l}.attention_norm, .attention_post_norm, .mlp_norm, .mlp_post_norm (.weight, .bias)
-//   layers.{l}.attention.{q,k,v,output} (.weight [out, in], .bias), .attention.{q_norm,k_norm}
-//   layers.{l}.mlp.{gate,up,down} (.weight, .bias)
-//   layers.{l}.mlp.{alpha_p,alpha_n,beta,eps}: xIELU's scalars, as checkpoints store them
+//   layers.{l}.{attention,mlp}.*: see the blocks' own headers
 //   final_norm (.weight, .bias)   output.weight [vocab, embedding_dim], output.bias
 #pragma once
 
-#include <array>
 #include <memory>
 #include <optional>
 #include <vector>
 
+#include "nn/block.h"
 #include "nn/decoder_spec.h"
 #include "nn/model.h"
 #include "nn/scope.h"
@@ -36,25 +34,18 @@ class Decoder : public Model {
  private:
   struct Layer {
     std::optional<Norm> attention_norm, attention_post_norm, mlp_norm, mlp_post_norm;
-    std::optional<Norm> q_norm, k_norm;
-    Linear qkv, output;
-    Linear up, down;                  // `up` stacks gate and up where the MLP is gated
-    std::array<float, 4> xielu = {};  // alpha_p, alpha_n, beta, eps
-    int group = 0;                    // of the cache
+    std::unique_ptr<Block> mixer, feed_forward;  // null: none
   };
   struct Step;
 
   Decoder(DecoderSpec spec, ModelInfo info) : spec_(std::move(spec)), info_(std::move(info)) {}
   void Declare(Scope& scope, weights::Loader& loader);
   void DeclareLayer(Scope& scope, int index);
-  void DeclareXielu(Scope& scope, const std::string& name, int index, Layer& layer);
   Status CheckBatch(const ForwardBatch& batch) const;
   void Embed(Step& step) const;
   // The stream with what waits to be added, normalized; the stream itself where `norm` is off.
   Tensor AddAndNorm(Step& step, const std::optional<Norm>& norm) const;
-  void RunLayer(Step& step, int index) const;
-  void Attention(Step& step, int index, const Tensor& in, const Tensor& out) const;
-  void Mlp(Step& step, const Layer& layer, const Tensor& in, const Tensor& out) const;
+  void RunLayer(Step& step, const Layer& layer) const;
   void Finish(Step& step, const std::optional<Norm>& post_norm, const Tensor& delta) const;
   void Logits(Step& step, const Tensor& logits) const;
 
@@ -66,7 +57,6 @@ class Decoder : public Model {
   std::optional<Norm> final_norm_;
   Linear output_;
   std::vector<Rope> ropes_;
-  std::vector<float> alibi_slopes_;  // per head, or empty
 };
 
 }  // namespace banyan::nn

@@ -57,10 +57,23 @@ struct MlpSpec {
   bool down_bias = false;
 };
 
+// The two blocks of a layer. A layer without one has no norms for it either.
+enum class Mixer : uint8_t {
+  kNone,
+  kAttention,  // DecoderSpec::attention
+};
+enum class FeedForward : uint8_t {
+  kNone,
+  kDense,  // DecoderSpec::mlp
+};
+
 // What may differ from layer to layer.
 struct LayerSpec {
+  Mixer mixer = Mixer::kAttention;
+  FeedForward feed_forward = FeedForward::kDense;
   int rope = 0;        // index into DecoderSpec::ropes; -1: no rotary positions
   int window = 0;      // positions that a query sees, its own included; 0: all
+  int chunk = 0;       // a query sees its own chunk of so many positions only (Llama 4); 0: all
   float scale = 1.0f;  // times AttentionSpec::scale
 };
 

@@ -14,6 +14,7 @@
 #include "cache/cache_spec.h"
 #include "ops/attention.h"
 #include "ops/context.h"
+#include "ops/state.h"
 #include "tensor/tensor.h"
 
 namespace banyan::nn {
@@ -34,19 +35,30 @@ struct ModelInfo {
   std::vector<CacheGroupSpec> cache_groups;
 };
 
+// What one layer has in a group's pool, by the roles of its segments; the others are empty.
+struct LayerCache {
+  ops::PagedKv kv;
+  Tensor latent;  // [pages, page_size, 1, dim]
+  Tensor index;   // [pages, page_size, heads, dim]: keys of a sparse attention's index
+  Tensor conv;    // [slots, heads, dim] f32: the last inputs of a convolution
+  Tensor state;   // [slots, heads, dim] f32
+};
+
 // The pools of one group, one per layer that it holds, indexed by layer number of the model.
 struct CachePool {
   int page_size = 0;
-  std::vector<ops::PagedKv> layers;
+  std::vector<LayerCache> layers;
 };
 
 // One step. All spans borrow from the caller for the call.
 struct ForwardBatch {
   std::span<const TokenId> tokens;
   std::span<const int32_t> positions;
-  // Per cache group, the sequences in the order of the tokens: the same q ranges, each group's own
-  // page tables.
+  // Per cache group of pages, the sequences in the order of the tokens: the same q ranges, each
+  // group's own page tables. For a group of states none.
   std::span<const std::span<const ops::AttentionSequence>> sequences;
+  // Per cache group: for a group of states, the sequences; for others none.
+  std::span<const std::span<const ops::StateSequence>> states;
   std::span<const CachePool> pools;     // per cache group
   std::span<const int32_t> logit_rows;  // token indices whose logits are wanted
 };

@@ -136,13 +136,56 @@ Linear Scope::AddLinear(const Table& table, std::string_view bias) {
   return linear;
 }
 
-int Scope::AddKv(int layer, int kv_heads, int head_dim) {
-  if (cache_groups_.empty())
-    cache_groups_.push_back({.type = CacheKindType::kFull, .name = "full"});
+// The number of the group with this type, window and name; made when there is none.
+int Scope::Group(const CacheGroupSpec& like) {
+  const auto found = std::find_if(
+      cache_groups_.begin(), cache_groups_.end(),
+      [&](const CacheGroupSpec& g) { return g.type == like.type && g.window == like.window; });
+  if (found != cache_groups_.end()) return static_cast<int>(found - cache_groups_.begin());
+  cache_groups_.push_back(like);
+  return static_cast<int>(cache_groups_.size()) - 1;
+}
+
+int Scope::AddKv(int layer, int kv_heads, int head_dim, Sight sight) {
+  CacheGroupSpec like{.type = CacheKindType::kFull, .name = "full"};
+  if (sight.window > 0)
+    like = {.type = CacheKindType::kWindow,
+            .window = sight.window,
+            .name = fmt::format("window {}", sight.window)};
+  if (sight.chunk > 0)
+    like = {.type = CacheKindType::kChunkedLocal,
+            .window = sight.chunk,
+            .name = fmt::format("chunk {}", sight.chunk)};
+  const int group = Group(like);
   for (SegmentRole role : {SegmentRole::kKey, SegmentRole::kValue})
-    cache_groups_[0].segments.push_back(
+    cache_groups_[group].segments.push_back(
         {.layer = layer, .role = role, .heads = kv_heads, .dim = head_dim, .dtype = cache_});
-  return 0;
+  return group;
+}
+
+int Scope::AddLatent(int layer, int dim, int index_dim) {
+  const int group = Group({.type = CacheKindType::kLatent, .name = "latent"});
+  auto& segments = cache_groups_[group].segments;
+  segments.push_back(
+      {.layer = layer, .role = SegmentRole::kLatent, .heads = 1, .dim = dim, .dtype = cache_});
+  if (index_dim > 0)
+    segments.push_back({.layer = layer,
+                        .role = SegmentRole::kIndex,
+                        .heads = 1,
+                        .dim = index_dim,
+                        .dtype = cache_});
+  return group;
+}
+
+int Scope::AddState(int layer, StateSize conv, StateSize state) {
+  const int group = Group({.type = CacheKindType::kState, .name = "state"});
+  for (const auto& [role, size] :
+       {std::pair(SegmentRole::kConv, conv), std::pair(SegmentRole::kState, state)}) {
+    if (size.heads > 0)
+      cache_groups_[group].segments.push_back(
+          {.layer = layer, .role = role, .heads = size.heads, .dim = size.dim});
+  }
+  return group;
 }
 
 }  // namespace banyan::nn

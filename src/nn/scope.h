@@ -88,8 +88,23 @@ class Scope {
   // `bias` names a tensor, or is empty.
   Linear AddLinear(const Table& table, std::string_view bias);
 
-  // Keys and values of one layer. Layers with the same needs share a group; returns its number.
-  int AddKv(int layer, int kv_heads, int head_dim);
+  // Keys and values of one layer. Layers that see the same positions share a group; returns its
+  // number.
+  struct Sight {
+    int window = 0;  // 0: all
+    int chunk = 0;
+  };
+  int AddKv(int layer, int kv_heads, int head_dim, Sight sight);
+  // One latent vector per position (and, where index_dim > 0, the key of a sparse attention's
+  // index), which see all that lies before.
+  int AddLatent(int layer, int dim, int index_dim = 0);
+  // The state of a recurrence and the last inputs of its convolution, both per sequence; a size of
+  // 0 leaves one out. Always f32: a rounding error would live on.
+  struct StateSize {
+    int heads = 0;
+    int dim = 0;
+  };
+  int AddState(int layer, StateSize conv, StateSize state);
 
   const Status& status() const { return status_; }
   DType compute() const { return compute_; }
@@ -102,6 +117,7 @@ class Scope {
   void Pack(Linear& linear, std::vector<Tensor> parts, bool counted);
   template <typename T>
   bool Keep(const StatusOr<T>& result);
+  int Group(const CacheGroupSpec& like);
 
   const ops::OpContext& context_;
   const weights::Checkpoint& checkpoint_;

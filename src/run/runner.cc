@@ -9,7 +9,7 @@
 
 namespace banyan {
 
-Runner::Runner(ops::OpContext context, std::unique_ptr<nn::Model> model, CachePools pools,
+Runner::Runner(ops::OpContext context, std::unique_ptr<nn::Model> model, nn::CachePools pools,
                const RunnerOptions& options)
     : context_(context),
       model_(std::move(model)),
@@ -19,12 +19,15 @@ Runner::Runner(ops::OpContext context, std::unique_ptr<nn::Model> model, CachePo
       max_logit_rows_(std::max<int64_t>(
           1, options.max_logit_bytes / Bytes(DType::kF32, model_->info().vocab_size))) {
   batch_.sequences.resize(model_->info().cache_groups.size());
+  batch_.states.resize(model_->info().cache_groups.size());
 }
 
 void Runner::Batch::Clear() {
   tokens.clear();
   positions.clear();
   for (auto& group : sequences) group.clear();
+  for (auto& group : states) group.clear();
+  snapshots.clear();
   logit_rows.clear();
   samples.clear();
   prompts.clear();
@@ -44,6 +47,8 @@ StepOutcome Runner::Execute(const StepPlan& plan) {
     outcome.rows[i].row = plan.spans[i].row;
     outcome.rows[i].error = rows_[plan.spans[i].row].error;
   }
+  for (const StateCopy& copy : plan.copies)
+    pools_.CopySlot(*context_.backend, copy.kind, copy.from, copy.to);
   for (const std::vector<Part>& parts : Passes(plan)) {
     outcome.error = RunPass(plan, parts, outcome);
     if (!outcome.error.ok()) break;
@@ -106,9 +111,7 @@ void Runner::Gather(const StepPlan& plan, const std::vector<Part>& parts, StepOu
     row.length += part.count;
     BANYAN_CHECK(row.length <= span.length_bound, "row {} grows to {}, beyond its bound {}",
                  span.row, row.length, span.length_bound);
-    for (std::size_t g = 0; g < batch_.sequences.size(); ++g) {
-      batch_.sequences[g].push_back({q_begin, part.count, row.length, row.pages[g]});
-    }
+    GatherCache(span, part, row, q_begin);
     const auto prompt_end =
         span.prompt_logprob_first + static_cast<int32_t>(span.prompt_logprob_targets.size());
     for (int32_t t = std::max(part.begin, span.prompt_logprob_first);
@@ -136,6 +139,27 @@ void Runner::Gather(const StepPlan& plan, const std::vector<Part>& parts, StepOu
   append(batch_.logit_rows, prompt_rows);
 }
 
+// What each cache group is told of a part, whose rows are already in row.length.
+void Runner::GatherCache(const Span& span, const Part& part, const RequestRow& row,
+                         int32_t q_begin) {
+  const std::vector<CacheGroupSpec>& groups = model_->info().cache_groups;
+  for (std::size_t g = 0; g < groups.size(); ++g) {
+    if (groups[g].type != CacheKindType::kState) {
+      batch_.sequences[g].push_back({q_begin, part.count, row.length, row.pages[g]});
+      continue;
+    }
+    std::vector<ops::StateSnapshot>& snapshots = batch_.snapshots.emplace_back();
+    for (const StateSnapshot& snapshot : span.snapshots) {
+      const int32_t after = snapshot.after - part.begin;
+      if (snapshot.kind == static_cast<KindId>(g) && after > 0 && after <= part.count)
+        snapshots.push_back({after, snapshot.slot});
+    }
+    // Moving the outer vector keeps what the inner ones hold in place.
+    batch_.states[g].push_back(
+        {q_begin, part.count, row.pages[g].front(), row.length == part.count, snapshots});
+  }
+}
+
 Status Runner::RunPass(const StepPlan& plan, const std::vector<Part>& parts, StepOutcome& outcome) {
   Gather(plan, parts, outcome);
   if (batch_.tokens.empty()) return OkStatus();
@@ -149,6 +173,9 @@ Status Runner::RunPass(const StepPlan& plan, const std::vector<Part>& parts, Ste
   forward.tokens = batch_.tokens;
   forward.positions = batch_.positions;
   forward.sequences = sequences;
+  const std::vector<std::span<const ops::StateSequence>> states(batch_.states.begin(),
+                                                                batch_.states.end());
+  forward.states = states;
   forward.pools = pools_.pools();
   forward.logit_rows = batch_.logit_rows;
   stage_ = "model";

@@ -11,8 +11,8 @@
 #include <memory>
 #include <vector>
 
+#include "nn/cache_pools.h"
 #include "nn/model.h"
-#include "run/cache_pools.h"
 #include "run/request_rows.h"
 #include "run/sampler.h"
 #include "run/step_runner.h"
@@ -27,7 +27,7 @@ struct RunnerOptions {
 
 class Runner final : public StepRunner {
  public:
-  Runner(ops::OpContext context, std::unique_ptr<nn::Model> model, CachePools pools,
+  Runner(ops::OpContext context, std::unique_ptr<nn::Model> model, nn::CachePools pools,
          const RunnerOptions& options);
 
   void Begin() override;
@@ -46,7 +46,9 @@ class Runner final : public StepRunner {
   struct Batch {
     std::vector<TokenId> tokens;
     std::vector<int32_t> positions;
-    std::vector<std::vector<ops::AttentionSequence>> sequences;  // per cache group
+    std::vector<std::vector<ops::AttentionSequence>> sequences;  // per cache group of pages
+    std::vector<std::vector<ops::StateSequence>> states;         // per cache group of states
+    std::vector<std::vector<ops::StateSnapshot>> snapshots;      // what `states` borrow
     std::vector<int32_t> logit_rows;                             // samples first, then prompts
     std::vector<SampleTarget> samples;
     std::vector<PromptTarget> prompts;
@@ -55,12 +57,13 @@ class Runner final : public StepRunner {
 
   std::vector<std::vector<Part>> Passes(const StepPlan& plan) const;
   void Gather(const StepPlan& plan, const std::vector<Part>& parts, StepOutcome& outcome);
+  void GatherCache(const Span& span, const Part& part, const RequestRow& row, int32_t q_begin);
   Status RunPass(const StepPlan& plan, const std::vector<Part>& parts, StepOutcome& outcome);
   StatusOr<Tensor> Logits(int64_t rows);
 
   ops::OpContext context_;
   std::unique_ptr<nn::Model> model_;
-  CachePools pools_;
+  nn::CachePools pools_;
   RequestRows rows_;
   const RunnerOptions options_;
   const int64_t max_logit_rows_;

@@ -41,7 +41,7 @@ class HashModel final : public nn::Model {
     most_logits = std::max<int64_t>(most_logits, logits.dim(0));
     if (fail) return Internal("no luck");
     std::vector<int> sums(batch.tokens.size());
-    float* keys = batch.pools[0].layers[0].keys.data<float>();
+    float* keys = batch.pools[0].layers[0].kv.keys.data<float>();
     for (const ops::AttentionSequence& sequence : batch.sequences[0]) {
       const auto slot = [&](int p) { return sequence.pages[p / kPage] * kPage + p % kPage; };
       for (int t = 0; t < sequence.q_len; ++t) {
@@ -80,8 +80,8 @@ class RunnerTest : public ::testing::Test {
     auto model = std::make_unique<HashModel>();
     model_ = model.get();
     const int64_t pages[] = {32};
-    CachePools pools =
-        *CachePools::Allocate(device_->backend(), model->info().cache_groups, pages, kPage);
+    nn::CachePools pools =
+        *nn::CachePools::Allocate(device_->backend(), model->info().cache_groups, pages, kPage);
     runner_ = std::make_unique<Runner>(
         device_->context(), std::move(model), std::move(pools),
         RunnerOptions{.max_rows = 4,
