@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/cpu/avx512/vec.h"
+#include "kernels/cpu/generic/conv.h"
+#include "kernels/cpu/generic/recurrence.h"
+#include "kernels/cpu/generic/scan.h"
+
+namespace banyan::kernels::avx512 {
+
+void FillState(ops::OpTable& table) {
+  Conv<Vec>::Fill(table);
+  Scan<Vec>::Fill(table);
+  Recurrence<Vec>::Fill(table);
+}
+
+}  // namespace banyan::kernels::avx512
