@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention, norms and sampling on all usable cores, each with its ratio to a bound measured in the
-// same run: the rate at which the cores read memory, or their peak of fused multiply-adds.
+// Attention, experts, norms and sampling on all usable cores, each with its ratio to a bound
+// measured in the same run: the rate at which the cores read memory, or their peak of fused
+// multiply-adds.
 //
 //   ops_bench [--isa=avx2] [--threads=1] [--benchmark_filter=decode]
 //
@@ -18,9 +19,11 @@
 #include <thread>
 
 #include "kernels/cpu/isa.h"
+#include "kernels/cpu/linear_testing.h"
 #include "kernels/cpu/table.h"
 #include "ops/attention.h"
 #include "ops/elementwise.h"
+#include "ops/moe.h"
 #include "ops/norm.h"
 #include "ops/sample.h"
 #include "ops/testing.h"
@@ -159,6 +162,76 @@ void BM_Attention(benchmark::State& state) {
 constexpr int kBf16 = static_cast<int>(DType::kBF16);
 constexpr int kF16 = static_cast<int>(DType::kF16);
 constexpr int kF32 = static_cast<int>(DType::kF32);
+constexpr int kQ40 = static_cast<int>(DType::kQ4_0);
+constexpr int kQ8 = static_cast<int>(DType::kQ8_0);
+constexpr int kQ4K = static_cast<int>(DType::kQ4_K);
+constexpr int kQ6K = static_cast<int>(DType::kQ6_K);
+
+// Experts of a layer, how many a row takes, hidden size, size of an expert, rows, dtype of gate and
+// up, of down, size of a shared expert. Each row's choice is at random; the rate is of the weights
+// of the experts that some row takes.
+void BM_Experts(benchmark::State& state) {
+  const auto count = static_cast<int>(state.range(0));
+  const auto k = static_cast<int>(state.range(1));
+  const int64_t hidden = state.range(2), size = state.range(3), n = state.range(4);
+  const auto up_type = static_cast<DType>(state.range(5));
+  const auto down_type = static_cast<DType>(state.range(6));
+  const int64_t shared_size = state.range(7);
+  std::mt19937 rng(1);
+  std::vector<kernels::Matrix> raw;  // read in place where the type is plain
+  const auto pack = [&](DType dtype, int experts, int64_t rows, int64_t cols) {
+    std::vector<Tensor> tensors;
+    raw.push_back(kernels::RandomMatrix(dtype, rows, cols, rng));
+    const kernels::Matrix first = raw.back();
+    tensors.push_back(raw.back().tensor);
+    for (int e = 1; e < experts; ++e) {
+      raw.push_back({first.bytes, Tensor()});
+      tensors.push_back(raw.back().tensor = Tensor(raw.back().bytes.data(), dtype, {rows, cols}));
+    }
+    return *PackExperts(bench->context(), tensors, dtype == DType::kF32 ? DType::kF32 : dtype);
+  };
+  const auto mlp = [&](int experts, int64_t rows) {
+    ExpertMlp made;
+    made.gate = pack(up_type, experts, rows, hidden);
+    made.up = pack(up_type, experts, rows, hidden);
+    made.down = pack(down_type, experts, hidden, rows);
+    return made;
+  };
+  const ExpertMlp routed = mlp(count, size);
+  const ExpertMlp shared = shared_size > 0 ? mlp(1, shared_size) : ExpertMlp();
+  if (IsQuantized(up_type)) raw.clear();
+  TestTensor x(Shape{n, hidden}), weights(Shape{n, k}), out(Shape{n, hidden});
+  x.Fill(rng);
+  weights.Fill(rng);
+  std::vector<int32_t> ids(static_cast<std::size_t>(n * k)), all(static_cast<std::size_t>(count));
+  std::iota(all.begin(), all.end(), 0);
+  ExpertsCall call{.x = x.view, .routed = &routed, .weights = weights.view, .out = out.view};
+  call.ids = Tensor(ids.data(), DType::kI32, {n, k});
+  if (shared_size > 0) call.shared = &shared;
+  double chosen = 0.0;  // experts that were read
+  for (auto _ : state) {
+    state.PauseTiming();
+    std::vector<bool> taken(all.size());
+    for (int64_t i = 0; i < n; ++i) {
+      std::shuffle(all.begin(), all.end(), rng);
+      std::copy_n(all.begin(), k, ids.begin() + i * k);
+      for (int s = 0; s < k; ++s) taken[all[s]] = true;
+    }
+    chosen += static_cast<double>(std::count(taken.begin(), taken.end(), true));
+    state.ResumeTiming();
+    Experts(bench->context(), call);
+    benchmark::ClobberMemory();
+  }
+  const auto bytes = [&](int64_t rows) {
+    return static_cast<double>(2 * Bytes(up_type, rows * hidden) + Bytes(down_type, rows * hidden));
+  };
+  const auto runs = static_cast<double>(state.iterations());
+  if (n <= 32) {
+    ReportBytes(state, chosen / runs * bytes(size) + bytes(shared_size));
+  } else {
+    ReportFlops(state, 6.0 * static_cast<double>(n * hidden * (k * size + shared_size)));
+  }
+}
 
 void BM_RmsNorm(benchmark::State& state) {
   std::mt19937 rng(1);
@@ -241,6 +314,18 @@ void Register(bool real_time) {
            ->Args({32, 8, 128, 1, 8192, 512, 16, kBf16, 1})
            ->Args({32, 32, 128, 1, 2048, 2048, 16, kBf16, 1})
            ->Args({12, 12, 80, 1, 2048, 2048, 16, kF32, 1}));
+  // Qwen3-30B-A3B, gpt-oss-20b, DeepSeek-V2-Lite, Mixtral 8x7B (fewer of its experts).
+  auto* experts = benchmark::RegisterBenchmark("experts", BM_Experts);
+  for (int64_t rows : {1, 4, 16}) {
+    experts->Args({128, 8, 2048, 768, rows, kQ4K, kQ6K, 0});
+    experts->Args({64, 6, 2048, 1408, rows, kQ4K, kQ8, 2816});
+    experts->Args({32, 4, 2880, 2880, rows, kQ8, kQ8, 0});
+    experts->Args({4, 2, 4096, 14336, rows, kQ40, kQ40, 0});
+    experts->Args({64, 8, 2048, 768, rows, kBf16, kBf16, 0});
+  }
+  experts->Args({128, 8, 2048, 768, 512, kQ4K, kQ6K, 0});
+  experts->Args({64, 8, 2048, 768, 512, kBf16, kBf16, 0});
+  time(experts->Unit(benchmark::kMicrosecond));
   time(benchmark::RegisterBenchmark("rms_norm", BM_RmsNorm)
            ->Args({1, 576})
            ->Args({1, 4096})

@@ -2,6 +2,7 @@
 #include "ops/elementwise.h"
 
 #include <cstring>
+#include <utility>
 
 #include "ops/parallel.h"
 #include "ops/rows.h"
@@ -20,6 +21,19 @@ void CheckSame(const char* op, const Tensor& x, const Tensor& out) {
   BANYAN_DCHECK(x.shape() == out.shape(), "{}: {} to {}", op, x.shape().ToString(),
                 out.shape().ToString());
 }
+
+// The halves of x = [n, 2 * dim].
+std::pair<Rows, Rows> GateAndUp(const Tensor& x, const Tensor& out) {
+  const Rows to = AsRows(out);
+  Rows gate = AsRows(x);
+  BANYAN_DCHECK(gate.outer == to.outer && gate.inner == to.inner && gate.dim == 2 * to.dim,
+                "a gated unit: {} to {}", x.shape().ToString(), out.shape().ToString());
+  gate.dim = to.dim;
+  Rows up = gate;
+  up.data += to.dim;
+  return {gate, up};
+}
+
 }  // namespace
 
 void Activate(const OpContext& context, Activation activation, const Tensor& x, const Tensor& out) {
@@ -36,14 +50,30 @@ void GatedActivate(const OpContext& context, Activation activation, const Tensor
                    const Tensor& out) {
   BANYAN_CHECK(activation != Activation::kXielu, "xIELU has an op of its own");
   const Rows to = AsRows(out);
-  Rows gate = AsRows(x);
-  BANYAN_DCHECK(gate.outer == to.outer && gate.inner == to.inner && gate.dim == 2 * to.dim,
-                "GatedActivate: {} to {}", x.shape().ToString(), out.shape().ToString());
-  gate.dim = to.dim;
-  Rows up = gate;
-  up.data += to.dim;
+  const auto halves = GateAndUp(x, out);
   ForRows(context, to, kActivateNanoseconds, [&](int64_t begin, int64_t end) {
-    context.table->elementwise.gated(activation, gate, up, to, begin, end);
+    context.table->elementwise.gated(activation, halves.first, halves.second, to, begin, end);
+  });
+}
+
+void ActivateAndMul(const OpContext& context, Activation activation, const Tensor& gate,
+                    const Tensor& x, const Tensor& out) {
+  BANYAN_CHECK(activation != Activation::kXielu, "xIELU has an op of its own");
+  CheckSame("ActivateAndMul", gate, out);
+  CheckSame("ActivateAndMul", x, out);
+  const Rows gates = AsRows(gate), in = AsRows(x), to = AsRows(out);
+  ForRows(context, to, kActivateNanoseconds, [&](int64_t begin, int64_t end) {
+    context.table->elementwise.gated(activation, gates, in, to, begin, end);
+  });
+}
+
+void ClampedSwiglu(const OpContext& context, float alpha, float limit, const Tensor& x,
+                   const Tensor& out) {
+  const Rows to = AsRows(out);
+  const auto halves = GateAndUp(x, out);
+  ForRows(context, to, kActivateNanoseconds, [&](int64_t begin, int64_t end) {
+    context.table->elementwise.clamped_swiglu(halves.first, halves.second, alpha, limit, to, begin,
+                                              end);
   });
 }
 

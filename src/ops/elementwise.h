@@ -30,6 +30,15 @@ void Activate(const OpContext& context, Activation activation, const Tensor& x, 
 void GatedActivate(const OpContext& context, Activation activation, const Tensor& x,
                    const Tensor& out);
 
+// out = act(gate) * x.
+void ActivateAndMul(const OpContext& context, Activation activation, const Tensor& gate,
+                    const Tensor& x, const Tensor& out);
+
+// gpt-oss's unit: out = (clamp(up, -limit, limit) + 1) * g * sigmoid(alpha * g), g = min(gate,
+// limit), with x = [n, 2 * dim] holding gate then up.
+void ClampedSwiglu(const OpContext& context, float alpha, float limit, const Tensor& x,
+                   const Tensor& out);
+
 // xIELU (Huang and Schlag 2024): x > 0: alpha_p * x^2 + beta * x; else (expm1(min(x, eps)) - x) *
 // alpha_n + beta * x. The two trained scalars are already mapped: alpha_p = softplus(a), alpha_n =
 // beta + softplus(b).

@@ -68,8 +68,46 @@ void PackCodes(int bits, const Runs& runs, uint8_t* to) {
   }
 }
 
+// Formats whose codes are already as ours within a run are moved four bytes at a time. GGML's plain
+// nibbles pair elements i and i + 16, as our plane pairs runs j and j + 4; bytes only lose their
+// sign.
+bool MovesRuns(DType dtype) {
+  return dtype == DType::kQ4_0 || dtype == DType::kQ4_1 || dtype == DType::kQ8_0;
+}
+
+void MoveRuns(DType dtype, const void* row, int64_t blocks, int lane, uint8_t* to) {
+  const int64_t size = Info(dtype).block_bytes;
+  const int code_bytes = dtype == DType::kQ8_0 ? 32 : 16;
+  const uint32_t flip = dtype == DType::kQ8_0 ? 0x80808080 : 0;
+  const auto* codes = static_cast<const uint8_t*>(row) + size - code_bytes;
+  for (int64_t b = 0; b < blocks; ++b, codes += size) {
+    for (int i = 0; i < code_bytes; i += 4, to += kRunBytes) {
+      uint32_t run;
+      std::memcpy(&run, codes + i, sizeof run);
+      run ^= flip;
+      std::memcpy(to + 4 * lane, &run, sizeof run);
+    }
+  }
+}
+
 void PutHalf(uint8_t* to, int lane, uint16_t half) {
   std::memcpy(to + 2 * lane, &half, sizeof half);
+}
+
+void PackRuns(DType dtype, std::span<const void* const> rows, int64_t cols, uint8_t* to) {
+  const BlockFormat& format = ops::FormatOf(dtype);
+  const int64_t code_bytes = LayoutOf(dtype).code_bytes;
+  Runs runs;
+  std::memset(runs, 0, sizeof runs);
+  for (int64_t b = 0; b < cols / 32; ++b) {
+    for (std::size_t r = 0; r < rows.size(); ++r) {
+      alignas(16) int8_t codes[32];
+      ops::DecodeCodes(dtype, rows[r], b, codes);
+      for (int i = 0; i < 32; ++i) codes[i] = static_cast<int8_t>(codes[i] + format.offset);
+      for (int g = 0; g < kRuns; ++g) std::memcpy(&runs[g][4 * r], codes + 4 * g, 4);
+    }
+    PackCodes(format.bits, runs, to + b * code_bytes);
+  }
 }
 
 // Scales of one row for one unit of columns.
@@ -114,25 +152,28 @@ BlockLayout LayoutOf(DType dtype) {
   return layout;
 }
 
-void PackGroup(DType dtype, std::span<const void* const> rows, int64_t cols, uint8_t* to) {
+void PackGroup(std::span<const Tensor> parts, int64_t group, uint8_t* to) {
+  const DType dtype = parts[0].dtype();
+  const int64_t cols = parts[0].dim(1);
+  const void* rows[kGroupRows];
+  int count = 0;
+  int64_t row = group * kGroupRows;  // within the part, once those before it are passed
+  for (const Tensor& part : parts) {
+    for (; row < part.dim(0) && count < kGroupRows; ++row)
+      rows[count++] = part.data<std::byte>() + Bytes(dtype, row * part.stride(0));
+    row -= part.dim(0);
+  }
   const BlockFormat& format = ops::FormatOf(dtype);
   const BlockLayout layout = LayoutOf(dtype);
   uint8_t* scales = to + cols / 32 * layout.code_bytes;
-  Runs runs;
-  std::memset(runs, 0, sizeof runs);
-  for (int64_t b = 0; b < cols / 32; ++b) {
-    for (std::size_t r = 0; r < rows.size(); ++r) {
-      alignas(16) int8_t codes[32];
-      ops::DecodeCodes(dtype, rows[r], b, codes);
-      for (int i = 0; i < 32; ++i) codes[i] = static_cast<int8_t>(codes[i] + format.offset);
-      for (int g = 0; g < kRuns; ++g) std::memcpy(&runs[g][4 * r], codes + 4 * g, 4);
-    }
-    PackCodes(format.bits, runs, to + b * layout.code_bytes);
+  if (MovesRuns(dtype)) {
+    for (int r = 0; r < count; ++r) MoveRuns(dtype, rows[r], cols / 32, r, to);
+  } else {
+    PackRuns(dtype, {rows, static_cast<std::size_t>(count)}, cols, to);
   }
   for (int64_t unit = 0; unit < cols / layout.unit; ++unit) {
-    for (std::size_t r = 0; r < rows.size(); ++r) {
-      PackScales(dtype, format, rows[r], unit, static_cast<int>(r),
-                 scales + unit * layout.scale_bytes);
+    for (int r = 0; r < count; ++r) {
+      PackScales(dtype, format, rows[r], unit, r, scales + unit * layout.scale_bytes);
     }
   }
 }

@@ -6,11 +6,12 @@
 #include <span>
 
 #include "kernels/cpu/linear_kernels.h"
+#include "tensor/tensor.h"
 
 namespace banyan::kernels {
 
-// One group from up to 16 rows, each the address of its first block; the others are zero. `to` has
-// LayoutOf(dtype).GroupBytes(cols) zeroed bytes.
-void PackGroup(DType dtype, std::span<const void* const> rows, int64_t cols, uint8_t* to);
+// Group `group` of the matrix that `parts` [rows_i, cols] make stacked on top of each other; rows
+// beyond the last are zero. `to` has LayoutOf(dtype).GroupBytes(cols) zeroed bytes.
+void PackGroup(std::span<const Tensor> parts, int64_t group, uint8_t* to);
 
 }  // namespace banyan::kernels

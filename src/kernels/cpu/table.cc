@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/cpu/table.h"
 
+#include "kernels/cpu/head_linear.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/linear.h"
 #include "kernels/cpu/linear_levels.h"
+#include "kernels/cpu/moe.h"
 
 namespace banyan::kernels {
 
@@ -17,6 +19,8 @@ StatusOr<ops::OpTable> MakeCpuTable(ops::IsaLevel level) {
   if (level >= ops::IsaLevel::kAvx2) {
     avx2::Fill(table);
     SetLinear(table, &avx2::kLinear);
+    SetMoe(table);
+    SetHeadLinear(table);
   }
   if (level >= ops::IsaLevel::kAvx512) {
     avx512::Fill(table);

@@ -80,10 +80,23 @@ void Clamp(const Rows& x, float low, float high, const Rows& out, int64_t begin,
   });
 }
 
+void ClampedSwiglu(const Rows& gate, const Rows& up, float alpha, float limit, const Rows& out,
+                   int64_t begin, int64_t end) {
+  Map(out, begin, end, [&](int64_t r, int64_t i) {
+    const float g = gate.at(r)[i] > limit ? limit : gate.at(r)[i];
+    const float u = up.at(r)[i];
+    return ((u < -limit  ? -limit
+             : u > limit ? limit
+                         : u) +
+            1.0f) *
+           (g / (1.0f + std::exp(-alpha * g)));
+  });
+}
+
 }  // namespace
 
 void FillElementwiseReference(OpTable& table) {
-  table.elementwise = {Activate, Gated, Xielu, Add, Mul, Scale, Softcap, Clamp};
+  table.elementwise = {Activate, Gated, Xielu, Add, Mul, Scale, Softcap, Clamp, ClampedSwiglu};
 }
 
 }  // namespace banyan::ops

@@ -25,8 +25,14 @@ void FillReference(OpTable& table) {
   FillNormReference(table);
   FillRopeReference(table);
   FillElementwiseReference(table);
+  FillMoeReference(table);
+  FillHeadLinearReference(table);
   FillAttentionReference(table);
+  FillIndexReference(table);
   FillSampleReference(table);
+  FillConvReference(table);
+  FillScanReference(table);
+  FillRecurrenceReference(table);
 }
 
 }  // namespace banyan::ops

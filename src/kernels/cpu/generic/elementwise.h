@@ -102,8 +102,23 @@ struct Elementwise {
         begin, end, [l, h](F v) { return V::Min(h, V::Max(l, v)); }, out, x);
   }
 
+  static void ClampedSwiglu(const Rows& gate, const Rows& up, float alpha, float limit,
+                            const Rows& out, int64_t begin, int64_t end) {
+    const F a = V::Set(alpha);
+    const F high = V::Set(limit);
+    const F low = V::Set(-limit);
+    Map(
+        begin, end,
+        [&](F g, F u) {
+          g = V::Min(high, g);
+          u = V::Min(high, V::Max(low, u));
+          return (u + V::Set(1.0f)) * (g * M::Sigmoid(a * g));
+        },
+        out, gate, up);
+  }
+
   static void Fill(ops::OpTable& table) {
-    table.elementwise = {Activate, Gated, Xielu, Add, Mul, Scale, Softcap, Clamp};
+    table.elementwise = {Activate, Gated, Xielu, Add, Mul, Scale, Softcap, Clamp, ClampedSwiglu};
   }
 };
 

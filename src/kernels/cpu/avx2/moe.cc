@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/cpu/generic/moe.h"
+
+#include "kernels/cpu/avx2/vec.h"
+
+namespace banyan::kernels::avx2 {
+
+void FillMoe(ops::OpTable& table) { table.moe.combine = Moe<Vec>::Combine; }
+
+}  // namespace banyan::kernels::avx2
