@@ -29,8 +29,18 @@ GPT2 = {"vocab_size": 128, "n_positions": 128, "n_embd": 64, "n_layer": 2, "n_he
 OPT = {"vocab_size": 128, "hidden_size": 64, "num_hidden_layers": 2, "ffn_dim": 80,
        "max_position_embeddings": 128, "num_attention_heads": 4, "bos_token_id": 1,
        "eos_token_id": 2, "pad_token_id": 0}
+MOE = {"num_experts": 6, "num_experts_per_tok": 3, "moe_intermediate_size": 16, "intermediate_size": 32}
 PHI3_FACTORS = {"short_factor": [1.0, 1.05, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6],
                 "long_factor": [1.0, 1.3, 1.9, 2.8, 4.0, 5.5, 7.5, 10.0]}
+
+# Latent attention; the mixtures with it.
+LATENT = {"num_hidden_layers": 3, "num_key_value_heads": 4, "kv_lora_rank": 32, "q_lora_rank": 48,
+          "qk_nope_head_dim": 16, "qk_rope_head_dim": 8, "v_head_dim": 24}
+DEEPSEEK = {"n_routed_experts": 8, "num_experts_per_tok": 3, "moe_intermediate_size": 32,
+            "n_shared_experts": 2, "first_k_dense_replace": 1}
+INDEX = {"index_n_heads": 4, "index_head_dim": 16, "index_topk": 12}
+DEEPSEEK_YARN = rope("yarn", factor=4.0, original_max_position_embeddings=32, beta_fast=32.0, beta_slow=1.0,
+                     mscale=1.0, mscale_all_dim=1.0)
 
 FAMILIES = {
     "arcee": dict(type="arcee", config=small(mlp_bias=True), gguf=("arcee", "permute")),
@@ -124,5 +134,81 @@ FAMILIES = {
     "stablelm_12b": dict(type="stablelm", gguf=("stablelm",),
                          config=small(qk_layernorm=True, use_parallel_residual=True)),
     "starcoder2": dict(type="starcoder2", config=small(), gguf=("starcoder2",)),
+    "afmoe": dict(type="afmoe", gguf=("afmoe",), config=small(
+        num_hidden_layers=4, head_dim=16, sliding_window=8, mup_enabled=True, route_scale=1.7, **MOE)),
+    "dots1": dict(type="dots1", gguf=("dots1",), config=small(
+        num_hidden_layers=3, head_dim=16, n_shared_experts=2, first_k_dense_replace=1,
+        routed_scaling_factor=1.5, norm_topk_prob=True, n_routed_experts=6, num_experts_per_tok=3,
+        moe_intermediate_size=16, intermediate_size=32)),
+    "ernie4_5_moe": dict(type="ernie4_5_moe", gguf=("ernie4_5-moe",), config=small(
+        num_hidden_layers=3, moe_num_experts=8, moe_k=3, moe_intermediate_size=16, intermediate_size=32,
+        moe_num_shared_experts=2)),
+    "exaone_moe": dict(type="exaone_moe", gguf=("exaone-moe",), keep_layer_types=True, config=small(
+        num_hidden_layers=4, head_dim=16, sliding_window=8, n_group=4, topk_group=2, **dict(MOE, num_experts=8))),
+    "flex_olmo": dict(type="flex_olmo", config=small(intermediate_size=32, num_experts=5, num_experts_per_tok=3)),
+    "glm4_moe": dict(type="glm4_moe", gguf=("glm4moe",), config=small(
+        num_hidden_layers=3, head_dim=16, use_qk_norm=True, attention_bias=True, n_group=4, topk_group=2,
+        routed_scaling_factor=2.5, n_routed_experts=8, num_experts_per_tok=3, moe_intermediate_size=16, intermediate_size=32)),
+    "gpt_oss": dict(type="gpt_oss", gguf=("gpt-oss",), keep_layer_types=True, config=small(
+        intermediate_size=24, head_dim=16, sliding_window=8, num_local_experts=6, num_experts_per_tok=3,
+        rope_parameters=rope("yarn", 150000.0, factor=8.0, beta_fast=32.0, beta_slow=1.0, truncate=False,
+                             original_max_position_embeddings=16))),
+    "granitemoe": dict(type="granitemoe", gguf=("granitemoe", "permute"), config=small(
+        intermediate_size=24, num_local_experts=6, num_experts_per_tok=3, attention_multiplier=0.2, embedding_multiplier=3.0,
+        residual_multiplier=0.7, logits_scaling=1.5)),
+    "granitemoeshared": dict(type="granitemoeshared", config=small(
+        intermediate_size=24, num_local_experts=6, num_experts_per_tok=3, shared_intermediate_size=48)),
+    "hunyuan_v1_moe": dict(type="hunyuan_v1_moe", gguf=("hunyuan-moe",), config=small(
+        intermediate_size=24, head_dim=16, num_experts=6, moe_topk=3)),
+    # Three layers in chunks of 8, one that sees everything and whose queries grow.
+    "llama4_text": dict(type="llama4_text", keep_layer_types=True, config=small(
+        intermediate_size=24, num_hidden_layers=4, head_dim=16, intermediate_size_mlp=48, num_local_experts=4,
+        interleave_moe_layer_step=2, attention_chunk_size=8, floor_scale=4, attn_scale=0.3)),
+    "llama4_scout": dict(type="llama4_text", keep_layer_types=True, gguf=("llama4",), config=small(
+        intermediate_size=24, num_hidden_layers=4, head_dim=16, intermediate_size_mlp=48, num_local_experts=4)),
+    "minimax_m2": dict(type="minimax_m2", gguf=("minimax-m2",), config=small(
+        intermediate_size=24, head_dim=16, num_local_experts=6, num_experts_per_tok=3,
+        rope_parameters=rope("default", 5e6, partial_rotary_factor=0.5))),
+    "mixtral": dict(type="mixtral", gguf=("llama", "permute"), config=small(
+        intermediate_size=24, num_local_experts=6, num_experts_per_tok=3)),
+    "olmoe": dict(type="olmoe", gguf=("olmoe",), config=small(
+        intermediate_size=24, num_experts=6, num_experts_per_tok=3, clip_qkv=0.9)),
+    "phimoe": dict(type="phimoe", gguf=("phimoe",), config=small(
+        intermediate_size=24, num_local_experts=6, lm_head_bias=True, attention_bias=True)),
+    "qwen2_moe": dict(type="qwen2_moe", gguf=("qwen2moe",), config=small(
+        shared_expert_intermediate_size=48, **MOE)),
+    "qwen2_moe_mixed": dict(type="qwen2_moe", config=small(
+        num_hidden_layers=3, mlp_only_layers=[1], shared_expert_intermediate_size=48, norm_topk_prob=True,
+        use_sliding_window=True, sliding_window=8, max_window_layers=2, **MOE)),
+    "qwen3_moe": dict(type="qwen3_moe", gguf=("qwen3moe",), config=small(
+        head_dim=24, norm_topk_prob=True, **MOE)),
+    "qwen3_moe_mixed": dict(type="qwen3_moe", config=small(
+        num_hidden_layers=4, head_dim=16, decoder_sparse_step=2, **MOE)),
+    "solar_open": dict(type="solar_open", config=small(
+        head_dim=16, n_shared_experts=2, n_routed_experts=6, num_experts_per_tok=3, moe_intermediate_size=16, intermediate_size=32)),
     "vaultgemma": dict(type="vaultgemma", config=small(head_dim=16, sliding_window=8, query_pre_attn_scalar=24)),
+    "deepseek_v2": dict(type="deepseek_v2", gguf=("deepseek2", "kv_b"), config=small(
+        topk_method="greedy", **LATENT, **DEEPSEEK)),
+    "deepseek_v2_lite": dict(type="deepseek_v2", gguf=("deepseek2",), config=small(
+        topk_method="group_limited_greedy", n_group=4, topk_group=2, routed_scaling_factor=1.7,
+        rope_parameters=rope("yarn", factor=4.0, original_max_position_embeddings=32, mscale=0.7,
+                             mscale_all_dim=0.7, beta_fast=32.0, beta_slow=1.0),
+        **dict(LATENT, q_lora_rank=None), **DEEPSEEK)),
+    "deepseek_v3": dict(type="deepseek_v3", gguf=("deepseek2",), config=small(
+        n_group=4, topk_group=2, routed_scaling_factor=2.5, attention_bias=True,
+        rope_parameters=dict(DEEPSEEK_YARN), **LATENT, **DEEPSEEK)),
+    "deepseek_v32": dict(type="deepseek_v32", config=small(
+        n_group=4, topk_group=2, **LATENT, **DEEPSEEK, **INDEX)),
+    "glm4_moe_lite": dict(type="glm4_moe_lite", gguf=("deepseek2",), config=small(
+        routed_scaling_factor=1.8, **LATENT, **DEEPSEEK)),
+    "glm_moe_dsa": dict(type="glm_moe_dsa", gguf=("glm-dsa",), config=small(**LATENT, **DEEPSEEK, **INDEX)),
+    "glm_moe_dsa_shared": dict(type="glm_moe_dsa", config=small(
+        indexer_types=["full", "shared", "full"], **LATENT, **DEEPSEEK, **INDEX)),
+    "minicpm3": dict(type="minicpm3", gguf=("minicpm3", "kv_b"), config=small(
+        tie_word_embeddings=True, dim_model_base=256, **dict(LATENT, v_head_dim=16))),
+    "mistral4": dict(type="mistral4", config=small(
+        n_group=4, topk_group=2, rope_parameters=rope(
+            "yarn", factor=8.0, original_max_position_embeddings=16, beta_fast=32.0, beta_slow=1.0,
+            mscale=1.0, mscale_all_dim=1.0, llama_4_scaling_beta=0.1), **LATENT, **DEEPSEEK)),
+    "youtu": dict(type="youtu", gguf=("deepseek2",), config=small(tie_word_embeddings=True, **LATENT)),
 }

@@ -14,6 +14,9 @@ import gguf
 import numpy as np
 import torch
 
+from make_goldens_gguf_latent import add_latent_metadata, split_latent
+from make_goldens_gguf_moe import add_moe_metadata, split_moe
+
 ARCH = {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}
 
 
@@ -33,24 +36,27 @@ class Facts:
         if config["model_type"] == "falcon" and not config["new_decoder_architecture"]:
             self.kv_heads = 1 if config["multi_query"] else self.heads
         self.head_dim = first(config, "head_dim", default=self.hidden // self.heads)
-        self.ffn = first(config, "intermediate_size", "ffn_hidden_size", "n_inner", default=4 * self.hidden)
+        self.ffn = first(config, "intermediate_size_mlp", "intermediate_size", "ffn_hidden_size", "n_inner", default=4 * self.hidden)
         self.context = first(config, "max_position_embeddings", "n_positions")
         rope = config.get("rope_parameters") or {}
         self.rope = rope.get("full_attention", rope)
         self.rope_swa = rope.get("sliding_attention")
-        self.rotated = int(self.head_dim * self.rope.get("partial_rotary_factor", 1.0))
+        self.rotated = int(config.get("qk_rope_head_dim") or
+                           self.head_dim * self.rope.get("partial_rotary_factor", 1.0))
 
 
-def add_metadata(writer, arch, f):
+def add_metadata(writer, arch, f, flags):
     config = f.config
     writer.add_context_length(f.context)
     writer.add_embedding_length(f.hidden)
     writer.add_block_count(f.layers)
     writer.add_feed_forward_length(f.ffn)
+    add_moe_metadata(writer, arch, config)
     writer.add_head_count(f.heads)
-    writer.add_head_count_kv(f.kv_heads)
+    latent = add_latent_metadata(writer, arch, config, flags)
+    writer.add_head_count_kv(1 if latent and "kv_b" not in flags else f.kv_heads)
     writer.add_vocab_size(config["vocab_size"])
-    if config.get("head_dim"):
+    if config.get("head_dim") and not latent:
         writer.add_key_length(f.head_dim)
         writer.add_value_length(f.head_dim)
     if "rms_norm_eps" in config:
@@ -64,6 +70,7 @@ def add_metadata(writer, arch, f):
                      ("attn_logit_softcapping", writer.add_attn_logit_softcapping),
                      ("final_logit_softcapping", writer.add_final_logit_softcapping),
                      ("sliding_window", writer.add_sliding_window),
+                     ("clip_qkv", writer.add_clamp_kqv),
                      ("use_parallel_residual", writer.add_parallel_residual),
                      ("embedding_multiplier", writer.add_embedding_scale),
                      ("residual_multiplier", writer.add_residual_scale),
@@ -89,9 +96,10 @@ def add_rope(writer, arch, f):
         writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
         writer.add_rope_scaling_factor(f.rope["factor"])
         writer.add_rope_scaling_orig_ctx_len(f.rope["original_max_position_embeddings"])
-        if arch == "mistral3":
+        if arch in ("mistral3", "gpt-oss"):
             writer.add_rope_scaling_yarn_beta_fast(f.rope["beta_fast"])
             writer.add_rope_scaling_yarn_beta_slow(f.rope["beta_slow"])
+        if arch == "mistral3":
             writer.add_rope_scaling_yarn_log_mul(f.rope["mscale_all_dim"])
     elif kind == "longrope":
         original = f.rope["original_max_position_embeddings"]
@@ -155,11 +163,19 @@ def add_xielu(writer, state, f):
         writer.add_array(f"xielu.{which}", [state.pop(name).float().item() for name in names])
 
 
+def add_matrix(writer, name, tensor):
+    bits = tensor.to(torch.bfloat16)
+    assert torch.equal(bits.float(), tensor), name
+    data = bits.view(torch.uint16).numpy()
+    writer.add_tensor(name, data.view(np.uint8), raw_shape=(*data.shape[:-1], data.shape[-1] * 2),
+                      raw_dtype=gguf.GGMLQuantizationType.BF16)
+
+
 def write_gguf(path, rules, model, config):
     arch, flags = rules[0], rules[1:]
     f = Facts(config)
     writer = gguf.GGUFWriter(path, arch)
-    add_metadata(writer, arch, f)
+    add_metadata(writer, arch, f, flags)
     names = gguf.get_tensor_name_map(ARCH[arch], f.layers)
     state = dict(model.state_dict())
     if config["tie_word_embeddings"]:
@@ -170,6 +186,12 @@ def write_gguf(path, rules, model, config):
     if arch == "stablelm":
         stack_heads(state, f)
     tensors = list(rope_tensors(f))
+    for name in list(state):
+        parts = split_moe(name, state[name], arch) or split_latent(name, state[name], config, flags)
+        for target, part in parts:
+            add_matrix(writer, target, part.contiguous()) if part.ndim > 2 else writer.add_tensor(target, part.float().numpy())
+        if parts:
+            del state[name]
     for name, tensor in state.items():
         stem = name.removesuffix(".weight").removesuffix(".bias")
         target = names.get_name(stem)
@@ -177,12 +199,11 @@ def write_gguf(path, rules, model, config):
             raise ValueError(f"{arch} has no name for {name}")
         converted = convert(name, tensor, arch, flags, f).contiguous()
         plain = "norm" in name or "position_embd" in target or ("mixed" in flags and "attn_v" in target)
+        if "ffn_gate_inp" in target and converted.ndim == 2:
+            plain = True
+            converted = converted.squeeze(0) if converted.shape[0] == 1 else converted
         if converted.ndim >= 2 and not plain:
-            bits = converted.to(torch.bfloat16)
-            assert torch.equal(bits.float(), converted), name
-            data = bits.view(torch.uint16).numpy()
-            writer.add_tensor(target + name[len(stem):], data.view(np.uint8), raw_shape=(*data.shape[:-1], data.shape[-1] * 2),
-                              raw_dtype=gguf.GGMLQuantizationType.BF16)
+            add_matrix(writer, target + name[len(stem):], converted)
         else:
             writer.add_tensor(target + name[len(stem):], converted.float().numpy())
     for name, data in tensors:

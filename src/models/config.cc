@@ -165,6 +165,13 @@ void Config::Biases(nn::DecoderSpec& spec, bool output, bool attention_default) 
   spec.mlp.up_bias = spec.mlp.down_bias = fields.Optional<bool>("mlp_bias", false);
 }
 
+void Config::GraniteScales(nn::DecoderSpec& spec) {
+  spec.attention.scale = fields.Optional<float>("attention_multiplier", 1.0f);
+  spec.embedding_scale = fields.Optional<float>("embedding_multiplier", 1.0f);
+  spec.residual_scale = fields.Optional<float>("residual_multiplier", 1.0f);
+  spec.logit_scale = 1.0f / fields.Optional<float>("logits_scaling", 1.0f, {1e-6, 1e6});
+}
+
 void Config::Only(std::string_view key, bool value) {
   if (fields.Optional<bool>(key, value) != value)
     Fail(Unimplemented("{}: '{}': {} is not implemented for this family", fields.where(), key,

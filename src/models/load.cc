@@ -89,6 +89,11 @@ constexpr std::array kHarmless = {
     "fsdp_plan",
     "cache_implementation",
     "rope_interleaved",
+    "output_router_logits",
+    "router_aux_loss_coef",
+    "router_z_loss_coef",
+    "router_jitter_noise",
+    "input_jitter_noise",
 };
 
 // Keys that change what some network computes: a family that does not read one does not do it.
@@ -240,7 +245,11 @@ StatusOr<std::unique_ptr<nn::Model>> LoadModel(const ops::OpContext& context,
   Definition definition;
   def->define(config, definition);
   if (config.gguf() && config.status().ok()) {
-    const bool gate = checkpoint.Find("blk.0.ffn_gate.weight") != nullptr;
+    const auto& layers = definition.spec.layers;
+    const auto dense =
+        std::ranges::find(layers, nn::FeedForward::kDense, &nn::LayerSpec::feed_forward) -
+        layers.begin();
+    const bool gate = checkpoint.Find(fmt::format("blk.{}.ffn_gate.weight", dense)) != nullptr;
     if (checkpoint.Find("blk.0.attn_qkv.weight") != nullptr)
       FuseQkv(definition.tensors, definition.spec, "", "blk.{l}.attn_qkv");
     if (definition.spec.mlp.gated && !gate)

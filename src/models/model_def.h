@@ -34,6 +34,11 @@ class Config {
   Fields fields;
 
   bool HasTensor(std::string_view name) const { return checkpoint_.Find(name) != nullptr; }
+  // Rows of a tensor (its first dimension); 0 where there is none.
+  int64_t TensorRows(std::string_view name) const {
+    const Tensor* tensor = checkpoint_.Find(name);
+    return tensor == nullptr || tensor->rank() == 0 ? 0 : tensor->dim(0);
+  }
   bool gguf() const { return checkpoint_.format() == weights::Format::kGguf; }
   const weights::GgufMetadata* metadata() const { return checkpoint_.gguf(); }
 
@@ -63,6 +68,21 @@ class Config {
   int Window(std::string_view key, int fallback);
   // Every how many layers one has full attention.
   int SlidingPattern(int fallback);
+  // A mixture of experts in the layers for which `sparse` holds: how many experts, how many of them
+  // a row takes (under any of the names in use) and the size of one, `intermediate`. GGUF: where
+  // the file has one, and of the size that its tensors have.
+  void Moe(
+      nn::DecoderSpec& spec, std::string_view intermediate,
+      const std::function<bool(int)>& sparse = [](int) { return true; });
+  // The routing of DeepSeek-V3 and those after it: sigmoids, a correction for choosing, groups.
+  void GroupedRouting(nn::DecoderSpec& spec, bool normalize, double scale = 1.0);
+  // Qwen's keys of a mixture: sparse layers, weights that sum to 1.
+  void QwenMoe(nn::DecoderSpec& spec);
+  // Granite's four multipliers.
+  void GraniteScales(nn::DecoderSpec& spec);
+  // The layers of multi-token prediction, behind the others, are not used: their tensors are
+  // ignored.
+  void DropNextnLayers(Definition& definition);
   // Qwen's rule: the layers from max_window_layers on, and only if use_sliding_window says so.
   void QwenWindows(nn::DecoderSpec& spec);
   // 0 where the key is null, `fallback` where it is absent.
@@ -80,6 +100,7 @@ class Config {
 
  private:
   bool IsNull(std::string_view key) const;  // there, and null
+  void MoeOfTensors(nn::DecoderSpec& spec);
   const weights::Checkpoint& checkpoint_;
   int64_t context_length_;
   Status status_;
@@ -120,6 +141,24 @@ void FuseQkv(weights::TensorTable& table, const nn::DecoderSpec& spec, std::stri
              std::string_view gguf, int64_t groups = 1);
 void FuseGateUp(weights::TensorTable& table, const nn::DecoderSpec& spec,
                 std::string_view safetensors, std::string_view gguf);
+
+// What Hugging Face's files call the parts of a mixture, within `block`.
+struct MoeNames {
+  std::string_view block = "model.layers.{l}.mlp";
+  std::string_view router = "gate";
+  std::string_view gate = "gate_proj", up = "up_proj", down = "down_proj";  // of block.experts.{e}
+  std::string_view shared = "shared_experts";
+  std::string_view shared_gate = "shared_expert_gate";
+  std::string_view correction = "gate.e_score_correction_bias";
+};
+// The names of a mixture's tensors, one per expert or of all experts stacked.
+void AddMoe(weights::TensorTable& table, const nn::DecoderSpec& spec, const MoeNames& names = {});
+// Safetensors of all experts that multiply from the right: block.gate_up_proj [experts, hidden,
+// groups of `parts` gate and up], block.down_proj [experts, intermediate, hidden], and *_bias.
+void AddExpertsByColumns(weights::TensorTable& table, std::string_view block,
+                         const std::vector<int64_t>& parts, int64_t groups);
+// Granite's: gate and up of all experts in input_linear, and of the shared one in its own.
+void AddGraniteMoe(weights::TensorTable& table, const nn::DecoderSpec& spec);
 
 }  // namespace banyan::models
 

@@ -34,7 +34,7 @@ Attention::Attention(Scope& scope, const std::string& name, const AttentionSpec&
                          hidden, Axis::kHidden, spec.qkv_bias);
   auto qk_norm = [&](std::string_view which, int heads, Axis axis, std::optional<Norm>& norm) {
     using QkNorm = AttentionSpec::QkNorm;
-    if (spec.qk_norm == QkNorm::kNone) return;
+    if (spec.qk_norm == QkNorm::kNone || !layer.qk_norm) return;
     const int dim = spec.head_dim;
     const Shape shape = spec.qk_norm == QkNorm::kHead      ? Shape{dim}
                         : spec.qk_norm == QkNorm::kPerHead ? Shape{heads, dim}
@@ -46,6 +46,9 @@ Attention::Attention(Scope& scope, const std::string& name, const AttentionSpec&
   qk_norm("k_norm", spec.kv_heads, Axis::kKvHeads, k_norm_);
   output_ = scope.AddLinear({{name + ".output", hidden, Axis::kHidden}}, q_rows, Axis::kHeads,
                             spec.output_bias);
+  if (spec.output_gate)
+    gate_ = scope.AddLinear({{name + ".gate", q_rows, Axis::kHeads}}, hidden, Axis::kHidden, false);
+  if (spec.sinks) sinks_ = scope.AddVector(name + ".sinks.weight", {spec.heads}, Axis::kHeads);
   group_ = scope.AddKv(index, spec.kv_heads, spec.head_dim,
                        {.window = layer.window, .chunk = layer.chunk});
   if (spec.alibi_scale != 0.0f) alibi_slopes_ = AlibiSlopes(spec.heads, spec.alibi_scale);
@@ -58,7 +61,6 @@ void Attention::Forward(const StepInputs& step, const Tensor& in, const Tensor& 
   const int64_t kv_dim = int64_t{spec_.kv_heads} * spec_.head_dim;
   const Tensor qkv = context.scratch->Get(DType::kF32, {step.rows(), q_dim + 2 * kv_dim});
   qkv_.Forward(context, in, qkv);
-  if (spec_.clip_qkv > 0.0f) ops::Clamp(context, qkv, -spec_.clip_qkv, spec_.clip_qkv, qkv);
 
   // [n, dim] slices of the rows, and the same by heads.
   const Tensor q_flat = qkv.Slice(1, 0, q_dim);
@@ -77,6 +79,7 @@ void Attention::Forward(const StepInputs& step, const Tensor& in, const Tensor& 
     k_norm_->Forward(context, whole ? k_flat : k, whole ? k_flat : k);
   };
   if (!spec_.qk_norm_after_rope) norms();
+  if (spec_.clip_qkv > 0.0f) ops::Clamp(context, qkv, -spec_.clip_qkv, spec_.clip_qkv, qkv);
   if (layer_.rope >= 0) step.ropes[layer_.rope].Apply(context, step.angles[layer_.rope], q, k);
   if (spec_.qk_norm_after_rope) norms();
 
@@ -91,8 +94,15 @@ void Attention::Forward(const StepInputs& step, const Tensor& in, const Tensor& 
   if (!alibi_slopes_.empty())
     params.alibi_slopes =
         Tensor(const_cast<float*>(alibi_slopes_.data()), DType::kF32, {spec_.heads});
+  params.sink_logits = sinks_.tensor;
   const Tensor attended = context.scratch->Get(DType::kF32, {step.rows(), q_dim});
   ops::Attention(context, plan, params, q, cache, by_heads(attended, spec_.heads));
+  if (!gate_.empty()) {
+    const Tensor gate = context.scratch->Get(DType::kF32, {step.rows(), q_dim});
+    gate_.Forward(context, in, gate);
+    ops::Activate(context, ops::Activation::kSigmoid, gate, gate);
+    ops::Mul(context, attended, gate, attended);
+  }
   output_.Forward(context, attended, out);
 }
 

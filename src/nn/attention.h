@@ -3,6 +3,7 @@
 //
 // Logical names of its weights, under NAME ("layers.3.attention"):
 //   NAME.{q,k,v,output} (.weight [out, in], .bias)   NAME.{q_norm,k_norm} (.weight, .bias)
+//   NAME.gate.weight [heads * head_dim, in]   NAME.sinks.weight [heads]
 #pragma once
 
 #include <optional>
@@ -27,7 +28,8 @@ class Attention final : public Block {
   const AttentionSpec spec_;
   const LayerSpec layer_;
   const int index_;
-  Linear qkv_, output_;
+  Linear qkv_, output_, gate_;
+  Vector sinks_;
   std::optional<Norm> q_norm_, k_norm_;
   int group_ = 0;                    // of the cache
   std::vector<float> alibi_slopes_;  // per head, or empty

@@ -2,7 +2,15 @@
 // Declaring a decoder's weights and its needs of the cache; decoder.cc runs it.
 #include "nn/attention.h"
 #include "nn/decoder.h"
+#include "nn/gated_delta.h"
+#include "nn/lightning.h"
+#include "nn/mamba.h"
+#include "nn/mamba2.h"
+#include "nn/mixer_pair.h"
+#include "nn/mla.h"
 #include "nn/mlp.h"
+#include "nn/moe.h"
+#include "nn/short_conv.h"
 #include "ops/reference/half.h"
 
 namespace banyan::nn {
@@ -18,6 +26,7 @@ float RoundTo(DType dtype, float value) {
 
 StatusOr<std::unique_ptr<Decoder>> Decoder::Build(DecoderSpec spec, Scope& scope,
                                                   weights::Loader& loader, ModelInfo info) {
+  if (spec.moe.experts > 0) BANYAN_RETURN_IF_ERROR(CheckMoe(spec.moe));
   std::unique_ptr<Decoder> decoder(new Decoder(std::move(spec), std::move(info)));
   decoder->Declare(scope, loader);
   BANYAN_RETURN_IF_ERROR(scope.status());
@@ -30,6 +39,7 @@ StatusOr<std::unique_ptr<Decoder>> Decoder::Build(DecoderSpec spec, Scope& scope
   filled.compute = scope.compute();
   filled.num_parameters = scope.num_parameters();
   filled.weight_bytes = scope.weight_bytes();
+  filled.looked_up_bytes = scope.looked_up_bytes();
   filled.cache_groups = scope.cache_groups();
   return decoder;
 }
@@ -61,30 +71,55 @@ void Decoder::Declare(Scope& scope, weights::Loader& loader) {
   }
 }
 
+std::unique_ptr<Block> Decoder::DeclareMixer(Scope& scope, int index) const {
+  const int hidden = spec_.hidden_size;
+  const LayerSpec& spec = spec_.layers[index];
+  const std::string layer = fmt::format("layers.{}.", index), name = layer + "mixer";
+  switch (spec.mixer) {
+    case Mixer::kNone:
+      break;
+    case Mixer::kAttention:
+      return std::make_unique<Attention>(scope, layer + "attention", spec_.attention, spec, hidden,
+                                         index);
+    case Mixer::kLatent:
+      return std::make_unique<Mla>(scope, layer + "attention", spec_.latent, spec, hidden, index);
+    case Mixer::kShortConv:
+      return std::make_unique<ShortConv>(scope, name, spec_.short_conv, hidden, index);
+    case Mixer::kMamba:
+      return std::make_unique<Mamba>(scope, name, spec_.mamba, hidden, index);
+    case Mixer::kMamba2:
+      return std::make_unique<Mamba2>(scope, name, spec_.mamba2, hidden, index);
+    case Mixer::kGatedDelta:
+      return std::make_unique<GatedDelta>(scope, name, spec_.gated_delta, hidden, index);
+    case Mixer::kLightning:
+      return std::make_unique<Lightning>(scope, name, spec_.lightning, hidden, index,
+                                         static_cast<int>(spec_.layers.size()));
+    case Mixer::kAttentionAndMamba2:
+      return std::make_unique<MixerPair>(scope, layer, spec_, spec, index);
+  }
+  return nullptr;
+}
+
 void Decoder::DeclareLayer(Scope& scope, int index) {
   const int hidden = spec_.hidden_size;
   const LayerSpec& spec = spec_.layers[index];
   const std::string name = fmt::format("layers.{}.", index);
   Layer& layer = layers_.emplace_back();
+  layer.mixer_scales = spec.mixer_scales, layer.mlp_scales = spec.mlp_scales;
   auto stream_norm = [&](bool wanted, std::string_view which, std::optional<Norm>& norm) {
     if (wanted)
       norm.emplace(scope, fmt::format("{}{}", name, which), spec_.norm, Shape{hidden},
                    Axis::kHidden);
   };
   const bool mixes = spec.mixer != Mixer::kNone;
-  stream_norm(mixes && spec_.attention_norm, "attention_norm", layer.attention_norm);
-  switch (spec.mixer) {
-    case Mixer::kNone:
-      break;
-    case Mixer::kAttention:
-      layer.mixer = std::make_unique<Attention>(scope, name + "attention", spec_.attention, spec,
-                                                hidden, index);
-      break;
-  }
-  stream_norm(mixes && spec_.attention_post_norm, "attention_post_norm", layer.attention_post_norm);
+  auto wanted = [&](bool before, bool behind) { return spec.norms_behind ? behind : before; };
+  stream_norm(mixes && wanted(spec_.attention_norm, false), "attention_norm", layer.attention_norm);
+  layer.mixer = DeclareMixer(scope, index);
+  stream_norm(mixes && wanted(spec_.attention_post_norm, true), "attention_post_norm",
+              layer.attention_post_norm);
 
   const bool feeds = spec.feed_forward != FeedForward::kNone;
-  stream_norm(feeds && spec_.mlp_norm, "mlp_norm", layer.mlp_norm);
+  stream_norm(feeds && wanted(spec_.mlp_norm, false), "mlp_norm", layer.mlp_norm);
   switch (spec.feed_forward) {
     case FeedForward::kNone:
       break;
@@ -93,8 +128,11 @@ void Decoder::DeclareLayer(Scope& scope, int index) {
           scope, name + "mlp", spec_.mlp, hidden,
           spec_.xielu.empty() ? std::nullopt : std::optional(spec_.xielu[index]));
       break;
+    case FeedForward::kMoe:
+      layer.feed_forward = std::make_unique<Moe>(scope, name + "mlp", spec_.moe, hidden);
+      break;
   }
-  stream_norm(feeds && spec_.mlp_post_norm, "mlp_post_norm", layer.mlp_post_norm);
+  stream_norm(feeds && wanted(spec_.mlp_post_norm, true), "mlp_post_norm", layer.mlp_post_norm);
 }
 
 }  // namespace banyan::nn

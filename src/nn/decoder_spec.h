@@ -13,8 +13,9 @@
 #include <vector>
 
 #include "nn/norm.h"
+#include "nn/recurrent_spec.h"
 #include "nn/rope.h"
-#include "ops/elementwise.h"
+#include "ops/moe.h"
 #include "tensor/dtype.h"
 
 namespace banyan::nn {
@@ -24,6 +25,7 @@ enum class Residual : uint8_t {
   kSequential,    // x += post(attention(pre(x))); x += post(mlp(pre(x)))
   kParallel,      // x += attention(pre(x)) + mlp(pre(x)), each its own norm, or one for both
   kNormAfterAdd,  // x = post(x + attention(x)); x = post(x + mlp(x)) (OPT 350m)
+  kFromNorm,      // x = pre(x), x = alpha * x + beta * attention(x); the same with mlp (MiniMax)
 };
 
 struct AttentionSpec {
@@ -35,7 +37,7 @@ struct AttentionSpec {
   float scale = 0.0f;        // of the products of queries and keys
   float softcap = 0.0f;      // 0: none
   float alibi_scale = 0.0f;  // 0: none; else ALiBi's slopes times this, after `scale`
-  float clip_qkv = 0.0f;     // 0: none; else q, k, v are clamped to [-clip, clip]
+  float clip_qkv = 0.0f;     // 0: none; else q, k, v are clamped to [-clip, clip], normed
 
   // Norms of queries and keys.
   enum class QkNorm : uint8_t {
@@ -47,6 +49,34 @@ struct AttentionSpec {
   QkNorm qk_norm = QkNorm::kNone;
   NormSpec qk_norm_spec;
   bool qk_norm_after_rope = false;  // Hunyuan
+
+  bool sinks = false;  // one logit per head in the softmax's sum (gpt-oss)
+  bool output_gate =
+      false;  // what the heads saw is times sigmoid(gate(x)) before the output matrix
+};
+
+// Attention over a latent that all heads share (nn/mla.h).
+struct LatentSpec {
+  int heads = 0;
+  int q_rank = 0;     // of the queries' own latent; 0: straight from the stream
+  int rank = 0;       // of the latent
+  int nope_dim = 0;   // of a head's query and key without positions
+  int rope_dim = 0;   // with rotary positions, of which all heads share the key
+  int value_dim = 0;  // of a head
+  float scale = 0.0f;
+  bool bias = false;  // of the matrices to the latents, and of the output's
+  NormSpec norm;      // of the latents
+
+  // Sparse attention (ops/sparse_index.h): heads and size of the index, and the positions that a
+  // query chooses; 0: all that it sees.
+  int index_heads = 0;
+  int index_dim = 0;
+  int index_top = 0;
+  ops::RopePairing index_pairing = ops::RopePairing::kHalves;
+
+  // A sequence with at least so many rows in a step attends to keys and values that are computed
+  // from the latents (less work for long prompts, other roundings); 0: always to the latents.
+  int expand_rows = 0;
 };
 
 struct MlpSpec {
@@ -55,26 +85,67 @@ struct MlpSpec {
   ops::Activation activation = ops::Activation::kSilu;
   bool up_bias = false;  // the gate's too
   bool down_bias = false;
+  float gate_scale = 1.0f, down_scale = 1.0f;  // of the products' results (Falcon H1)
+};
+
+// A mixture of experts (nn/moe.h).
+struct MoeSpec {
+  int experts = 0;
+  int intermediate = 0;  // of one expert
+  ops::Routing routing;
+  bool router_bias = false;
+  bool correction_bias = false;  // added to the scores for choosing alone
+  bool gated = true;
+  ops::Activation activation = ops::Activation::kSilu;  // of the shared expert too
+  float swiglu_limit = 0.0f;  // over 0: ops::ClampedSwiglu in place of `activation`
+  bool expert_bias = false;
+  bool scale_input = false;     // the weights multiply what goes into an expert (Llama 4)
+  int latent = 0;               // 0: none; else the experts work in a space of this size
+  int shared_intermediate = 0;  // 0: no expert that all rows go through
+  bool shared_gate = false;     // it is weighted by sigmoid(shared_gate(x))
 };
 
 // The two blocks of a layer. A layer without one has no norms for it either.
 enum class Mixer : uint8_t {
   kNone,
-  kAttention,  // DecoderSpec::attention
+  kAttention,           // DecoderSpec::attention
+  kShortConv,           // DecoderSpec::short_conv
+  kMamba,               // DecoderSpec::mamba
+  kMamba2,              // DecoderSpec::mamba2
+  kGatedDelta,          // DecoderSpec::gated_delta
+  kLightning,           // DecoderSpec::lightning
+  kAttentionAndMamba2,  // the sum of both, DecoderSpec::pair
+  kLatent,              // DecoderSpec::latent
 };
 enum class FeedForward : uint8_t {
   kNone,
   kDense,  // DecoderSpec::mlp
+  kMoe,    // DecoderSpec::moe
+};
+
+// Two mixers side by side (Falcon H1): what goes into the attention and what comes out of each are
+// scaled.
+struct PairSpec {
+  float attention_in = 1.0f, attention_out = 1.0f, mamba_out = 1.0f;
+};
+
+// Factors of Residual::kFromNorm.
+struct StreamScales {
+  float alpha = 1.0f, beta = 1.0f;
 };
 
 // What may differ from layer to layer.
 struct LayerSpec {
   Mixer mixer = Mixer::kAttention;
   FeedForward feed_forward = FeedForward::kDense;
-  int rope = 0;        // index into DecoderSpec::ropes; -1: no rotary positions
-  int window = 0;      // positions that a query sees, its own included; 0: all
-  int chunk = 0;       // a query sees its own chunk of so many positions only (Llama 4); 0: all
-  float scale = 1.0f;  // times AttentionSpec::scale
+  int rope = 0;         // index into DecoderSpec::ropes; -1: no rotary positions
+  int window = 0;       // positions that a query sees, its own included; 0: all
+  int chunk = 0;        // a query sees its own chunk of so many positions only (Llama 4); 0: all
+  float scale = 1.0f;   // times AttentionSpec::scale
+  bool qk_norm = true;  // false: none, whatever AttentionSpec says
+  bool norms_behind = false;  // post norms in place of pre norms (OLMo Hybrid)
+  StreamScales mixer_scales, mlp_scales;
+  bool own_index = true;  // of sparse attention; false: the last layer's choice that has one
 };
 
 struct DecoderSpec {
@@ -85,7 +156,15 @@ struct DecoderSpec {
   std::vector<LayerSpec> layers;
 
   AttentionSpec attention;
+  LatentSpec latent;
   MlpSpec mlp;
+  MoeSpec moe;
+  ShortConvSpec short_conv;
+  MambaSpec mamba;
+  Mamba2Spec mamba2;
+  GatedDeltaSpec gated_delta;
+  LightningSpec lightning;
+  PairSpec pair;
 
   Residual residual = Residual::kSequential;
   NormSpec norm;  // of all norms of the stream

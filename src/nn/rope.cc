@@ -89,6 +89,7 @@ void ParseYarn(Fields& rope, int64_t max_position, RopeSpec& spec) {
                              ? YarnScale(spec.factor, mscale) / YarnScale(spec.factor, mscale_all)
                              : YarnScale(spec.factor, 1.0);
   spec.attention_factor = rope.Optional<double>("attention_factor", implied, kPositive);
+  if (mscale_all != 0.0) spec.score_factor = std::pow(YarnScale(spec.factor, mscale_all), 2);
   spec.beta_fast = rope.Optional<double>("beta_fast", 32.0, {0, 1e9});
   spec.beta_slow = rope.Optional<double>("beta_slow", 1.0, {0, 1e9});
   if (spec.beta_fast == 0.0) spec.beta_fast = 32.0;  // zero counts as unset, as in transformers
@@ -114,7 +115,11 @@ void ParseLongrope(Fields& rope, const RopeDefaults& defaults, RopeSpec& spec) {
       factor <= 1.0
           ? 1.0
           : std::sqrt(1.0 + std::log(factor) / std::log(static_cast<double>(spec.trained_length)));
-  spec.attention_factor = rope.Optional<double>("attention_factor", implied, kPositive);
+  // Phi 3.5 MoE has a factor for each of the two.
+  const auto own = rope.Maybe<double>(is_long ? "long_mscale" : "short_mscale", kPositive);
+  rope.Ignore({"long_mscale", "short_mscale"});
+  spec.attention_factor =
+      rope.Optional<double>("attention_factor", own.value_or(implied), kPositive);
 }
 
 void ParseParameters(Fields& rope, const RopeDefaults& defaults, RopeSpec& spec) {
@@ -277,7 +282,8 @@ RopeAngles Rope::Angles(const ops::OpContext& context, std::span<const int32_t> 
   }
   if (spec_.query_scale_beta > 0.0) {
     for (int32_t position : positions) {
-      const auto multiple = static_cast<double>(position / spec_.trained_length);
+      const auto multiple =
+          static_cast<double>((position + spec_.query_scale_offset) / spec_.trained_length);
       angles.query_scale.push_back(
           static_cast<float>(1.0 + spec_.query_scale_beta * std::log(1.0 + multiple)));
     }
@@ -287,8 +293,10 @@ RopeAngles Rope::Angles(const ops::OpContext& context, std::span<const int32_t> 
 
 void Rope::Apply(const ops::OpContext& context, const RopeAngles& angles, const Tensor& q,
                  const Tensor& k) const {
-  ops::Rope(context, q, angles.cos, angles.sin, spec_.pairing);
-  ops::Rope(context, k, angles.cos, angles.sin, spec_.pairing);
+  if (spec_.dim > 0) {
+    ops::Rope(context, q, angles.cos, angles.sin, spec_.pairing);
+    ops::Rope(context, k, angles.cos, angles.sin, spec_.pairing);
+  }
   if (!angles.query_scale.empty()) {
     const Tensor rows(q.raw(), q.dtype(), {q.dim(0), q.dim(1) * q.dim(2)}, {q.stride(0), 1});
     ops::ScaleRows(context, rows, angles.query_scale, rows);

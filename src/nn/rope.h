@@ -34,10 +34,11 @@ enum class RopeType : uint8_t { kDefault, kLinear, kDynamic, kYarn, kLlama3, kLo
 struct RopeSpec {
   RopeType type = RopeType::kDefault;
   ops::RopePairing pairing = ops::RopePairing::kHalves;
-  int dim = 0;  // rotated elements of each head, from its first on; even
+  int dim = 0;  // rotated elements of each head, from its first on; even, or 0
   double theta = 10000.0;
   double factor = 1.0;
   double attention_factor = 1.0;  // times cos and sin
+  double score_factor = 1.0;      // times attention's scale, in families that do so (DeepSeek)
   int64_t trained_length = 0;     // dynamic, yarn, llama3, longrope: positions before scaling
   double beta_fast = 32.0, beta_slow = 1.0;  // yarn
   bool truncate = true;                      // yarn: the ramp's ends are rounded to whole indices
@@ -47,6 +48,7 @@ struct RopeSpec {
   // Llama 4's temperature (Ministral 3): queries at position p are scaled by
   // 1 + beta * log(1 + floor(p / trained_length)). 0: none.
   double query_scale_beta = 0.0;
+  int64_t query_scale_offset = 0;  // added to p; Llama 4 itself counts from 1
 };
 
 // What a family's config class says where the keys are silent.

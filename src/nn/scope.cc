@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <span>
+#include <utility>
 
 #include "ops/linear.h"
 
@@ -26,12 +27,6 @@ void Linear::Forward(const ops::OpContext& context, const Tensor& x, const Tenso
   }
 }
 
-template <typename T>
-bool Scope::Keep(const StatusOr<T>& result) {
-  if (!result.ok() && status_.ok()) status_ = result.status();
-  return result.ok();
-}
-
 // Packs runs of parts of one type.
 void Scope::Pack(Linear& linear, std::vector<Tensor> parts, bool counted) {
   for (std::size_t begin = 0, end = 0; begin < parts.size() && status_.ok(); begin = end) {
@@ -50,7 +45,7 @@ void Scope::Pack(Linear& linear, std::vector<Tensor> parts, bool counted) {
     for (const Tensor& part : run) {
       if (packed->owned.empty()) {
         if (counted) weight_bytes_ += part.NumBytes();
-      } else {
+      } else if (counted) {  // else a table, whose rows are still looked up in the file
         checkpoint_.Release(part);
       }
     }
@@ -97,6 +92,58 @@ Linear Scope::AddLinear(std::initializer_list<LinearPart> parts, int64_t cols, A
   return linear;
 }
 
+Linear Scope::AddRouter(const LinearPart& part, int64_t cols, bool bias) {
+  const DType compute = std::exchange(compute_, DType::kF32);
+  Linear linear = AddLinear({part}, cols, Axis::kHidden, bias);
+  compute_ = compute;
+  return linear;
+}
+
+ExpertLinear Scope::AddExperts(std::span<const std::string> names, int64_t rows, int64_t cols,
+                               bool bias) {
+  ExpertLinear linear;
+  std::vector<Tensor> tensors;
+  for (const std::string& name : names) {
+    if (!status_.ok()) return linear;
+    auto weight = loader_.Take(name + ".weight", {rows, cols});
+    if (!Keep(weight)) return linear;
+    tensors.push_back(weight->tensor);
+    if (!weight->owned.empty()) linear.owned.push_back(std::move(weight->owned));
+  }
+  auto packed = ops::PackExperts(context_, tensors, compute_);
+  if (!Keep(packed)) {
+    status_ = Annotate(status_, fmt::format("{} to {}", names.front(), names.back()));
+    return linear;
+  }
+  linear.matrix = *std::move(packed);
+  const auto count = static_cast<int64_t>(names.size());
+  num_parameters_ += count * rows * cols;
+  const bool in_place = linear.matrix.owned.empty() && linear.matrix.experts[0].owned.empty();
+  for (const Tensor& tensor : tensors) {
+    if (in_place) {
+      weight_bytes_ += tensor.NumBytes();
+    } else {
+      checkpoint_.Release(tensor);
+    }
+  }
+  for (const Buffer& buffer : linear.matrix.owned)
+    weight_bytes_ += static_cast<int64_t>(buffer.size());
+  if (!in_place) linear.owned.clear();
+  if (!bias) return linear;
+  auto memory = context_.backend->Allocate(static_cast<std::size_t>(count * rows) * sizeof(float),
+                                           "experts' biases");
+  if (!Keep(memory)) return linear;
+  linear.bias = {Tensor(memory->data(), DType::kF32, {count, rows}), *std::move(memory)};
+  float* to = linear.bias.tensor.data<float>();
+  for (const std::string& name : names) {
+    const Vector one = AddVector(name + ".bias", {rows}, Axis::kNone);
+    if (!status_.ok()) return linear;
+    to = std::copy_n(one.tensor.data<float>(), rows, to);
+  }
+  linear.matrix.bias = linear.bias.tensor;
+  return linear;
+}
+
 Vector Scope::AddVector(std::string_view name, Shape shape, Axis) {
   if (!status_.ok()) return {};
   auto values = loader_.TakeF32(name, shape);
@@ -126,12 +173,15 @@ Table Scope::AddTable(std::string_view name, int64_t rows, int64_t cols, Axis) {
   if (!Keep(values)) return {};
   num_parameters_ += rows * cols;
   weight_bytes_ += values->tensor.NumBytes();
+  looked_up_bytes_ += values->tensor.NumBytes();
   return {values->tensor, std::move(values->owned)};
 }
 
 Linear Scope::AddLinear(const Table& table, std::string_view bias) {
   Linear linear;
   if (status_.ok()) Pack(linear, {table.tensor}, false);
+  for (const auto& piece : linear.pieces_)  // without a packed form of its own it reads the table
+    if (piece.weight.owned.empty()) looked_up_bytes_ -= table.tensor.NumBytes();
   if (!bias.empty()) linear.bias_ = AddVector(bias, {linear.rows_}, Axis::kVocab);
   return linear;
 }

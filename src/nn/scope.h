@@ -9,13 +9,14 @@
 #pragma once
 
 #include <initializer_list>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/status.h"
 #include "cache/cache_spec.h"
-#include "ops/context.h"
+#include "ops/moe.h"
 #include "tensor/buffer.h"
 #include "tensor/packed_weight.h"
 #include "weights/loader.h"
@@ -65,6 +66,24 @@ struct LinearPart {
   Axis axis = Axis::kNone;
 };
 
+// One matrix of every expert of a layer, with what it reads in place.
+struct ExpertLinear {
+  ops::ExpertMatrix matrix;
+  std::vector<Buffer> owned;
+  Vector bias;
+};
+
+// What latent attention does to each head (nn/mla.h): `keys` [rank, key_dim] takes a query to the
+// latent space, `values` [value_dim, rank] takes what was gathered there back, `expand` [key_dim,
+// rank], where it is wanted, makes a key of a latent.
+struct LatentHeads {
+  ExpertLinear keys, values, expand;
+};
+
+struct LatentShape {
+  int heads = 0, key_dim = 0, value_dim = 0, rank = 0;
+};
+
 class Scope {
  public:
   // Borrows everything for its own life. `compute` is what matrix products use, `cache` the type of
@@ -79,6 +98,15 @@ class Scope {
 
   Linear AddLinear(std::initializer_list<LinearPart> parts, int64_t cols, Axis cols_axis,
                    bool bias);
+  // The same of one part, but the product with a plain type takes x in f32: for routers, where a
+  // rounding would choose another expert.
+  Linear AddRouter(const LinearPart& part, int64_t cols, bool bias);
+  // Matrices NAME.weight [rows, cols] and vectors NAME.bias, one per expert.
+  ExpertLinear AddExperts(std::span<const std::string> names, int64_t rows, int64_t cols,
+                          bool bias);
+  // From NAME.kv_b.weight [heads * (key_dim + value_dim), rank], each head's key rows before its
+  // value rows, or from NAME.k_b.{h}.weight [rank, key_dim] and NAME.v_b.{h}.weight.
+  LatentHeads AddLatentHeads(const std::string& name, const LatentShape& shape, bool expand);
   Vector AddVector(std::string_view name, Shape shape, Axis axis);
   // Vectors NAME.0PART, NAME.1PART, ... stacked in one of `shape` [items, dim].
   Vector AddVectors(std::string_view name, std::string_view part, Shape shape, Axis axis);
@@ -110,13 +138,17 @@ class Scope {
   DType compute() const { return compute_; }
   int64_t num_parameters() const { return num_parameters_; }
   int64_t weight_bytes() const { return weight_bytes_; }
+  int64_t looked_up_bytes() const { return looked_up_bytes_; }
   const std::vector<CacheGroupSpec>& cache_groups() const { return cache_groups_; }
 
  private:
   // `counted`: the parts' own bytes are weights that nothing else has counted.
   void Pack(Linear& linear, std::vector<Tensor> parts, bool counted);
   template <typename T>
-  bool Keep(const StatusOr<T>& result);
+  bool Keep(const StatusOr<T>& result) {
+    if (!result.ok() && status_.ok()) status_ = result.status();
+    return result.ok();
+  }
   int Group(const CacheGroupSpec& like);
 
   const ops::OpContext& context_;
@@ -127,6 +159,7 @@ class Scope {
   Status status_;
   int64_t num_parameters_ = 0;
   int64_t weight_bytes_ = 0;
+  int64_t looked_up_bytes_ = 0;
   std::vector<CacheGroupSpec> cache_groups_;
 };
 

@@ -45,6 +45,9 @@ constexpr Mapping kMappings[] = {
     {"expert_shared_feed_forward_length", "shared_expert_intermediate_size", Kind::kInt},
     {"expert_weights_norm", "norm_topk_prob", Kind::kBool},
     {"expert_weights_scale", "routed_scaling_factor", Kind::kFloat},
+    {"expert_group_count", "n_group", Kind::kInt},
+    {"expert_group_used_count", "topk_group", Kind::kInt},
+    {"nextn_predict_layers", "num_nextn_predict_layers", Kind::kInt},
 };
 
 // Special tokens that end a turn, by the text that model makers give them. Many files name only one
@@ -72,6 +75,7 @@ class Translator {
     BANYAN_RETURN_IF_ERROR(Rope());
     BANYAN_RETURN_IF_ERROR(Window());
     BANYAN_RETURN_IF_ERROR(FamilyExtras());
+    BANYAN_RETURN_IF_ERROR(Latent());
     return std::move(config_);
   }
 
@@ -131,9 +135,13 @@ class Translator {
         BANYAN_ASSIGN_OR_RETURN(auto value, metadata_.Int(key));
         // Dense models may say that they have no experts.
         if (value == 0 && mapping.gguf.starts_with("expert_")) break;
+        if (value && mapping.config == "num_hidden_layers") {
+          // Layers of multi-token prediction are counted too.
+          BANYAN_ASSIGN_OR_RETURN(auto nextn, metadata_.Int(Full("nextn_predict_layers")));
+          layers_ = *value -= nextn.value_or(0);
+        }
         if (value) Set(mapping.config, *value);
         if (value && mapping.config == "hidden_size") hidden_ = *value;
-        if (value && mapping.config == "num_hidden_layers") layers_ = *value;
         break;
       }
       case Kind::kFloat: {
@@ -327,7 +335,9 @@ class Translator {
     const std::string key = Full("attention.sliding_window_pattern");
     const GgufValue* given = metadata_.Find(key);
     if (given != nullptr && given->is_array && given->type == GgufType::kBool) {
-      for (uint64_t i = 0; i < given->count; ++i)
+      const auto count =
+          std::min(given->count, static_cast<uint64_t>(std::max<int64_t>(layers_, 0)));
+      for (uint64_t i = 0; i < count; ++i)
         types.push_back(given->data[i] != std::byte{0} ? "sliding_attention" : "full_attention");
     } else {
       BANYAN_ASSIGN_OR_RETURN(auto period, metadata_.Int(key));
@@ -385,6 +395,69 @@ class Translator {
         config_["query_pre_attn_scalar"] = hidden_ / heads_;
       else if (key_length)
         config_["query_pre_attn_scalar"] = *key_length;
+    }
+    return OkStatus();
+  }
+
+  // Latent attention. key_length and value_length are those of a cached row where there are others
+  // for the heads.
+  Status Latent() {
+    BANYAN_ASSIGN_OR_RETURN(auto rank, metadata_.Int(Full("attention.kv_lora_rank")));
+    if (!rank) return OkStatus();
+    config_["kv_lora_rank"] = *rank;
+    constexpr std::pair<std::string_view, std::string_view> kPlain[] = {
+        {"attention.q_lora_rank", "q_lora_rank"},
+        {"rope.dimension_count", "qk_rope_head_dim"},
+        {"attention.indexer.head_count", "index_n_heads"},
+        {"attention.indexer.key_length", "index_head_dim"},
+        {"attention.indexer.top_k", "index_topk"},
+    };
+    for (const auto& [gguf, own] : kPlain) {
+      BANYAN_ASSIGN_OR_RETURN(auto value, metadata_.Int(Full(gguf)));
+      if (value) config_[Key(own)] = *value;
+    }
+    BANYAN_ASSIGN_OR_RETURN(auto turned, metadata_.Int(Full("rope.dimension_count")));
+    for (const auto& [name, own] :
+         {std::pair{"key", "qk_nope_head_dim"}, {"value", "v_head_dim"}}) {
+      config_.erase(own);
+      BANYAN_ASSIGN_OR_RETURN(auto length,
+                              metadata_.Int(Full(fmt::format("attention.{}_length", name))));
+      BANYAN_ASSIGN_OR_RETURN(auto of_head,
+                              metadata_.Int(Full(fmt::format("attention.{}_length_mla", name))));
+      if (!of_head) of_head = length;
+      if (of_head) config_[own] = *of_head - (own[0] == 'q' ? turned.value_or(0) : 0);
+    }
+    config_.erase("head_dim");
+    if (json::value* rope = config_.if_contains("rope_parameters"))
+      rope->as_object().erase("partial_rotary_factor");
+    BANYAN_ASSIGN_OR_RETURN(auto own_index, metadata_.Ints(Full("attention.indexer.types")));
+    if (own_index) {
+      json::array types;
+      for (int64_t own : *own_index) types.push_back(own != 0 ? "full" : "shared");
+      config_["indexer_types"] = std::move(types);
+    }
+    return LatentMoe();
+  }
+
+  // What llama.cpp does where the keys of DeepSeek's mixtures are not there.
+  Status LatentMoe() {
+    BANYAN_ASSIGN_OR_RETURN(auto experts, metadata_.Int(Full("expert_count")));
+    if (experts.value_or(0) == 0) {
+      if (arch_ != nullptr && arch_->name == "deepseek2") {
+        config_["architectures"] = json::array(1, "YoutuForCausalLM");
+        config_["model_type"] = "youtu";
+      }
+      return OkStatus();
+    }
+    if (!config_.contains("norm_topk_prob")) config_["norm_topk_prob"] = false;
+    if (!config_.contains("routed_scaling_factor")) config_["routed_scaling_factor"] = 1.0;
+    BANYAN_ASSIGN_OR_RETURN(auto gating, metadata_.Int(Full("expert_gating_func")));
+    constexpr int64_t kSigmoid = 2;
+    if (arch_ != nullptr && arch_->name == "deepseek2" && gating != kSigmoid) {
+      config_["architectures"] = json::array(1, "DeepseekV2ForCausalLM");
+      config_["model_type"] = "deepseek_v2";
+      BANYAN_ASSIGN_OR_RETURN(auto groups, metadata_.Int(Full("expert_group_count")));
+      config_["topk_method"] = groups.value_or(1) > 1 ? "group_limited_greedy" : "greedy";
     }
     return OkStatus();
   }

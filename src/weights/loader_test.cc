@@ -136,6 +136,33 @@ TEST(Loader, ChangesValues) {
   EXPECT_THAT(Values(loader.Take("a", {1})), ElementsAre(-1));
 }
 
+// gpt-oss: gate and up in turn, stored for multiplying from the right.
+TEST(Loader, CutsBeforeItTransposes) {
+  TempFolder folder;
+  auto checkpoint = MakeCheckpoint(folder, {{"gate_up", {2, 3, 4}}, {"bias", {2, 4}, 100}});
+  const Transform up = {.transpose = true, .parts = {1, 1}, .part = 1, .groups = 2};
+  const Transform gate = {.transpose = true, .parts = {1, 1}, .part = 0, .groups = 2};
+  const TensorTable table{.rows = {{"experts.{e}.up.w", "gate_up", "", up},
+                                   {"experts.{e}.gate.w", "gate_up", "", gate},
+                                   {"experts.{e}.up.b", "bias", "", up},
+                                   {"experts.{e}.gate.b", "bias", "", gate}}};
+  Loader loader(*checkpoint, table);
+  const auto weight = loader.Take("experts.1.up.w", {2, 3});
+  EXPECT_THAT(Values(weight), ElementsAre(13, 17, 21, 15, 19, 23));
+  EXPECT_EQ(weight->owned.size(), 2 * 3 * sizeof(float));
+  EXPECT_THAT(Values(loader.Take("experts.1.gate.w", {2, 3})), ElementsAre(12, 16, 20, 14, 18, 22));
+  EXPECT_THAT(Values(loader.Take("experts.0.up.w", {2, 3})), ElementsAre(1, 5, 9, 3, 7, 11));
+  EXPECT_THAT(Values(loader.Take("experts.0.gate.w", {2, 3})), ElementsAre(0, 4, 8, 2, 6, 10));
+  for (int e : {0, 1}) {
+    const float first = 100.0f + 4.0f * static_cast<float>(e);
+    EXPECT_THAT(Values(loader.TakeF32(fmt::format("experts.{}.gate.b", e), {2})),
+                ElementsAre(first, first + 2));
+    EXPECT_THAT(Values(loader.TakeF32(fmt::format("experts.{}.up.b", e), {2})),
+                ElementsAre(first + 1, first + 3));
+  }
+  EXPECT_TRUE(loader.Finish().ok());
+}
+
 TEST(Loader, TakesItemsOfStackedExperts) {
   TempFolder folder;
   auto checkpoint = MakeCheckpoint(folder, {{"l.0.up", {2, 1, 3}}});

@@ -24,7 +24,8 @@ namespace banyan::weights {
 // How the file's tensor becomes the weight: the steps below in this order, each off by default.
 // Without any step, and for one part of one group along axis 0, the weight is read in place.
 struct Transform {
-  // 1. Swaps the last two dimensions: GPT-2's Conv1D stores [in, out]. Plain types only.
+  // 1. Swaps the last two dimensions: GPT-2's Conv1D stores [in, out]. Plain types only. (The part
+  // below is cut out first, so that nothing else is copied.)
   bool transpose = false;
 
   // 2. Takes one part of several stacked along `axis`. The sizes are those within one group; the

@@ -153,10 +153,15 @@ StatusOr<Weight> ApplyTransform(const Tensor& source, const Transform& transform
     if (!next->owned.empty()) weight.owned = std::move(next->owned);
     return OkStatus();
   };
-  if (transform.transpose && shape.rank() >= 2)
-    BANYAN_RETURN_IF_ERROR(apply(Transpose(weight.tensor)));
-  if (!transform.parts.empty())
-    BANYAN_RETURN_IF_ERROR(apply(TakePart(weight.tensor, transform, shape)));
+  const bool transposed = transform.transpose && shape.rank() >= 2;
+  if (!transform.parts.empty()) {
+    // Cut first, so that no more than the part is copied and kept.
+    Transform cut = transform;
+    if (transposed && cut.axis >= shape.rank() - 2) cut.axis = 2 * shape.rank() - 3 - cut.axis;
+    BANYAN_RETURN_IF_ERROR(
+        apply(TakePart(weight.tensor, cut, transposed ? Swapped(shape) : shape)));
+  }
+  if (transposed) BANYAN_RETURN_IF_ERROR(apply(Transpose(weight.tensor)));
   if (!IsAligned(weight.tensor)) BANYAN_RETURN_IF_ERROR(apply(Copy(weight.tensor)));
   BANYAN_RETURN_IF_ERROR(CheckScales(weight.tensor));
   if (as_f32 || transform.minus_exp || transform.add != 0.0f)
@@ -167,12 +172,9 @@ StatusOr<Weight> ApplyTransform(const Tensor& source, const Transform& transform
 Status CheckScales(const Tensor& tensor) {
   if (!IsQuantized(tensor.dtype())) return OkStatus();
   const int64_t blocks = tensor.NumBytes() / Info(tensor.dtype()).block_bytes;
-  for (int64_t i = 0; i < blocks; ++i) {
-    const ops::BlockHalves halves = ops::HalvesOf(tensor.dtype(), tensor.raw(), i);
-    constexpr uint16_t kExponent = 0x7C00;  // all ones: infinite or not a number
-    if ((halves.d & kExponent) == kExponent || (halves.min & kExponent) == kExponent)
-      return DataLoss("block {} of {} has a scale that is infinite or not a number", i, blocks);
-  }
+  const int64_t bad = ops::FirstNotFinite(tensor.dtype(), tensor.raw(), blocks);
+  if (bad >= 0)
+    return DataLoss("block {} of {} has a scale that is infinite or not a number", bad, blocks);
   return OkStatus();
 }
 

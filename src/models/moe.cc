@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+// Mixtures of experts: their keys in configs and their tensors' names.
+#include <algorithm>
+
+#include "models/model_def.h"
+
+namespace banyan::models {
+namespace {
+constexpr Range kSizes{1, 1 << 24};
+}  // namespace
+
+void Config::Moe(nn::DecoderSpec& spec, std::string_view intermediate,
+                 const std::function<bool(int)>& sparse) {
+  nn::MoeSpec& moe = spec.moe;
+  moe.activation = spec.mlp.activation;
+  const auto any = [&](std::initializer_list<std::string_view> keys) {
+    const auto value = fields.MaybeAny<int>(keys, kSizes);
+    if (!value && fields.status().ok()) fields.Fail(*keys.begin(), "is missing");
+    fields.Ignore(keys);
+    return value.value_or(1);
+  };
+  moe.experts = any({"num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"});
+  moe.routing.top_k = any({"num_experts_per_tok", "moe_k", "moe_topk"});
+  if (gguf()) return MoeOfTensors(spec);
+  moe.intermediate = fields.Required<int>(intermediate, kSizes);
+  for (std::size_t i = 0; i < spec.layers.size(); ++i)
+    if (sparse(static_cast<int>(i))) spec.layers[i].feed_forward = nn::FeedForward::kMoe;
+}
+
+// Converters write different keys for the same sizes; the tensors do not lie.
+void Config::MoeOfTensors(nn::DecoderSpec& spec) {
+  nn::MoeSpec& moe = spec.moe;
+  fields.Ignore({"moe_intermediate_size", "shared_expert_intermediate_size"});
+  for (std::size_t i = 0; i < spec.layers.size(); ++i) {
+    const auto find = [&](std::string_view name) {
+      return checkpoint_.Find(fmt::format("blk.{}.{}", i, name));
+    };
+    const auto rows = [&](const Tensor* tensor) {
+      return static_cast<int>(tensor->dim(tensor->rank() - 2));
+    };
+    if (find("ffn_gate_inp.weight") == nullptr) continue;
+    spec.layers[i].feed_forward = nn::FeedForward::kMoe;
+    for (std::string_view name : {"ffn_up_exps.weight", "ffn_up.0.weight"}) {
+      const Tensor* up = find(name);
+      if (up != nullptr && up->rank() >= 2) moe.intermediate = rows(up);
+    }
+    const Tensor* fused = find("ffn_gate_up_exps.weight");
+    if (fused != nullptr && fused->rank() == 3) moe.intermediate = rows(fused) / 2;
+    const Tensor* shared = find("ffn_up_shexp.weight");
+    if (shared != nullptr && shared->rank() == 2) moe.shared_intermediate = rows(shared);
+    moe.shared_gate = find("ffn_gate_inp_shexp.weight") != nullptr;
+    moe.router_bias = find("ffn_gate_inp.bias") != nullptr;
+    moe.expert_bias = find("ffn_down_exps.bias") != nullptr;
+    moe.correction_bias = find("exp_probs_b.bias") != nullptr || find("exp_probs_b") != nullptr;
+  }
+  if (moe.intermediate == 0 && fields.status().ok())
+    Fail(InvalidArgument("{}: no layer has tensors 'ffn_gate_inp' and 'ffn_up_exps'",
+                         checkpoint_.path()));
+}
+
+void Config::GroupedRouting(nn::DecoderSpec& spec, bool normalize, double scale) {
+  ops::Routing& routing = spec.moe.routing;
+  routing.score = ops::Routing::Score::kSigmoid;
+  routing.group_score = ops::Routing::GroupScore::kTopTwoSum;
+  routing.normalize = fields.Optional<bool>("norm_topk_prob", normalize);
+  routing.scale =
+      static_cast<float>(fields.Optional<double>("routed_scaling_factor", scale, {0, 1e6}));
+  routing.groups = fields.Optional<int>("n_group", 1, {1, 256});
+  routing.top_groups = fields.Optional<int>("topk_group", 1, {1, 256});
+  spec.moe.correction_bias = !gguf() || spec.moe.correction_bias;
+}
+
+void Config::QwenMoe(nn::DecoderSpec& spec) {
+  const int step = fields.Optional<int>("decoder_sparse_step", 1, {1, 4096});
+  const auto dense = fields.Optional<std::vector<int>>("mlp_only_layers", {});
+  Moe(spec, "moe_intermediate_size", [&](int layer) {
+    return (layer + 1) % step == 0 && std::ranges::find(dense, layer) == dense.end();
+  });
+  spec.moe.routing.normalize = fields.Optional<bool>("norm_topk_prob", false);
+}
+
+void Config::DropNextnLayers(Definition& definition) {
+  const int count = fields.Optional<int>("num_nextn_predict_layers", 0, {0, 64});
+  const auto layers = static_cast<int>(definition.spec.layers.size());
+  for (int i = layers; i < layers + count; ++i) {
+    definition.tensors.ignored.push_back(fmt::format("model.layers.{}.*", i));
+    definition.tensors.ignored_gguf.push_back(fmt::format("blk.{}.*", i));
+  }
+  definition.tensors.ignored.push_back("mtp.*");
+}
+
+void AddMoe(weights::TensorTable& table, const nn::DecoderSpec& spec, const MoeNames& names) {
+  const auto within = [&](std::string_view name) {
+    return fmt::format("{}.{}", names.block, name);
+  };
+  Rename(table, "layers.{l}.mlp.router", within(names.router), "blk.{l}.ffn_gate_inp");
+  table.rows.push_back({"layers.{l}.mlp.correction.bias", within(names.correction),
+                        "blk.{l}.exp_probs_b.bias|blk.{l}.exp_probs_b"});
+  const std::pair<std::string_view, std::string_view> parts[] = {
+      {"gate", names.gate}, {"up", names.up}, {"down", names.down}};
+  for (const auto& [part, name] : parts) {
+    Rename(table, fmt::format("layers.{{l}}.mlp.experts.{{e}}.{}", part),
+           within(fmt::format("experts.{{e}}.{}", name)),
+           fmt::format("blk.{{l}}.ffn_{0}_exps|blk.{{l}}.ffn_{0}.{{e}}", part));
+    Rename(table, fmt::format("layers.{{l}}.mlp.shared.{}", part),
+           within(fmt::format("{}.{}", names.shared, name)),
+           fmt::format("blk.{{l}}.ffn_{}_shexp", part));
+  }
+  Rename(table, "layers.{l}.mlp.shared_gate", within(names.shared_gate),
+         "blk.{l}.ffn_gate_inp_shexp");
+  // transformers 5's own form: [experts, gate and up, hidden], [experts, hidden, intermediate].
+  const int64_t rows = spec.moe.intermediate;
+  for (int part : {0, 1}) {
+    const weights::Transform half = {.parts = {rows, rows}, .part = part};
+    table.rows.push_back(
+        {fmt::format("layers.{{l}}.mlp.experts.{{e}}.{}.weight", parts[part].first),
+         within("experts.gate_up_proj"), "blk.{l}.ffn_gate_up_exps.weight", half, half});
+  }
+  table.rows.push_back({"layers.{l}.mlp.experts.{e}.down.weight", within("experts.down_proj"), ""});
+}
+
+void AddExpertsByColumns(weights::TensorTable& table, std::string_view block,
+                         const std::vector<int64_t>& parts, int64_t groups) {
+  // Before AddMoe's rows, which read the same names the other way round.
+  std::vector<weights::TensorRow> rows;
+  const auto add = [&](std::string_view part, std::string_view name, weights::Transform transform) {
+    const std::string logical = fmt::format("layers.{{l}}.mlp.experts.{{e}}.{}", part);
+    rows.push_back({logical + ".bias", fmt::format("{}.{}_bias", block, name), "", transform});
+    transform.transpose = true;
+    rows.push_back({logical + ".weight", fmt::format("{}.{}", block, name), "", transform});
+  };
+  add("gate", "gate_up_proj", {.parts = parts, .part = 0, .groups = groups});
+  add("up", "gate_up_proj", {.parts = parts, .part = 1, .groups = groups});
+  add("down", "down_proj", {});
+  table.rows.insert(table.rows.begin(), rows.begin(), rows.end());
+}
+
+void AddGraniteMoe(weights::TensorTable& table, const nn::DecoderSpec& spec) {
+  AddMoe(table, spec, {.block = "model.layers.{l}.block_sparse_moe", .router = "router.layer"});
+  const auto add = [&](std::string_view logical, std::string_view block, int64_t size) {
+    const std::pair<std::string_view, int> halves[] = {{"gate", 0}, {"up", 1}};
+    for (const auto& [name, part] : halves)
+      table.rows.push_back({fmt::format("{}.{}.weight", logical, name),
+                            fmt::format("{}.input_linear.weight", block),
+                            "",
+                            {.parts = {size, size}, .part = part}});
+    table.rows.push_back({fmt::format("{}.down.weight", logical),
+                          fmt::format("{}.output_linear.weight", block), ""});
+  };
+  add("layers.{l}.mlp.experts.{e}", "model.layers.{l}.block_sparse_moe", spec.moe.intermediate);
+  add("layers.{l}.mlp.shared", "model.layers.{l}.shared_mlp", spec.moe.shared_intermediate);
+}
+
+}  // namespace banyan::models
