@@ -20,6 +20,8 @@ struct StepInputs {
   std::span<const Rope> ropes;
   std::vector<RopeAngles> angles;         // per rope
   std::vector<ops::AttentionPlan> plans;  // per cache group; of a group of states: empty
+  // Of sparse attention: written by a layer with an index, read by those after it without.
+  ops::ChosenPositions chosen;
   int64_t rows() const { return static_cast<int64_t>(batch.tokens.size()); }
 };
 

@@ -64,6 +64,11 @@ void Aim(AttentionTask& task, const AttentionPlan& plan, const AttentionWork& wo
   task.sink_logits = params.sink_logits.empty() ? nullptr : params.sink_logits.data<float>() + head;
   task.alibi_slopes =
       params.alibi_slopes.empty() ? nullptr : params.alibi_slopes.data<float>() + head;
+  if (!params.chosen.counts.empty()) {
+    task.chosen_stride = params.chosen.positions.stride(0);
+    task.chosen = params.chosen.positions.data<int32_t>() + row * task.chosen_stride;
+    task.chosen_counts = params.chosen.counts.data<int32_t>() + row;
+  }
   task.segment_begin = work.segment_begin;
   task.segment_end = work.segment_end;
   task.partials = nullptr;
@@ -87,17 +92,27 @@ void CheckShapes(const AttentionPlan& plan, const AttentionParams& params, const
   for (const Tensor* per_head : {&params.sink_logits, &params.alibi_slopes})
     BANYAN_DCHECK(per_head->empty() || per_head->NumElements() == q.dim(1),
                   "Attention: {} values for {} heads", per_head->NumElements(), q.dim(1));
+  const ChosenPositions& chosen = params.chosen;
+  BANYAN_DCHECK(chosen.counts.empty() ||
+                    (chosen.counts.dim(0) == q.dim(0) && chosen.positions.dim(0) == q.dim(0) &&
+                     chosen.counts.dtype() == DType::kI32 && params.window == 0 &&
+                     params.chunk == 0 && params.alibi_slopes.empty()),
+                "Attention: {} chosen positions for q {}", chosen.positions.shape().ToString(),
+                q.shape().ToString());
 }
 
 }  // namespace
 
 AttentionPlan PlanAttention(const OpContext& context, std::span<const AttentionSequence> sequences,
-                            int page_size) {
+                            int page_size, int most_keys) {
   AttentionPlan plan;
   plan.page_size = page_size;
   plan.sequences = sequences;
   const int segment = context.table->attention.segment;
   const int threads = Threads(context);
+  const auto keys_of = [&](const AttentionSequence& sequence) {
+    return most_keys > 0 ? std::min(sequence.kv_len, most_keys) : sequence.kv_len;
+  };
   int64_t queries = 0;
   for (const AttentionSequence& sequence : sequences) {
     BANYAN_DCHECK(sequence.q_len >= 0 && sequence.q_len <= sequence.kv_len &&
@@ -105,7 +120,8 @@ AttentionPlan PlanAttention(const OpContext& context, std::span<const AttentionS
                   "a sequence of {} positions, {} of them new, in {} pages of {}", sequence.kv_len,
                   sequence.q_len, sequence.pages.size(), page_size);
     queries += sequence.q_len;
-    plan.cost += int64_t{sequence.q_len} * (2 * sequence.kv_len - sequence.q_len + 1) / 2;
+    const int64_t all = int64_t{sequence.q_len} * (2 * sequence.kv_len - sequence.q_len + 1) / 2;
+    plan.cost += std::min(all, int64_t{sequence.q_len} * keys_of(sequence));
   }
   const int block = QueriesPerPart(queries, threads);
   // Parts of equal cost, four per thread, each kv head multiplying them: only a long row of keys
@@ -113,9 +129,9 @@ AttentionPlan PlanAttention(const OpContext& context, std::span<const AttentionS
   const int64_t fair = std::max<int64_t>(plan.cost / (4 * threads), 1);
   for (std::size_t s = 0; s < sequences.size(); ++s) {
     const AttentionSequence& sequence = sequences[s];
+    const int keys = keys_of(sequence);
     const bool split = segment > 0 && threads > 1 && sequence.q_len <= 16 &&
-                       int64_t{sequence.q_len} * sequence.kv_len > fair &&
-                       sequence.kv_len > segment;
+                       int64_t{sequence.q_len} * keys > fair && keys > segment;
     for (int query = 0; query < sequence.q_len; query += block) {
       AttentionWork work;
       work.sequence = static_cast<int32_t>(s);
@@ -125,7 +141,7 @@ AttentionPlan PlanAttention(const OpContext& context, std::span<const AttentionS
         plan.work.push_back(work);
         continue;
       }
-      const int segments = (sequence.kv_len + segment - 1) / segment;
+      const int segments = (keys + segment - 1) / segment;
       const auto step = static_cast<int>(
           std::clamp<int64_t>(fair / (int64_t{sequence.q_len} * segment), 1, segments));
       AttentionWork merge = work;
@@ -143,9 +159,10 @@ AttentionPlan PlanAttention(const OpContext& context, std::span<const AttentionS
   }
   const auto cost = [&](const AttentionWork& work) {
     const AttentionSequence& sequence = sequences[work.sequence];
+    const int last = sequence.kv_len - sequence.q_len + work.query + work.queries;
     const int64_t keys = work.partial >= 0
                              ? int64_t{work.segment_end - work.segment_begin} * segment
-                             : sequence.kv_len - sequence.q_len + work.query + work.queries;
+                             : std::min(last, keys_of(sequence));
     return keys * work.queries;
   };
   std::stable_sort(
@@ -154,41 +171,37 @@ AttentionPlan PlanAttention(const OpContext& context, std::span<const AttentionS
   return plan;
 }
 
-void WriteKv(const OpContext& context, const AttentionPlan& plan, const Tensor& k, const Tensor& v,
-             const PagedKv& cache) {
-  const auto write = [&](const Tensor& from, const Tensor& pool, int64_t row, PageId page,
-                         int64_t offset) {
-    const int64_t heads = pool.dim(2);
-    const int64_t dim = pool.dim(3);
-    const float* source = from.data<float>() + row * from.stride(0);
-    auto* target = static_cast<std::byte*>(pool.raw());
-    const int64_t base = page * pool.stride(0) + offset * pool.stride(1);
-    const bool whole = from.stride(1) == dim && pool.stride(2) == dim;
-    for (int64_t h = 0; h < (whole ? 1 : heads); ++h)
-      context.table->attention.store(source + h * from.stride(1), whole ? heads * dim : dim,
-                                     pool.dtype(),
-                                     target + Bytes(pool.dtype(), base + h * pool.stride(2)));
-  };
-  BANYAN_DCHECK(k.rank() == 3 && v.rank() == 3 && k.dim(1) == cache.keys.dim(2) &&
-                    k.dim(2) == cache.keys.dim(3) && v.dim(1) == cache.values.dim(2) &&
-                    v.dim(2) == cache.values.dim(3) && k.stride(2) == 1 && v.stride(2) == 1,
-                "WriteKv: k {} into {}, v {} into {}", k.shape().ToString(),
-                cache.keys.shape().ToString(), v.shape().ToString(),
-                cache.values.shape().ToString());
-  const double nanoseconds = 0.3 * static_cast<double>(k.dim(1) * (k.dim(2) + v.dim(2)));
+void WritePages(const OpContext& context, const AttentionPlan& plan, const Tensor& x,
+                const Tensor& pool) {
+  BANYAN_DCHECK(x.rank() == 3 && pool.rank() == 4 && x.dim(1) == pool.dim(2) &&
+                    x.dim(2) == pool.dim(3) && x.stride(2) == 1,
+                "WritePages: {} into {}", x.shape().ToString(), pool.shape().ToString());
+  const int64_t heads = pool.dim(2);
+  const int64_t dim = pool.dim(3);
+  const bool whole = x.stride(1) == dim && pool.stride(2) == dim;
+  auto* target = static_cast<std::byte*>(pool.raw());
+  const double nanoseconds = 0.3 * static_cast<double>(heads * dim);
   for (const AttentionSequence& sequence : plan.sequences) {
     ParallelItems(context, sequence.q_len, nanoseconds, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         const int64_t position = sequence.kv_len - sequence.q_len + i;
         const PageId page = sequence.pages[static_cast<std::size_t>(position / plan.page_size)];
-        BANYAN_DCHECK(page >= 0 && page < cache.keys.dim(0), "position {} has page {}", position,
-                      page);
-        const int64_t offset = position % plan.page_size;
-        write(k, cache.keys, sequence.q_begin + i, page, offset);
-        write(v, cache.values, sequence.q_begin + i, page, offset);
+        BANYAN_DCHECK(page >= 0 && page < pool.dim(0), "position {} has page {}", position, page);
+        const float* source = x.data<float>() + (sequence.q_begin + i) * x.stride(0);
+        const int64_t base = page * pool.stride(0) + position % plan.page_size * pool.stride(1);
+        for (int64_t h = 0; h < (whole ? 1 : heads); ++h)
+          context.table->attention.store(source + h * x.stride(1), whole ? heads * dim : dim,
+                                         pool.dtype(),
+                                         target + Bytes(pool.dtype(), base + h * pool.stride(2)));
       }
     });
   }
+}
+
+void WriteKv(const OpContext& context, const AttentionPlan& plan, const Tensor& k, const Tensor& v,
+             const PagedKv& cache) {
+  WritePages(context, plan, k, cache.keys);
+  WritePages(context, plan, v, cache.values);
 }
 
 void Attention(const OpContext& context, const AttentionPlan& plan, const AttentionParams& params,
@@ -203,8 +216,8 @@ void Attention(const OpContext& context, const AttentionPlan& plan, const Attent
   int32_t max_queries = 1;
   for (const AttentionWork& work : plan.work) max_queries = std::max(max_queries, work.queries);
   const ScratchScope scope(context.scratch);
-  const std::size_t workspace = kernels.workspace_bytes(int64_t{max_queries} * common.group,
-                                                        common.key_dim, common.value_dim);
+  const std::size_t workspace =
+      kernels.workspace_bytes(max_queries, common.group, common.key_dim, common.value_dim);
   const double nanoseconds = 0.15 * static_cast<double>(plan.cost * q.dim(1)) *
                              static_cast<double>(common.key_dim + common.value_dim) / 2;
   const int threads = nanoseconds < kSerialNanoseconds ? 1 : Threads(context);

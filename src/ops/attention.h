@@ -53,6 +53,12 @@ struct PagedKv {
   Tensor values;
 };
 
+// The positions that each row of q sees, where a model chooses them (ops/sparse_index.h).
+struct ChosenPositions {
+  Tensor positions;  // [n, most] i32: of each row the first `counts`, ascending, none after its own
+  Tensor counts;     // [n] i32, at least 1
+};
+
 struct AttentionParams {
   float scale = 1.0f;
   float softcap = 0.0f;  // 0: none; else logits = softcap * tanh(logits / softcap), before the mask
@@ -64,10 +70,18 @@ struct AttentionParams {
   // [heads] f32 or empty: slope * (key position - query position) is added to the scaled logits
   // (Press et al. 2022).
   Tensor alibi_slopes;
+  // Or empty; not with a window, chunks or slopes.
+  ChosenPositions chosen;
 };
 
+// `most_keys`: what a query sees at most, 0: all before it. For how the work is split alone.
 AttentionPlan PlanAttention(const OpContext& context, std::span<const AttentionSequence> sequences,
-                            int page_size);
+                            int page_size, int most_keys = 0);
+
+// Stores x [n, heads, dim] (f32) at the rows' positions in a pool [pages, page_size, heads, dim],
+// rounded to its dtype.
+void WritePages(const OpContext& context, const AttentionPlan& plan, const Tensor& x,
+                const Tensor& pool);
 
 // Stores k [n, kv_heads, key_dim] and v [n, kv_heads, value_dim] (f32) at their positions, rounded
 // to the pool's dtype.

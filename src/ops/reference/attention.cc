@@ -49,20 +49,25 @@ void OneHead(const AttentionTask& task, int64_t row, int64_t head) {
   const float* q = task.q + row * task.q_stride + head * task.q_head_stride;
   float* out = task.out + row * task.out_stride + head * task.out_head_stride;
   const int64_t position = task.position + row;
+  const int32_t* chosen = task.chosen == nullptr ? nullptr : task.chosen + row * task.chosen_stride;
+  const int64_t count = chosen == nullptr ? position + 1 : task.chosen_counts[row];
+  const auto key_at = [&](int64_t i) { return chosen == nullptr ? i : int64_t{chosen[i]}; };
   double max = task.sink_logits == nullptr ? -INFINITY : task.sink_logits[head];
-  for (int64_t key = 0; key <= position; ++key)
-    if (Visible(task, position, key)) max = std::max(max, Logit(task, q, head, position, key));
+  for (int64_t i = 0; i < count; ++i)
+    if (Visible(task, position, key_at(i)))
+      max = std::max(max, Logit(task, q, head, position, key_at(i)));
   double sum = task.sink_logits == nullptr ? 0.0 : std::exp(task.sink_logits[head] - max);
   auto* values = reinterpret_cast<double*>(task.workspace);
   std::fill_n(values, task.value_dim, 0.0);
-  for (int64_t key = 0; key <= position; ++key) {
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t key = key_at(i);
     if (!Visible(task, position, key)) continue;
     const double p = std::exp(Logit(task, q, head, position, key) - max);
     const int64_t base = task.pages[key / task.page_size] * task.value_page_stride +
                          key % task.page_size * task.value_token_stride;
     sum += p;
-    for (int64_t i = 0; i < task.value_dim; ++i)
-      values[i] += p * Load(task.dtype, task.values, base + i);
+    for (int64_t d = 0; d < task.value_dim; ++d)
+      values[d] += p * Load(task.dtype, task.values, base + d);
   }
   for (int64_t i = 0; i < task.value_dim; ++i) out[i] = static_cast<float>(values[i] / sum);
 }
@@ -72,7 +77,7 @@ void Run(const AttentionTask& task) {
     for (int64_t head = 0; head < task.group; ++head) OneHead(task, row, head);
 }
 
-std::size_t WorkspaceBytes(int64_t rows, int64_t key_dim, int64_t value_dim) {
+std::size_t WorkspaceBytes(int64_t queries, int64_t group, int64_t key_dim, int64_t value_dim) {
   return static_cast<std::size_t>(value_dim) * sizeof(double);
 }
 

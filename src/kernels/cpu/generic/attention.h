@@ -51,7 +51,13 @@ struct Attention {
     int64_t value_stride;
   };
 
-  static std::size_t WorkspaceBytes(int64_t rows, int64_t key_dim, int64_t value_dim) {
+  // Queries that are taken together.
+  static int64_t TileQueries(int64_t group) { return group < kTileRows ? kTileRows / group : 1; }
+
+  static std::size_t WorkspaceBytes(int64_t queries, int64_t group, int64_t key_dim,
+                                    int64_t value_dim) {
+    const int64_t tile = TileQueries(group);
+    const int64_t rows = (queries < tile ? queries : tile) * group;
     const int64_t stride = RoundUp(value_dim);
     const int64_t row_floats = RoundUp(key_dim) + kBlock + 2 * stride;
     const int64_t floats =
@@ -92,10 +98,28 @@ struct Attention {
     return first;
   }
 
+  // The chosen keys [begin, begin + kBlock) as pointers; beyond `end` the last stands in.
+  static void LocateChosen(const Task& task, int64_t begin, int64_t end, const char** keys,
+                           const char** values) {
+    const int64_t bytes = task.dtype == DType::kF32 ? 4 : 2;
+    for (int64_t j = 0; j < kBlock; ++j) {
+      const auto position =
+          static_cast<uint32_t>(task.chosen[begin + j < end ? begin + j : end - 1]);
+      const auto page_size = static_cast<uint32_t>(task.page_size);
+      const int64_t offset = position % page_size;
+      const int64_t page = task.pages[position / page_size];
+      keys[j] = static_cast<const char*>(task.keys) +
+                (page * task.key_page_stride + offset * task.key_token_stride) * bytes;
+      values[j] = static_cast<const char*>(task.values) +
+                  (page * task.value_page_stride + offset * task.value_token_stride) * bytes;
+    }
+  }
+
   // Keys [begin, begin + kBlock) as pointers. Beyond `end` or where a page was given back, some
   // other key stands in, which is written memory: such a key is hidden from every row.
   static void Locate(const Task& task, int64_t begin, int64_t end, int64_t fallback,
                      const char** keys, const char** values) {
+    if (task.chosen != nullptr) return LocateChosen(task, begin, end, keys, values);
     const int64_t bytes = task.dtype == DType::kF32 ? 4 : 2;
     const auto* key_base = static_cast<const char*>(task.keys);
     const auto* value_base = static_cast<const char*>(task.values);
@@ -487,11 +511,16 @@ struct Attention {
   }
 
   static void Run(const Task& task) {
-    const int64_t step = task.group < kTileRows ? kTileRows / task.group : 1;
+    // Queries that choose their keys share none.
+    const int64_t step = task.chosen != nullptr ? 1 : TileQueries(task.group);
     for (int64_t query = 0; query < task.rows; query += step) {
       Task tile = task;
       tile.rows = static_cast<int32_t>(task.rows - query < step ? task.rows - query : step);
       tile.position += query;
+      if (task.chosen != nullptr) {
+        tile.chosen += query * task.chosen_stride;
+        tile.position = task.chosen_counts[query] - 1;
+      }
       tile.q += query * task.q_stride;
       tile.out += query * task.out_stride;
       if (task.partials != nullptr) tile.partials += query * task.group * StateSize(task.value_dim);
