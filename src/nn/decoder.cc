@@ -43,6 +43,11 @@ Status Decoder::Forward(const ops::OpContext& context, const ForwardBatch& batch
             ? ops::AttentionPlan()
             : ops::PlanAttention(context, batch.sequences[group], batch.pools[group].page_size));
   for (const Rope& rope : ropes_) step.angles.push_back(rope.Angles(context, batch.positions));
+  if (spec_.latent.index_top > 0) {
+    const int64_t most = spec_.latent.index_top;
+    step.chosen = {context.scratch->Get(DType::kI32, {step.rows(), most}),
+                   context.scratch->Get(DType::kI32, {step.rows()})};
+  }
   auto stream = [&] {
     return context.scratch->Get(DType::kF32, {step.rows(), int64_t{spec_.hidden_size}});
   };
@@ -129,6 +134,18 @@ void Decoder::RunLayer(Step& step, const Layer& layer) const {
       };
       run(*layer.mixer, layer.attention_post_norm);
       run(*layer.feed_forward, layer.mlp_post_norm);
+      break;
+    }
+    case Residual::kFromNorm: {
+      auto run = [&](const Block& block, const std::optional<Norm>& norm, StreamScales scales) {
+        const Tensor in = AddAndNorm(step, norm);
+        block.Forward(step, in, step.delta);
+        ops::Scale(context, in, scales.alpha, step.stream);
+        if (scales.beta != 1.0f) ops::Scale(context, step.delta, scales.beta, step.delta);
+        step.pending = true;
+      };
+      run(*layer.mixer, layer.attention_norm, layer.mixer_scales);
+      run(*layer.feed_forward, layer.mlp_norm, layer.mlp_scales);
       break;
     }
   }

@@ -5,7 +5,7 @@
 //   embed.weight [vocab, embedding_dim]   position.weight [learned_positions, hidden]
 //   embed_in.weight, embed_out.weight (where embedding_dim is not hidden_size)
 //   layers.{l}.attention_norm, .attention_post_norm, .mlp_norm, .mlp_post_norm (.weight, .bias)
-//   layers.{l}.{attention,mlp}.*: see the blocks' own headers
+//   layers.{l}.{attention,mixer,mlp}.*: see the blocks' own headers
 //   final_norm (.weight, .bias)   output.weight [vocab, embedding_dim], output.bias
 #pragma once
 
@@ -35,12 +35,14 @@ class Decoder : public Model {
   struct Layer {
     std::optional<Norm> attention_norm, attention_post_norm, mlp_norm, mlp_post_norm;
     std::unique_ptr<Block> mixer, feed_forward;  // null: none
+    StreamScales mixer_scales, mlp_scales;
   };
   struct Step;
 
   Decoder(DecoderSpec spec, ModelInfo info) : spec_(std::move(spec)), info_(std::move(info)) {}
   void Declare(Scope& scope, weights::Loader& loader);
   void DeclareLayer(Scope& scope, int index);
+  std::unique_ptr<Block> DeclareMixer(Scope& scope, int index) const;
   Status CheckBatch(const ForwardBatch& batch) const;
   void Embed(Step& step) const;
   // The stream with what waits to be added, normalized; the stream itself where `norm` is off.

@@ -45,6 +45,10 @@ void Mlp::Forward(const StepInputs& step, const Tensor& in, const Tensor& out) c
   const Tensor activated =
       context.scratch->Get(DType::kF32, {step.rows(), int64_t{spec_.intermediate}});
   up_.Forward(context, in, up);
+  if (spec_.gate_scale != 1.0f) {
+    const Tensor gate = up.Slice(1, 0, spec_.intermediate);
+    ops::Scale(context, gate, spec_.gate_scale, gate);
+  }
   if (spec_.gated) {
     ops::GatedActivate(context, spec_.activation, up, activated);
   } else if (spec_.activation == ops::Activation::kXielu) {
@@ -54,6 +58,7 @@ void Mlp::Forward(const StepInputs& step, const Tensor& in, const Tensor& out) c
     ops::Activate(context, spec_.activation, up, activated);
   }
   down_.Forward(context, activated, out);
+  if (spec_.down_scale != 1.0f) ops::Scale(context, out, spec_.down_scale, out);
 }
 
 }  // namespace banyan::nn

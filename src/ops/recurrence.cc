@@ -18,7 +18,9 @@ constexpr int64_t kBlock = 64;
 void Run(const OpContext& context, const RecurrenceInputs& inputs, const StateSequence& s,
          int64_t head, const Tensor& state, const Tensor& out, int64_t begin, int64_t end) {
   const int64_t key_dim = inputs.k.dim(2), value_dim = inputs.v.dim(2);
-  const int64_t key_head = head / (inputs.v.dim(1) / inputs.k.dim(1));
+  const int64_t key_heads = inputs.k.dim(1);
+  const int64_t key_head =
+      inputs.keys_in_turn ? head % key_heads : head / (inputs.v.dim(1) / key_heads);
   const int64_t offset = head * key_dim * value_dim;
   float* own = StateAt(state, s.slot) + offset;
   const auto each_row = [&](auto&& fn) {

@@ -26,6 +26,8 @@ struct RecurrenceInputs {
   Tensor beta;   // [n, heads], or empty: 1
   Tensor skip;   // [heads], or empty: 0
   bool delta = false;
+  // Head h reads key head h % key_heads in place of h / (heads / key_heads).
+  bool keys_in_turn = false;
 };
 
 // f32; rows may be strided. out [n, heads, value_dim] may be v.
