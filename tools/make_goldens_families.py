@@ -141,7 +141,7 @@ FAMILIES = {
         routed_scaling_factor=1.5, norm_topk_prob=True, n_routed_experts=6, num_experts_per_tok=3,
         moe_intermediate_size=16, intermediate_size=32)),
     "ernie4_5_moe": dict(type="ernie4_5_moe", gguf=("ernie4_5-moe",), config=small(
-        num_hidden_layers=3, moe_num_experts=8, moe_k=3, moe_intermediate_size=16, intermediate_size=32,
+        num_hidden_layers=3, use_bias=True, moe_num_experts=8, moe_k=3, moe_intermediate_size=16, intermediate_size=32,
         moe_num_shared_experts=2)),
     "exaone_moe": dict(type="exaone_moe", gguf=("exaone-moe",), keep_layer_types=True, config=small(
         num_hidden_layers=4, head_dim=16, sliding_window=8, n_group=4, topk_group=2, **dict(MOE, num_experts=8))),
@@ -206,9 +206,5 @@ FAMILIES = {
         indexer_types=["full", "shared", "full"], **LATENT, **DEEPSEEK, **INDEX)),
     "minicpm3": dict(type="minicpm3", gguf=("minicpm3", "kv_b"), config=small(
         tie_word_embeddings=True, dim_model_base=256, **dict(LATENT, v_head_dim=16))),
-    "mistral4": dict(type="mistral4", config=small(
-        n_group=4, topk_group=2, rope_parameters=rope(
-            "yarn", factor=8.0, original_max_position_embeddings=16, beta_fast=32.0, beta_slow=1.0,
-            mscale=1.0, mscale_all_dim=1.0, llama_4_scaling_beta=0.1), **LATENT, **DEEPSEEK)),
     "youtu": dict(type="youtu", gguf=("deepseek2",), config=small(tie_word_embeddings=True, **LATENT)),
 }

@@ -14,7 +14,12 @@ nn::DecoderSpec Config::Dims(int kv_heads, int head_dim) {
   spec.hidden_size = fields.Required<int>("hidden_size", kCount);
   const int layers = fields.Required<int>("num_hidden_layers", {1, 4096});
   spec.layers.resize(fields.status().ok() ? layers : 1);
-  spec.mlp.intermediate = fields.Required<int>("intermediate_size", kCount);
+  // A mixture need not have a dense layer.
+  const bool mixture = fields.Has("num_experts") || fields.Has("num_local_experts") ||
+                       fields.Has("n_routed_experts");
+  spec.mlp.intermediate = mixture && !fields.Has("intermediate_size")
+                              ? 0
+                              : fields.Required<int>("intermediate_size", kCount);
   Heads(spec, kv_heads, head_dim);
   return spec;
 }

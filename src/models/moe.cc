@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Mixtures of experts: their keys in configs and their tensors' names.
 #include <algorithm>
+#include <functional>
 
 #include "models/model_def.h"
 
@@ -14,9 +15,24 @@ void Config::Moe(nn::DecoderSpec& spec, std::string_view intermediate,
   nn::MoeSpec& moe = spec.moe;
   moe.activation = spec.mlp.activation;
   const auto any = [&](std::initializer_list<std::string_view> keys) {
-    const auto value = fields.MaybeAny<int>(keys, kSizes);
+    std::optional<int> value;
+    for (std::string_view key : keys) {
+      const json::value* raw = fields.Raw(key);
+      if (value || raw == nullptr || raw->is_null()) continue;
+      if (!raw->is_array()) {
+        value = fields.Required<int>(key, kSizes);
+        continue;
+      }
+      // Hunyuan's are per layer.
+      const auto values = fields.Required<std::vector<int>>(key, kSizes);
+      if (values.empty() ||
+          std::ranges::adjacent_find(values, std::ranges::not_equal_to()) != values.end()) {
+        fields.Fail(key, "is not the same in all layers, which is not implemented");
+      } else {
+        value = values.front();
+      }
+    }
     if (!value && fields.status().ok()) fields.Fail(*keys.begin(), "is missing");
-    fields.Ignore(keys);
     return value.value_or(1);
   };
   moe.experts = any({"num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"});
@@ -48,6 +64,7 @@ void Config::MoeOfTensors(nn::DecoderSpec& spec) {
     if (fused != nullptr && fused->rank() == 3) moe.intermediate = rows(fused) / 2;
     const Tensor* shared = find("ffn_up_shexp.weight");
     if (shared != nullptr && shared->rank() == 2) moe.shared_intermediate = rows(shared);
+    moe.shared_bias = find("ffn_up_shexp.bias") != nullptr;
     moe.shared_gate = find("ffn_gate_inp_shexp.weight") != nullptr;
     moe.router_bias = find("ffn_gate_inp.bias") != nullptr;
     moe.expert_bias = find("ffn_down_exps.bias") != nullptr;
@@ -86,7 +103,8 @@ void Config::DropNextnLayers(Definition& definition) {
     definition.tensors.ignored.push_back(fmt::format("model.layers.{}.*", i));
     definition.tensors.ignored_gguf.push_back(fmt::format("blk.{}.*", i));
   }
-  definition.tensors.ignored.push_back("mtp.*");
+  for (std::string_view name : {"mtp.*", "model.mtp_*"})
+    definition.tensors.ignored.emplace_back(name);
 }
 
 void AddMoe(weights::TensorTable& table, const nn::DecoderSpec& spec, const MoeNames& names) {

@@ -102,7 +102,8 @@ struct MoeSpec {
   bool scale_input = false;     // the weights multiply what goes into an expert (Llama 4)
   int latent = 0;               // 0: none; else the experts work in a space of this size
   int shared_intermediate = 0;  // 0: no expert that all rows go through
-  bool shared_gate = false;     // it is weighted by sigmoid(shared_gate(x))
+  bool shared_bias = false;
+  bool shared_gate = false;  // it is weighted by sigmoid(shared_gate(x))
 };
 
 // The two blocks of a layer. A layer without one has no norms for it either.

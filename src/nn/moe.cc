@@ -32,7 +32,7 @@ Moe::Moe(Scope& scope, const std::string& name, const MoeSpec& spec, int hidden)
                     spec.expert_bias);
   if (spec.shared_intermediate == 0) return;
   const std::string shared[] = {name + ".shared"};
-  shared_ = Declare(scope, shared, spec.shared_intermediate, hidden, false);
+  shared_ = Declare(scope, shared, spec.shared_intermediate, hidden, spec.shared_bias);
   if (spec.shared_gate)
     shared_gate_ = scope.AddRouter({name + ".shared_gate", 1, Axis::kNone}, hidden, false);
 }

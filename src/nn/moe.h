@@ -5,7 +5,7 @@
 // Logical names of its weights, under NAME ("layers.3.mlp"):
 //   NAME.router (.weight [experts, hidden], .bias), NAME.correction.bias [experts]
 //   NAME.experts.{e}.{gate,up,down} (.weight, .bias)
-//   NAME.shared.{gate,up,down}.weight, NAME.shared_gate.weight [1, hidden]
+//   NAME.shared.{gate,up,down} (.weight, .bias), NAME.shared_gate.weight [1, hidden]
 //   NAME.latent_in.weight [latent, hidden], NAME.latent_out.weight
 #pragma once
 

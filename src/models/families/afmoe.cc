@@ -10,7 +10,6 @@ namespace {
 
 void DefineAfmoe(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
-
   spec = config.Dims(0, 128);
   spec.norm = config.RmsNorm("rms_norm_eps", 1e-5);
   spec.attention_post_norm = spec.mlp_post_norm = true;

@@ -7,7 +7,6 @@ namespace {
 
 void DefineDots1(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
-
   spec = config.Dims(32);
   spec.norm = config.RmsNorm("rms_norm_eps", 1e-6);
   spec.mlp.activation = config.Activation({"hidden_act"}, "silu");

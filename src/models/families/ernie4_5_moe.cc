@@ -7,13 +7,13 @@ namespace {
 
 void DefineErnie45Moe(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
-
   spec = config.Dims(4);
   spec.norm = config.RmsNorm("rms_norm_eps", 1e-5);
   spec.mlp.activation = config.Activation({"hidden_act"}, "silu");
   const bool bias = config.fields.Optional<bool>("use_bias", false);
   spec.attention.qkv_bias = spec.attention.output_bias = bias;
   spec.mlp.up_bias = spec.mlp.down_bias = bias;
+  spec.output_bias = config.gguf() ? config.HasTensor("output.bias") : bias;
   nn::RopeDefaults rope;
   rope.theta = 500000.0;
   rope.pairing = ops::RopePairing::kInterleaved;
@@ -28,12 +28,12 @@ void DefineErnie45Moe(Config& config, Definition& definition) {
   spec.moe.routing.normalize = true;
   if (!config.gguf()) {
     spec.moe.correction_bias = true;
+    spec.moe.shared_bias = bias;
     spec.moe.shared_intermediate = shared * spec.moe.intermediate;
-    // The experts have the biases too, the shared one among them.
-    if (bias) config.Only("use_bias", false);
   }
   config.Tied(spec, true);
   definition.tensors = LlamaTensors();
+  config.DropNextnLayers(definition);
   AddMoe(definition.tensors, spec, {.correction = "moe_statics.e_score_correction_bias"});
 }
 

@@ -7,7 +7,6 @@ namespace {
 
 void DefineExaoneMoe(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
-
   spec = config.Dims(32);
   definition.tensors = LlamaTensors();
   config.DropNextnLayers(definition);

@@ -7,7 +7,6 @@ namespace {
 
 void DefineFlexOlmo(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
-
   spec = config.Dims();
   spec.norm = config.RmsNorm("rms_norm_eps", 1e-6);
   spec.attention_norm = spec.mlp_norm = false;

@@ -7,7 +7,6 @@ namespace {
 
 void DefineGlm4Moe(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
-
   spec = config.Dims(8, 128);
   definition.tensors = LlamaTensors();
   config.DropNextnLayers(definition);

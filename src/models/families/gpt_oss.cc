@@ -8,7 +8,6 @@ namespace {
 
 void DefineGptOss(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
-
   spec = config.Dims(8, 64);
   spec.norm = config.RmsNorm("rms_norm_eps", 1e-5);
   spec.attention.sinks = true;
