@@ -4,8 +4,11 @@
 
   pip install llama-cpp-python==0.3.36
   tools/make_llama_cpp_goldens.py MODEL.gguf > tests/golden/smollm2/llama_cpp.json
+  tools/make_llama_cpp_goldens.py MODEL.gguf --long > tests/golden/gemma3/llama_cpp.json
 
-Per text: its ids (no BOS added, special tokens matched), the log-probability of each token given
+--long adds a text of more than 512 tokens, for models whose attention has a window.
+
+Per text: its ids (with the BOS that the model wants, special tokens matched), the log-probability of each token given
 those before it, and a greedy continuation with the gap between the two best at each step.
 """
 import json
@@ -48,10 +51,12 @@ def log_softmax(logits):
 
 def main():
     path = sys.argv[1]
-    llm = llama_cpp.Llama(path, n_ctx=512, n_threads=2, logits_all=True, verbose=False)
+    texts = TEXTS + ["\n\n".join(3 * TEXTS[5:8] + TEXTS[:5])] * ("--long" in sys.argv)
+    llm = llama_cpp.Llama(path, n_ctx=2048, n_batch=2048, n_threads=2, logits_all=True, verbose=False)
+    add_bos = llm.metadata.get("tokenizer.ggml.add_bos_token") == "true"
     cases = []
-    for text in TEXTS:
-        ids = llm.tokenize(text.encode(), add_bos=False, special=True)
+    for text in texts:
+        ids = llm.tokenize(text.encode(), add_bos=add_bos, special=True)
         llm.reset()
         llm.eval(ids)
         rows = [log_softmax(llm.scores[i]) for i in range(len(ids))]

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "app/deployment.h"
+
 namespace banyan {
 
 StatusOr<int64_t> ParseSize(std::string_view text) {
@@ -88,6 +90,10 @@ void AddModelFlags(CLI::App& app, EngineConfig& config) {
       ->check(CLI::IsMember({"auto", "half", "float16", "bfloat16", "float", "float32"}));
   AddSizeOption(app, "--context-length", config.context_length,
                 "most positions of one request (from the model)");
+  Add(app, "--mla-expand-rows", config.mla_expand_rows,
+      "latent attention: new tokens of a request in one step from which on its keys and values are "
+      "expanded: faster for long prompts, but answers then depend on how a prompt is cut (0: never)")
+      ->check(CLI::Range(0, 1 << 30));
   Add(app, "--device", config.device, "what computes")->check(CLI::IsMember({"cpu"}));
   Add(app, "--cpu-isa", config.cpu_isa, "force one level of CPU kernels")
       ->check(CLI::IsMember({"auto", "reference", "avx2", "avx512", "avx512_vnni_bf16", "amx"}));
@@ -102,8 +108,35 @@ void AddMemoryFlags(CLI::App& app, EngineConfig& config) {
   Add(app, "--mem-fraction-static", config.mem_fraction_static,
       "share of memory for weights and cache (computed)")
       ->check(kFinite & CLI::Range(0.0, 1.0));
+  Add(app, "--swa-full-tokens-ratio", config.swa_full_tokens_ratio,
+      "tokens that sliding windows hold for each token of full attention")
+      ->check(kFinite & CLI::Range(0.0, 1.0));
+  AddSizeOption(app, "--max-mamba-cache-size", config.max_mamba_cache_size,
+                "recurrent states that the cache holds (from memory)");
+  Add(app, "--mamba-full-memory-ratio", config.mamba_full_memory_ratio,
+      "memory of recurrent states for each byte of keys and values")
+      ->check(kFinite & CLI::Range(0.0, 100.0));
+  Add(app, "--mamba-track-interval", config.mamba_track_interval,
+      "output tokens between two checkpoints of a recurrent state (64)")
+      ->check(CLI::Range(1, 1 << 20));
   Add(app, "--radix-eviction-policy", config.radix_eviction_policy, "which prefixes go first");
   app.add_flag("--disable-radix-cache", config.disable_radix_cache, "no prefix cache");
+}
+
+void AddPriorityFlags(CLI::App& app, EngineConfig& config) {
+  app.add_flag("--enable-priority-scheduling", config.enable_priority_scheduling,
+               "the better priority first");
+  app.add_flag("--disable-priority-preemption", config.disable_priority_preemption,
+               "nobody's place is taken");
+  Add(app, "--default-priority-value", config.default_priority_value,
+      "of requests that bring none (the worst)");
+  app.add_flag("--abort-on-priority-when-disabled", config.abort_on_priority_when_disabled,
+               "refuse priorities where they would have no effect");
+  app.add_flag("--schedule-low-priority-values-first", config.schedule_low_priority_values_first,
+               "lower values are better");
+  Add(app, "--priority-scheduling-preemption-threshold",
+      config.priority_scheduling_preemption_threshold,
+      "how much better one must be to take another's place (10)");
 }
 
 void AddSchedulerFlags(CLI::App& app, EngineConfig& config) {
@@ -125,7 +158,18 @@ void AddSchedulerFlags(CLI::App& app, EngineConfig& config) {
          },
          "most prompt tokens admitted in one turn")
       ->take_last();
-  Add(app, "--schedule-policy", config.schedule_policy, "order of the waiting queue");
+  AddSizeOption(app, "--max-queued-tokens", config.max_queued_tokens,
+                "tokens of waiting requests before new ones get 429 (64M)");
+  Add(app, "--prefill-max-requests", config.prefill_max_requests,
+      "most requests whose prompts are computed in one step (no limit)")
+      ->check(CLI::Range(1, 1 << 20));
+  app.add_flag("--enable-dynamic-chunking", config.enable_dynamic_chunking,
+               "chunks of equal time: shorter, the further a prompt has come");
+  Add(app, "--schedule-policy", config.schedule_policy,
+      "order of the waiting queue: fcfs, lpm, dfs-weight, lof, random, routing-key");
+  AddPriorityFlags(app, config);
+  app.add_flag("--enable-fair-share", config.enable_fair_share,
+               "users (or else routing keys) that wait get equal tokens");
   Add(app, "--schedule-conservativeness", config.schedule_conservativeness,
       "above 1: admit later, retract less")
       ->check(kFinite & CLI::Range(0.0, 100.0));
@@ -161,6 +205,7 @@ void AddRunFlags(CLI::App& app, EngineConfig& config) {
 }  // namespace
 
 void AddEngineFlags(CLI::App& app, EngineConfig& config) {
+  config.make_request = DeploymentRequests();
   AddModelFlags(app, config);
   AddMemoryFlags(app, config);
   AddSchedulerFlags(app, config);

@@ -80,20 +80,20 @@ constexpr Group kGroups[] = {
      "--quantization --quantization-param-path --rl-quant-profile --enable-fp32-lm-head=false "
      "--fp8-gemm-backend=auto --fp4-gemm-backend=auto"},
     {FlagFate::kNotYet, "the cache has the type of --dtype", "--kv-cache-dtype=auto"},
-    {FlagFate::kNotYet, "the scheduler that this tunes is not built",
-     "--enable-dynamic-chunking=false --prefill-max-requests --enable-priority-scheduling=false "
-     "--disable-priority-preemption --default-priority-value "
-     "--abort-on-priority-when-disabled=false --schedule-low-priority-values-first=false "
-     "--priority-scheduling-preemption-threshold --num-continuous-decode-steps=1 "
+    {FlagFate::kNotYet, "one step decodes one token a request", "--num-continuous-decode-steps=1"},
+    {FlagFate::kNotYet, "there is one data-parallel rank, so no prefill waits for another's",
      "--enable-prefill-delayer=false --prefill-delayer-max-delay-passes "
      "--prefill-delayer-token-usage-low-watermark --prefill-delayer-forward-passes-buckets "
      "--prefill-delayer-wait-seconds-buckets --prefill-delayer-queue-min-ratio "
-     "--prefill-delayer-max-delay-ms --enable-streaming-session=false --enable-mis=false"},
+     "--prefill-delayer-max-delay-ms"},
+    {FlagFate::kNotYet, "sessions find their past through the prefix cache",
+     "--enable-streaming-session=false"},
+    {FlagFate::kNotYet, "several items in one prompt are not scored yet", "--enable-mis=false"},
     {FlagFate::kNotYet, "only full attention is cached so far",
-     "--swa-full-tokens-ratio --disable-hybrid-swa-memory --prefill-only-disable-kv-cache=false "
-     "--disable-chunked-prefix-cache --max-mamba-cache-size --mamba-ssm-dtype "
-     "--mamba-full-memory-ratio --mamba-radix-cache-strategy --mamba-scheduler-strategy "
-     "--mamba-track-interval --enable-int8-mamba-checkpoint=false --int8-mamba-ckpt-size "
+     "--disable-hybrid-swa-memory --prefill-only-disable-kv-cache=false "
+     "--disable-chunked-prefix-cache --mamba-ssm-dtype --mamba-radix-cache-strategy "
+     "--mamba-scheduler-strategy "
+     "--enable-int8-mamba-checkpoint=false --int8-mamba-ckpt-size "
      "--mamba-backend --linear-attn-backend --linear-attn-decode-backend "
      "--linear-attn-prefill-backend --radix-cache-backend"},
     {FlagFate::kNotYet, "the cache has one tier so far",

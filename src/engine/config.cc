@@ -82,13 +82,20 @@ Status EngineConfig::Validate() const {
     int64_t value, min, max;
   } ranges[] = {
       {"--context-length", context_length, 0, int64_t{1} << 31},
+      {"--mla-expand-rows", mla_expand_rows, 0, 1 << 30},
       {"--threads", threads, 0, 4096},
       {"--page-size", page_size, 1, 4096},
       {"--max-total-tokens", max_total_tokens, 0, int64_t{1} << 40},
+      {"--max-mamba-cache-size", max_mamba_cache_size, 0, 1 << 30},
       {"--max-running-requests", max_running_requests, 0, 1 << 20},
       {"--max-queued-requests", max_queued_requests, 0, 1 << 30},
       {"--chunked-prefill-size", chunked_prefill_size, -1, 1 << 30},
       {"--max-prefill-tokens", max_prefill_tokens, 1, 1 << 30},
+      {"--prefill-max-requests", prefill_max_requests, 0, 1 << 20},
+      {"--max-queued-tokens", max_queued_tokens, 0, int64_t{1} << 40},
+      {"--mamba-track-interval", mamba_track_interval, 1, 1 << 20},
+      {"--priority-scheduling-preemption-threshold", priority_scheduling_preemption_threshold,
+       -(1 << 30), 1 << 30},
       {"--stream-interval", stream_interval, 1, 1 << 20},
       {"--decode-log-interval", decode_log_interval, 1, 1 << 30},
   };
@@ -99,6 +106,12 @@ Status EngineConfig::Validate() const {
   }
   if (!(mem_fraction_static >= 0 && mem_fraction_static <= 1))
     return InvalidArgument("--mem-fraction-static: {} is not within 0 and 1", mem_fraction_static);
+  if (!(swa_full_tokens_ratio > 0 && swa_full_tokens_ratio <= 1))
+    return InvalidArgument("--swa-full-tokens-ratio: {} is not above 0 and at most 1",
+                           swa_full_tokens_ratio);
+  if (!(mamba_full_memory_ratio > 0 && mamba_full_memory_ratio <= 100))
+    return InvalidArgument("--mamba-full-memory-ratio: {} is not above 0 and at most 100",
+                           mamba_full_memory_ratio);
   if (!(schedule_conservativeness >= 0 && schedule_conservativeness <= 100))
     return InvalidArgument("--schedule-conservativeness: {} is not within 0 and 100",
                            schedule_conservativeness);

@@ -4,10 +4,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/status.h"
+#include "sched/scheduler.h"
 #include "weights/hub.h"
 
 namespace banyan {
@@ -24,19 +26,35 @@ struct EngineConfig {
   std::string chat_template;      // a file; empty: the model's own
   std::string dtype = "auto";
   int64_t context_length = 0;  // 0: from the model, as far as memory allows
+  int mla_expand_rows = 0;     // models::LoadOptions::expand_latents
   std::string device = "cpu";
   std::string cpu_isa = "auto";  // auto | reference | avx2 | avx512 | avx512_vnni_bf16 | amx
   int threads = 0;               // 0: the cores that affinity and cgroup allow
 
   int page_size = 16;
-  int64_t max_total_tokens = 0;      // 0: from memory
-  double mem_fraction_static = 0.0;  // 0: computed
-  int max_running_requests = 0;      // 0: computed
-  int max_queued_requests = 0;       // 0: computed
-  int chunked_prefill_size = 0;      // 0: computed; -1: off
+  int64_t max_total_tokens = 0;          // 0: from memory
+  double mem_fraction_static = 0.0;      // 0: computed
+  double swa_full_tokens_ratio = 0.8;    // tokens that windows hold for each of full attention
+  int64_t max_mamba_cache_size = 0;      // slots of states; 0: from memory
+  double mamba_full_memory_ratio = 0.9;  // memory of states for each byte of pages
+  int max_running_requests = 0;          // 0: computed
+  int max_queued_requests = 0;           // 0: computed
+  int chunked_prefill_size = 0;          // 0: computed; -1: off
   int max_prefill_tokens = 16384;
+  bool enable_dynamic_chunking = false;
+  int prefill_max_requests = 0;  // 0: no limit
   std::string schedule_policy = "fcfs";
   double schedule_conservativeness = 1.0;
+  bool enable_priority_scheduling = false;
+  bool disable_priority_preemption = false;
+  bool abort_on_priority_when_disabled = false;
+  bool schedule_low_priority_values_first = false;
+  int priority_scheduling_preemption_threshold = 10;
+  std::optional<int> default_priority_value;  // none: the worst there is
+  bool enable_fair_share = false;  // among the users that requests name
+  int64_t max_queued_tokens = 0;   // 0: computed
+  int mamba_track_interval = 64;   // outputs between two checkpoints of a state
+  RequestFactory make_request;     // see app/deployment.h
   std::string radix_eviction_policy = "lru";
   bool disable_radix_cache = false;
   bool disable_overlap_schedule = false;

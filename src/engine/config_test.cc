@@ -100,6 +100,41 @@ TEST(PlanMemory, HoldsNoMoreThanCouldBeUsed) {
   EXPECT_EQ(config.max_total_tokens, 2000);
 }
 
+// One group of each sort: full attention and a window of 64 at 10 bytes a token, states of 1000.
+nn::ModelInfo Hybrid() {
+  nn::ModelInfo model = Model(10);
+  model.cache_groups.push_back(model.cache_groups[0]);
+  model.cache_groups[1].type = CacheKindType::kWindow;
+  model.cache_groups[1].window = 64;
+  model.cache_groups.push_back({.type = CacheKindType::kState});
+  model.cache_groups[2].segments.push_back({.heads = 1, .dim = 250});
+  return model;
+}
+
+TEST(PlanMemory, SharesWhatThereIsAmongTheGroups) {
+  EngineConfig config;
+  config.mem_fraction_static = 1.0;
+  config.chunked_prefill_size = 16;
+  const auto plan = PlanMemory(config, Hybrid(), 190'000);
+  ASSERT_TRUE(plan.ok());
+  EXPECT_EQ(plan->pages_per_group[2], 90);  // 0.9 : 1
+  const int64_t full = plan->pages_per_group[0], window = plan->pages_per_group[1];
+  EXPECT_EQ(window, full * 16 * 8 / 10 / 16);
+  EXPECT_LE((full + window) * 160, 100'000);
+  EXPECT_GT((full + window + 2) * 160, 100'000);
+}
+
+TEST(PlanMemory, AWindowHoldsOneRequestHoweverSmallItsShare) {
+  EngineConfig config;
+  config.swa_full_tokens_ratio = 0.01;
+  config.chunked_prefill_size = 16;
+  config.max_total_tokens = 800;
+  config.max_mamba_cache_size = 3;
+  const auto plan = PlanMemory(config, Hybrid(), 1 << 20);
+  ASSERT_TRUE(plan.ok());
+  EXPECT_EQ(plan->pages_per_group, (std::vector<int64_t>{50, (64 + 16 + 32) / 16, 3}));
+}
+
 TEST(PlanMemory, SaysWhenNotOnePageFits) {
   EngineConfig config;
   const auto plan = PlanMemory(config, Model(1000), 10000);

@@ -145,8 +145,10 @@ TEST_F(LoadTest, TokensOutsideTheVocabularyAreRefused) {
   const ops::AttentionSequence sequence{0, 1, 1, {&page, 1}};
   const std::span<const ops::AttentionSequence> group(&sequence, 1);
   const nn::CachePool pool{16, {}};
+  const std::span<const ops::StateSequence> no_states;
   const Status status = (*model)->Forward(
-      device_.context(), {{&token, 1}, {&position, 1}, {&group, 1}, {&pool, 1}, {}}, Tensor());
+      device_.context(),
+      {{&token, 1}, {&position, 1}, {&group, 1}, {&no_states, 1}, {&pool, 1}, {}}, Tensor());
   EXPECT_EQ(status.code(), StatusCode::kInvalidArgument) << status;
 }
 
