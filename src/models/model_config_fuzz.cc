@@ -14,6 +14,7 @@ class EmptyCheckpoint : public weights::Checkpoint {
   const std::string& path() const override { return path_; }
   const json::object& config() const override { return config_; }
   const std::vector<weights::NamedTensor>& tensors() const override { return tensors_; }
+  void Populate(const Tensor&) const override {}
   void Release(const Tensor&) const override {}
   int64_t file_bytes() const override { return 0; }
 

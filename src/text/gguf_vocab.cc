@@ -2,9 +2,9 @@
 #include "text/gguf_vocab.h"
 
 #include <algorithm>
-#include <unordered_set>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "text/base64.h"
 #include "text/bpe_merges.h"
 #include "text/gguf_pretokenizers.h"
@@ -29,7 +29,7 @@ bool IsControl(GgufTokenType type) {
 
 Status Check(const GgufVocab& vocab) {
   if (vocab.tokens.empty()) return InvalidArgument("tokenizer.ggml.tokens is missing or empty");
-  std::unordered_set<std::string_view> seen;
+  absl::flat_hash_set<std::string_view> seen;
   seen.reserve(vocab.tokens.size());
   for (std::size_t id = 0; id < vocab.tokens.size(); ++id) {
     if (!IsUtf8(vocab.tokens[id]))
@@ -53,13 +53,6 @@ Status NeedScores(const GgufVocab& vocab) {
 // The token as a table of unique names needs it.
 std::string Name(const GgufVocab& vocab, std::size_t id) {
   return vocab.tokens[id].empty() ? fmt::format("[EMPTY_{}]", id) : vocab.tokens[id];
-}
-
-json::object Vocabulary(const GgufVocab& vocab) {
-  json::object table;
-  table.reserve(vocab.tokens.size());
-  for (std::size_t id = 0; id < vocab.tokens.size(); ++id) table[Name(vocab, id)] = id;
-  return table;
 }
 
 // Control tokens match where they stand in a text and are special; user-defined ones only match.
@@ -93,8 +86,8 @@ json::object File(json::array added, json::value normalizer, json::value pre_tok
           {"model", std::move(model)}};
 }
 
-json::object BpeModel(json::value unk_token, bool byte_fallback, bool ignore_merges,
-                      json::object vocab, json::array merges) {
+// Without vocab and merges, which BpeText adds.
+json::object BpeModel(json::value unk_token, bool byte_fallback, bool ignore_merges) {
   return {{"type", "BPE"},
           {"dropout", nullptr},
           {"unk_token", std::move(unk_token)},
@@ -102,9 +95,53 @@ json::object BpeModel(json::value unk_token, bool byte_fallback, bool ignore_mer
           {"end_of_word_suffix", nullptr},
           {"fuse_unk", true},
           {"byte_fallback", byte_fallback},
-          {"ignore_merges", ignore_merges},
-          {"vocab", std::move(vocab)},
-          {"merges", std::move(merges)}};
+          {"ignore_merges", ignore_merges}};
+}
+
+void AppendString(std::string& out, std::string_view text) {
+  out += '"';
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+    } else {
+      out += c;
+    }
+  }
+  out += '"';
+}
+
+using Merge = std::pair<std::string_view, std::string_view>;
+
+// `file`, whose last key is a BpeModel, as text. The vocabulary and the merges are most of a
+// start's JSON: they are written as they come, without a tree.
+std::string BpeText(const json::object& file, const GgufVocab& vocab,
+                    const std::vector<Merge>& merges) {
+  std::string out = json::serialize(file);
+  out.resize(out.size() - 2);  // the model's bracket and the file's
+  out += ",\"vocab\":{";
+  for (std::size_t id = 0; id < vocab.tokens.size(); ++id) {
+    if (id > 0) out += ',';
+    if (vocab.tokens[id].empty()) {
+      AppendString(out, Name(vocab, id));
+    } else {
+      AppendString(out, vocab.tokens[id]);
+    }
+    out += ':';
+    out += fmt::format_int(id).c_str();
+  }
+  out += "},\"merges\":[";
+  for (std::size_t i = 0; i < merges.size(); ++i) {
+    out += i > 0 ? ",[" : "[";
+    AppendString(out, merges[i].first);
+    out += ',';
+    AppendString(out, merges[i].second);
+    out += ']';
+  }
+  out += "]}}";
+  return out;
 }
 
 json::object ReplaceStep(std::string_view from, std::string_view to) {
@@ -152,7 +189,7 @@ json::array Splits(const GgufPretokenizer& pre) {
   return splits;
 }
 
-StatusOr<json::object> FromBpe(const GgufVocab& vocab) {
+StatusOr<std::string> FromBpe(const GgufVocab& vocab) {
   if (vocab.pre.empty())
     return InvalidArgument(
         "the file does not name its pre-tokenizer (tokenizer.ggml.pre): it was converted before "
@@ -160,7 +197,7 @@ StatusOr<json::object> FromBpe(const GgufVocab& vocab) {
   const GgufPretokenizer* pre = FindGgufPretokenizer(vocab.pre);
   if (!pre) return Unimplemented("unknown pre-tokenizer \"{}\" (tokenizer.ggml.pre)", vocab.pre);
   if (vocab.merges.empty()) return InvalidArgument("tokenizer.ggml.merges is missing or empty");
-  json::array merges;
+  std::vector<Merge> merges;
   merges.reserve(vocab.merges.size());
   for (const std::string& merge : vocab.merges) {
     // The space between the two; a token may begin with one.
@@ -168,26 +205,28 @@ StatusOr<json::object> FromBpe(const GgufVocab& vocab) {
     if (space == std::string::npos || !IsUtf8(merge))
       return InvalidArgument("tokenizer.ggml.merges: \"{}\" is not two tokens",
                              IsUtf8(merge) ? merge : "?");
-    merges.emplace_back(json::array{merge.substr(0, space), merge.substr(space + 1)});
+    const std::string_view both = merge;
+    merges.emplace_back(both.substr(0, space), both.substr(space + 1));
   }
   json::array steps = Splits(*pre);
   if (!pre->byte_level) {
-    return File(AddedTokens(vocab), ReplaceStep(" ", kSpaceMark),
-                json::object{{"type", "Sequence"}, {"pretokenizers", std::move(steps)}},
-                SpaceMarkDecoder(false),
-                BpeModel(nullptr, true, pre->ignore_merges, Vocabulary(vocab), std::move(merges)));
+    return BpeText(File(AddedTokens(vocab), ReplaceStep(" ", kSpaceMark),
+                        json::object{{"type", "Sequence"}, {"pretokenizers", std::move(steps)}},
+                        SpaceMarkDecoder(false), BpeModel(nullptr, true, pre->ignore_merges)),
+                   vocab, merges);
   }
   const json::object byte_level{{"type", "ByteLevel"},
                                 {"add_prefix_space", vocab.add_space_prefix.value_or(false)},
                                 {"trim_offsets", true},
                                 {"use_regex", false}};
   steps.emplace_back(byte_level);
-  return File(AddedTokens(vocab), nullptr,
-              json::object{{"type", "Sequence"}, {"pretokenizers", std::move(steps)}}, byte_level,
-              BpeModel(nullptr, false, pre->ignore_merges, Vocabulary(vocab), std::move(merges)));
+  return BpeText(File(AddedTokens(vocab), nullptr,
+                      json::object{{"type", "Sequence"}, {"pretokenizers", std::move(steps)}},
+                      byte_level, BpeModel(nullptr, false, pre->ignore_merges)),
+                 vocab, merges);
 }
 
-StatusOr<json::object> FromSentencePiece(const GgufVocab& vocab) {
+StatusOr<std::string> FromSentencePiece(const GgufVocab& vocab) {
   BANYAN_RETURN_IF_ERROR(NeedScores(vocab));
   std::vector<ScoredPiece> pieces;
   pieces.reserve(vocab.tokens.size());
@@ -197,19 +236,16 @@ StatusOr<json::object> FromSentencePiece(const GgufVocab& vocab) {
     has_bytes |= type == GgufTokenType::kByte;
     pieces.push_back({vocab.tokens[id], vocab.scores[id], !vocab.tokens[id].empty()});
   }
-  json::array merges;
-  for (auto [left, right] : MergesByScore(pieces))
-    merges.emplace_back(json::array{String(left), String(right)});
   const auto unk = static_cast<std::size_t>(vocab.unk_id.value_or(0));
   json::value unk_token = nullptr;
   if (unk < vocab.tokens.size()) unk_token = Name(vocab, unk);
-  return File(
-      AddedTokens(vocab), SpaceMarkNormalizer(vocab), nullptr,
-      SpaceMarkDecoder(vocab.add_space_prefix.value_or(true)),
-      BpeModel(std::move(unk_token), has_bytes, false, Vocabulary(vocab), std::move(merges)));
+  return BpeText(File(AddedTokens(vocab), SpaceMarkNormalizer(vocab), nullptr,
+                      SpaceMarkDecoder(vocab.add_space_prefix.value_or(true)),
+                      BpeModel(std::move(unk_token), has_bytes, false)),
+                 vocab, MergesByScore(pieces));
 }
 
-StatusOr<json::object> FromUnigram(const GgufVocab& vocab) {
+StatusOr<std::string> FromUnigram(const GgufVocab& vocab) {
   BANYAN_RETURN_IF_ERROR(NeedScores(vocab));
   json::array table;
   bool has_bytes = false, spans_words = false;
@@ -230,16 +266,17 @@ StatusOr<json::object> FromUnigram(const GgufVocab& vocab) {
   // The search is quicker word by word, where no piece is of several.
   json::value pre_tokenizer = nullptr;
   if (!spans_words) pre_tokenizer = metaspace(false);
-  return File(AddedTokens(vocab), SpaceMarkNormalizer(vocab), std::move(pre_tokenizer),
-              json::object{{"type", "Sequence"}, {"decoders", std::move(decoders)}},
-              {{"type", "Unigram"},
-               {"unk_id", vocab.unk_id.value_or(2)},
-               {"byte_fallback", has_bytes},
-               {"vocab", std::move(table)}});
+  return json::serialize(File(AddedTokens(vocab), SpaceMarkNormalizer(vocab),
+                              std::move(pre_tokenizer),
+                              json::object{{"type", "Sequence"}, {"decoders", std::move(decoders)}},
+                              {{"type", "Unigram"},
+                               {"unk_id", vocab.unk_id.value_or(2)},
+                               {"byte_fallback", has_bytes},
+                               {"vocab", std::move(table)}}));
 }
 
 // llama.cpp marks the beginning of a word where BERT marks its continuation.
-StatusOr<json::object> FromWordPiece(const GgufVocab& vocab) {
+StatusOr<std::string> FromWordPiece(const GgufVocab& vocab) {
   json::object table;
   for (std::size_t id = 0; id < vocab.tokens.size(); ++id) {
     std::string token = Name(vocab, id);
@@ -253,19 +290,20 @@ StatusOr<json::object> FromWordPiece(const GgufVocab& vocab) {
   const auto unk = static_cast<std::size_t>(vocab.unk_id.value_or(100));
   if (unk >= vocab.tokens.size())
     return InvalidArgument("tokenizer.ggml.unknown_token_id: {} is no token", unk);
-  return File(AddedTokens(vocab),
-              json::object{{"type", "BertNormalizer"},
-                           {"clean_text", true},
-                           {"handle_chinese_chars", true},
-                           {"strip_accents", true},
-                           {"lowercase", true}},
-              json::object{{"type", "BertPreTokenizer"}},
-              json::object{{"type", "WordPiece"}, {"prefix", "##"}, {"cleanup", true}},
-              {{"type", "WordPiece"},
-               {"unk_token", Name(vocab, unk)},
-               {"continuing_subword_prefix", "##"},
-               {"max_input_chars_per_word", 100},
-               {"vocab", std::move(table)}});
+  return json::serialize(
+      File(AddedTokens(vocab),
+           json::object{{"type", "BertNormalizer"},
+                        {"clean_text", true},
+                        {"handle_chinese_chars", true},
+                        {"strip_accents", true},
+                        {"lowercase", true}},
+           json::object{{"type", "BertPreTokenizer"}},
+           json::object{{"type", "WordPiece"}, {"prefix", "##"}, {"cleanup", true}},
+           {{"type", "WordPiece"},
+            {"unk_token", Name(vocab, unk)},
+            {"continuing_subword_prefix", "##"},
+            {"max_input_chars_per_word", 100},
+            {"vocab", std::move(table)}}));
 }
 
 }  // namespace
@@ -310,7 +348,7 @@ json::object GgufConfig(const GgufVocab& vocab) {
 
 StatusOr<GgufTokenizerFiles> TokenizerFromGguf(const GgufVocab& vocab) {
   BANYAN_RETURN_IF_ERROR(Check(vocab));
-  StatusOr<json::object> file = Unimplemented(
+  StatusOr<std::string> file = Unimplemented(
       "the vocabulary of model \"{}\" (tokenizer.ggml.model; known: gpt2, gemma4, llama, t5, bert)",
       vocab.model);
   if (vocab.model == "gpt2") {
@@ -327,7 +365,7 @@ StatusOr<GgufTokenizerFiles> TokenizerFromGguf(const GgufVocab& vocab) {
     file = FromWordPiece(vocab);
   }
   if (!file.ok()) return file.status();
-  return GgufTokenizerFiles{json::serialize(*file), GgufConfig(vocab)};
+  return GgufTokenizerFiles{*std::move(file), GgufConfig(vocab)};
 }
 
 StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::FromGgufVocab(const GgufVocab& vocab) {

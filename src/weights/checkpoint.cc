@@ -31,13 +31,23 @@ const Tensor* Checkpoint::Find(std::string_view name) const {
   return found != all.end() && found->name == name ? &found->tensor : nullptr;
 }
 
-void MappedCheckpoint::Release(const Tensor& tensor) const {
+const MappedFile* MappedCheckpoint::FileOf(const Tensor& tensor) const {
   const std::byte* data = tensor.data<std::byte>();
   for (const auto& file : files_) {
     const std::byte* begin = file->bytes().data();
-    if (data >= begin && data < begin + file->size())
-      file->Release(data, static_cast<std::size_t>(tensor.NumBytes()));
+    if (data >= begin && data < begin + file->size()) return file.get();
   }
+  return nullptr;
+}
+
+void MappedCheckpoint::Populate(const Tensor& tensor) const {
+  if (const MappedFile* file = FileOf(tensor))
+    file->Populate(tensor.raw(), static_cast<std::size_t>(tensor.NumBytes()));
+}
+
+void MappedCheckpoint::Release(const Tensor& tensor) const {
+  if (const MappedFile* file = FileOf(tensor))
+    file->Release(tensor.raw(), static_cast<std::size_t>(tensor.NumBytes()));
 }
 
 int64_t MappedCheckpoint::file_bytes() const {

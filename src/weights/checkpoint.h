@@ -50,6 +50,9 @@ class Checkpoint {
   const Tensor* Find(std::string_view name) const;              // null when absent
   // The raw metadata of a GGUF file (the vocabulary, keys of one family); null for safetensors.
   virtual const GgufMetadata* gguf() const { return nullptr; }
+  // A tensor is about to be read: maps its pages at once, which costs far less than a fault at
+  // each, reading from the disk what is not in memory.
+  virtual void Populate(const Tensor& tensor) const = 0;
   // The pages behind a tensor are not needed soon: lets the kernel drop them from this process.
   // They stay valid and are read again from the page cache on the next use.
   virtual void Release(const Tensor& tensor) const = 0;

@@ -175,6 +175,10 @@ TEST(Checkpoint, MapsInsteadOfCopying) {
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
   EXPECT_LT(ResidentBytes() - before, kBytes / 8);
   const Tensor& tensor = *(*checkpoint)->Find("w");
+  (*checkpoint)->Populate(tensor);
+  EXPECT_GT(ResidentBytes() - before, kBytes / 2);
+  (*checkpoint)->Release(tensor);
+  EXPECT_LT(ResidentBytes() - before, kBytes / 8);
   double sum = 0;
   for (int64_t i = 0; i < tensor.NumElements(); i += 1024) {
     float value;

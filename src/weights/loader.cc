@@ -153,6 +153,7 @@ StatusOr<Weight> Loader::TakeAs(std::string_view logical, const Shape& shape, bo
                              logical);
     tensor = tensor.Row(item);
   }
+  checkpoint_.Populate(tensor);
   auto weight = ApplyTransform(tensor, *source.transform, shape, as_f32);
   if (!weight.ok())
     return Annotate(weight.status(),

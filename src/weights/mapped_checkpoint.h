@@ -23,6 +23,7 @@ class MappedCheckpoint : public Checkpoint {
   const json::object& config() const override { return config_; }
   const std::vector<NamedTensor>& tensors() const override { return tensors_; }
   const GgufMetadata* gguf() const override { return gguf_.get(); }
+  void Populate(const Tensor& tensor) const override;
   void Release(const Tensor& tensor) const override;
   int64_t file_bytes() const override;
 
@@ -32,6 +33,8 @@ class MappedCheckpoint : public Checkpoint {
   std::unique_ptr<GgufMetadata> gguf_;
 
  private:
+  const MappedFile* FileOf(const Tensor& tensor) const;  // null: a tensor in memory of its own
+
   Format format_;
   std::string path_;
 };

@@ -22,6 +22,8 @@ class MappedFile {
   const std::string& path() const { return path_; }
   std::span<const std::byte> bytes() const { return {buffer_.data(), buffer_.size()}; }
   std::size_t size() const { return buffer_.size(); }
+  // Maps the pages of [data, data + size), which lies within the mapping, as reads of them would.
+  void Populate(const void* data, std::size_t size) const;
   // Drops the whole pages within [data, data + size) from this process; they are read again from
   // the page cache when touched. Ranges outside the mapping are ignored.
   void Release(const void* data, std::size_t size) const;

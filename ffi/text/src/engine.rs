@@ -2,6 +2,7 @@
 //! The two tokenizer libraries behind one face. The fast one (tokenizers 1.0) reads only a canonical
 //! file and refuses what it cannot do exactly; the complete one (0.22) takes the rest.
 
+use crate::tokenizer::Source;
 use serde_json::Value;
 use std::sync::OnceLock;
 use tokenizers_fast::pipeline::{EncodeOptions, PipelineToken, PipelineTokenizer};
@@ -13,26 +14,41 @@ pub enum Engine {
 
 /// The fast engine wants a token for each byte, which not every byte-level vocabulary has. It gets
 /// stand-ins from the id `first` on; a text that has such a byte goes to the complete engine, which
-/// is made of `json` when first needed.
+/// is made when first needed.
 pub struct StandIns {
     first: u32,
     json: Vec<u8>,
+    config: Value,
     full: OnceLock<Result<tokenizers_full::Tokenizer, String>>,
 }
 
+impl StandIns {
+    fn full(&self, split_special: bool) -> Result<&tokenizers_full::Tokenizer, String> {
+        let made = self.full.get_or_init(|| {
+            full(&Source { json: &self.json, config: &self.config }.document()?, split_special)
+        });
+        made.as_ref().map_err(String::clone)
+    }
+}
+
 impl Engine {
-    /// `document` yields the tokenizer.json; it is asked again for the second engine, which is rare.
-    pub fn new(document: &dyn Fn() -> Result<Value, String>, split_special: bool) -> Result<Engine, String> {
-        let mut first = document()?;
-        check_charsmaps(&first["normalizer"])?;
-        if fast_is_exact(&first) {
-            let stand_ins = add_stand_ins(&mut first);
-            if let Some(tokenizer) = fast(first) {
+    /// `document` is that of `source`, which is read again for the second engine.
+    pub fn new(mut document: Value, source: Source, split_special: bool) -> Result<Engine, String> {
+        check_charsmaps(&document["normalizer"])?;
+        if fast_is_exact(&document) {
+            let first = add_stand_ins(&mut document);
+            if let Some(tokenizer) = fast(document) {
+                let stand_ins = first.map(|first| StandIns {
+                    first,
+                    json: source.json.to_vec(),
+                    config: source.config.clone(),
+                    full: OnceLock::new(),
+                });
                 return Ok(Engine::Fast { tokenizer: Box::new(tokenizer), split_special, stand_ins });
             }
+            document = source.document()?;
         }
-        let text = serde_json::to_vec(&document()?).map_err(|error| error.to_string())?;
-        Ok(Engine::Full(Box::new(full(&text, split_special)?)))
+        Ok(Engine::Full(Box::new(full(&document, split_special)?)))
     }
 
     pub fn encode(&self, text: &str, add_special: bool) -> Result<Vec<u32>, String> {
@@ -48,8 +64,7 @@ impl Engine {
                 let ids: Vec<u32> = ids.into_iter().map(u32::from).collect();
                 match stand_ins {
                     Some(missing) if ids.iter().any(|&id| id >= missing.first) => {
-                        let full = missing.full.get_or_init(|| full(&missing.json, *split_special));
-                        encode_full(full.as_ref().map_err(String::clone)?, text, add_special)
+                        encode_full(missing.full(*split_special)?, text, add_special)
                     }
                     _ => Ok(ids),
                 }
@@ -63,7 +78,8 @@ impl Engine {
     }
 }
 
-fn full(json: &[u8], split_special: bool) -> Result<tokenizers_full::Tokenizer, String> {
+fn full(document: &Value, split_special: bool) -> Result<tokenizers_full::Tokenizer, String> {
+    let json = serde_json::to_vec(document).map_err(|error| error.to_string())?;
     let mut tokenizer = tokenizers_full::Tokenizer::from_bytes(json).map_err(|error| error.to_string())?;
     tokenizer.set_encode_special_tokens(split_special);
     Ok(tokenizer)
@@ -78,8 +94,8 @@ fn encode_full(
     Ok(encoding.get_ids().to_vec())
 }
 
-/// Gives a byte-level vocabulary the bytes that it lacks.
-fn add_stand_ins(document: &mut Value) -> Option<StandIns> {
+/// Gives a byte-level vocabulary the bytes that it lacks; the first id that they get.
+fn add_stand_ins(document: &mut Value) -> Option<u32> {
     let is_byte_level = |step: &Value| step["type"] == "ByteLevel";
     let steps = &document["pre_tokenizer"];
     let among = steps["pretokenizers"].as_array().is_some_and(|list| list.iter().any(is_byte_level));
@@ -95,7 +111,6 @@ fn add_stand_ins(document: &mut Value) -> Option<StandIns> {
     if missing.is_empty() {
         return None;
     }
-    let json = serde_json::to_vec(document).ok()?;
     let added = document["added_tokens"].as_array().map_or(&[][..], Vec::as_slice);
     let ids = added.iter().map(|token| &token["id"]).chain(document["model"]["vocab"].as_object()?.values());
     let first = u32::try_from(ids.filter_map(Value::as_u64).max()? + 1).ok()?;
@@ -109,7 +124,7 @@ fn add_stand_ins(document: &mut Value) -> Option<StandIns> {
     for (id, byte) in (first..).zip(missing) {
         vocab.insert(byte, Value::from(id));
     }
-    Some(StandIns { first, json, full: OnceLock::new() })
+    Some(first)
 }
 
 /// The libraries allocate whatever a precompiled map's first four bytes (its trie's size) say.
@@ -150,6 +165,11 @@ fn fast_is_exact(document: &Value) -> bool {
     };
     let strips = |token: &Value| token["lstrip"] == true || token["rstrip"] == true;
     let changed = |token: &Value| token["normalized"] == true && !document["normalizer"].is_null();
+    // It leaves out what BPE puts to a word's parts.
+    let affix = |name: &str| document["model"][name].as_str().is_some_and(|text| !text.is_empty());
+    if document["model"]["type"] != "WordPiece" && (affix("continuing_subword_prefix") || affix("end_of_word_suffix")) {
+        return false;
+    }
     if any("single_word")
         || added.iter().any(|token| strips(token) && changed(token))
         || (added.iter().any(strips) && added.iter().any(edge_space))

@@ -5,12 +5,27 @@
 use crate::engine::Engine;
 use crate::hf_config;
 use serde_json::Value;
-use std::collections::HashMap;
-use std::sync::OnceLock;
 
 const EXISTS: u32 = 1;
 const ADDED: u32 = 2;
 const SPECIAL: u32 = 4;
+
+/// A tokenizer's two files.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    pub json: &'a [u8],
+    pub config: &'a Value,
+}
+
+impl Source<'_> {
+    /// The tokenizer.json as the configuration changes it.
+    pub fn document(&self) -> Result<Value, String> {
+        let mut document: Value =
+            serde_json::from_slice(self.json).map_err(|error| format!("tokenizer.json: {error}"))?;
+        hf_config::apply(&mut document, self.config)?;
+        Ok(document)
+    }
+}
 
 pub struct Tokenizer {
     engine: Engine,
@@ -26,20 +41,13 @@ impl Tokenizer {
         } else {
             serde_json::from_slice(config).map_err(|error| format!("tokenizer_config.json: {error}"))?
         };
-        let document = || -> Result<Value, String> {
-            let mut document: Value =
-                serde_json::from_slice(json).map_err(|error| format!("tokenizer.json: {error}"))?;
-            hf_config::apply(&mut document, &config)?;
-            Ok(document)
-        };
-        let first = document()?;
-        let vocabulary = Vocabulary::new(&first)?;
-        let decoder = first.get("decoder").unwrap_or(&Value::Null).to_string();
-        let model = hf_config::model_type(&first).to_string();
-        // The first reading serves the fast engine; only the complete one asks for a second.
-        let first = std::cell::RefCell::new(Some(first));
+        let source = Source { json, config: &config };
+        let document = source.document()?;
+        let vocabulary = Vocabulary::new(&document)?;
+        let decoder = document.get("decoder").unwrap_or(&Value::Null).to_string();
+        let model = hf_config::model_type(&document).to_string();
         let split_special = config.get("split_special_tokens").and_then(Value::as_bool).unwrap_or(false);
-        let engine = Engine::new(&|| first.borrow_mut().take().map_or_else(document, Ok), split_special)?;
+        let engine = Engine::new(document, source, split_special)?;
         Ok(Tokenizer { engine, vocabulary, decoder, model })
     }
 
@@ -64,7 +72,6 @@ impl Tokenizer {
 pub struct Vocabulary {
     text: String,
     entries: Vec<(u32, u32, u32)>, // begin, size, flags
-    ids: OnceLock<HashMap<Box<str>, u32>>,
 }
 
 impl Vocabulary {
@@ -81,7 +88,6 @@ impl Vocabulary {
         let mut table = Vocabulary {
             text: String::new(),
             entries: vec![(0, 0, 0); bound as usize],
-            ids: OnceLock::new(),
         };
         for (token, id) in model {
             table.set(id, token, EXISTS)?;
@@ -110,11 +116,8 @@ impl Vocabulary {
         }
     }
 
+    /// By looking through all of them, which for the few that are asked for takes less than a table.
     pub fn id(&self, token: &str) -> Option<u32> {
-        let ids = self.ids.get_or_init(|| {
-            let existing = (0..self.id_bound()).filter(|&id| self.token(id).1 != 0);
-            existing.map(|id| (Box::from(self.token(id).0), id)).collect()
-        });
-        ids.get(token).copied()
+        (0..self.id_bound()).rev().find(|&id| self.token(id).1 != 0 && self.token(id).0 == token)
     }
 }

@@ -97,19 +97,14 @@ void RunBlocks(const OpContext& context, const float* x, int64_t x_stride, int64
 }
 
 Status CheckScales(const Tensor& part) {
-  const int64_t rows = part.dim(0);
   const DType dtype = part.dtype();
   const int64_t row_blocks = part.dim(1) / Info(dtype).block_elements;
-  constexpr uint16_t kNotFinite = 0x7c00;
-  for (int64_t r = 0; r < rows; ++r) {
+  for (int64_t r = 0; r < part.dim(0); ++r) {
     const std::byte* row = part.data<std::byte>() + Bytes(dtype, r * part.stride(0));
-    for (int64_t b = 0; b < row_blocks; ++b) {
-      const BlockHalves halves = HalvesOf(dtype, row, b);
-      if ((halves.d & kNotFinite) == kNotFinite || (halves.min & kNotFinite) == kNotFinite) {
-        return InvalidArgument("a {} block has a scale that is not finite (row {}, column {})",
-                               Name(dtype), r, b * Info(dtype).block_elements);
-      }
-    }
+    const int64_t b = FirstNotFinite(dtype, row, row_blocks);
+    if (b < 0) continue;
+    return InvalidArgument("a {} block has a scale that is not finite (row {}, column {})",
+                           Name(dtype), r, b * Info(dtype).block_elements);
   }
   return OkStatus();
 }

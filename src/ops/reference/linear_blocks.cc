@@ -138,6 +138,19 @@ BlockHalves HalvesOf(DType dtype, const void* row, int64_t index) {
   return {Load16(b + at.d), at.min < 0 ? uint16_t{0} : Load16(b + at.min)};
 }
 
+int64_t FirstNotFinite(DType dtype, const void* blocks, int64_t count) {
+  constexpr uint16_t kExponent = 0x7C00;  // all ones: infinite or not a number
+  const int64_t size = Info(dtype).block_bytes;
+  const HalfOffsets at = OffsetsOf(dtype);
+  const auto* b = static_cast<const uint8_t*>(blocks);
+  const int min = at.min < 0 ? at.d : at.min;
+  for (int64_t i = 0; i < count; ++i, b += size) {
+    if ((Load16(b + at.d) & kExponent) == kExponent || (Load16(b + min) & kExponent) == kExponent)
+      return i;
+  }
+  return -1;
+}
+
 SubScales SubScalesOf(DType dtype, const void* row, int64_t index) {
   const uint8_t* b = BlockAt(dtype, row, index / 8);
   const int part = static_cast<int>(index % 8);

@@ -46,6 +46,8 @@ struct BlockHalves {
   uint16_t min;
 };
 BlockHalves HalvesOf(DType dtype, const void* row, int64_t index);
+// The first of `count` blocks of the dtype whose halves are not both finite; -1: none.
+int64_t FirstNotFinite(DType dtype, const void* blocks, int64_t count);
 // The small integer scales of elements [32 * index, 32 * index + 32) of a super-block format.
 struct SubScales {
   int8_t scale[2];
