@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/fields.h"
 
+#include <algorithm>
 #include <cmath>
 #include <type_traits>
 
@@ -118,14 +119,22 @@ bool Fields::Has(std::string_view key) const {
   return found != object_->end() && !found->value().is_null();
 }
 
+const json::value* Fields::Find(std::string_view key) {
+  if (asked_.empty()) asked_.reserve(64);
+  asked_.push_back(key);
+  const auto found = object_->find(json::string_view(key.data(), key.size()));
+  if (found == object_->end()) return nullptr;
+  seen_[static_cast<std::size_t>(found - object_->begin())] = true;
+  return &found->value();
+}
+
 const json::value* Fields::Raw(std::string_view key) {
-  read_.emplace(key);
-  auto found = object_->find(json::string_view(key.data(), key.size()));
-  return found == object_->end() || found->value().is_null() ? nullptr : &found->value();
+  const json::value* value = Find(key);
+  return value == nullptr || value->is_null() ? nullptr : value;
 }
 
 void Fields::Ignore(std::initializer_list<std::string_view> keys) {
-  for (std::string_view key : keys) read_.emplace(key);
+  for (std::string_view key : keys) Find(key);
 }
 
 void Fields::Fail(std::string_view key, std::string_view problem) {
@@ -134,14 +143,19 @@ void Fields::Fail(std::string_view key, std::string_view problem) {
 
 std::vector<std::string> Fields::Unread() const {
   std::vector<std::string> unread;
+  std::size_t i = 0;
   for (const auto& item : *object_) {
-    std::string key(item.key().data(), item.key().size());
-    if (!item.value().is_null() && read_.find(key) == read_.end()) unread.push_back(std::move(key));
+    if (!seen_[i++] && !item.value().is_null()) unread.emplace_back(item.key());
   }
   return unread;
 }
 
-std::vector<std::string> Fields::Read() const { return {read_.begin(), read_.end()}; }
+std::vector<std::string> Fields::Read() const {
+  std::vector<std::string> known(asked_.begin(), asked_.end());
+  std::sort(known.begin(), known.end());
+  known.erase(std::unique(known.begin(), known.end()), known.end());
+  return known;
+}
 
 #define BANYAN_FIELDS_FOR(T)                                           \
   template T Fields::Required<T>(std::string_view, Range);             \

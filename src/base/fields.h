@@ -9,13 +9,13 @@
 //   BANYAN_RETURN_IF_ERROR(fields.status());
 //
 // Getters return a harmless value after an error, so that one check at the end is enough. JSON null
-// counts as absent. Not thread-safe. Borrows the object, which must outlive it.
+// counts as absent. Not thread-safe. Borrows the object and the keys' text (literals, mostly),
+// which must outlive it.
 #pragma once
 
 #include <cstdint>
 #include <limits>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,7 +33,8 @@ struct Range {
 class Fields {
  public:
   // `where` names the object in errors ("config.json", "config.json: rope_parameters", "request").
-  Fields(const json::object& object, std::string_view where) : object_(&object), where_(where) {}
+  Fields(const json::object& object, std::string_view where)
+      : object_(&object), where_(where), seen_(object.size()) {}
 
   // T: bool, int, int64_t, uint64_t, float, double, std::string, std::vector of those,
   // json::object.
@@ -62,9 +63,13 @@ class Fields {
   const json::object& object() const { return *object_; }
 
  private:
+  // The value at `key`, null when absent; remembers that it was asked for.
+  const json::value* Find(std::string_view key);
+
   const json::object* object_;
   std::string where_;
-  std::set<std::string, std::less<>> read_;
+  std::vector<bool> seen_;               // per item of the object, in its order
+  std::vector<std::string_view> asked_;  // keys, as often as they were asked for
   Status status_;
 };
 

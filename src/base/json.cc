@@ -6,7 +6,8 @@ namespace banyan {
 StatusOr<json::value> ParseJson(std::string_view text, int max_depth) {
   json::parse_options options;
   options.max_depth = static_cast<std::size_t>(max_depth);
-  json::stream_parser parser(json::storage_ptr(), options);
+  unsigned char temporary[4096];  // for what is open while it parses
+  json::stream_parser parser(json::storage_ptr(), options, temporary);
   boost::system::error_code error;
   std::size_t consumed = parser.write_some(text.data(), text.size(), error);
   if (!error && consumed < text.size()) {

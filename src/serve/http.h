@@ -63,7 +63,8 @@ class Reply {
   virtual void RunAfter(std::chrono::milliseconds delay, std::function<void()> task) = 0;
 };
 using ReplyPtr = std::shared_ptr<Reply>;
-using Handler = std::function<void(HttpRequest, ReplyPtr)>;
+// The request is there until the call returns.
+using Handler = std::function<void(const HttpRequest&, const ReplyPtr&)>;
 
 // Who may call a route.
 enum class Access : uint8_t { kOpen, kNormal, kAdmin };

@@ -358,22 +358,18 @@ void Connection::Dispatch(std::shared_ptr<Exchange> exchange) {
   if (shared.hooks.began) shared.hooks.began(exchange->request);
   const bool heavy = exchange->request.route->heavy &&
                      exchange->request.body.size() > shared.config.heavy_body_bytes;
-  // The exchange keeps what the log and the metrics need; the body is the handler's.
-  std::string body;
-  body.swap(exchange->request.body);
-  HttpRequest request = exchange->request;
-  request.body = std::move(body);
-  auto call = [exchange, io = io_, request = std::move(request)]() mutable {
+  auto call = [exchange, io = io_] {
     auto reply = std::make_shared<ReplyHandle>(exchange, *io);
     const Handler& handler = exchange->request.route->handler;
     try {
-      handler(std::move(request), reply);
+      handler(exchange->request, reply);
     } catch (const std::bad_alloc&) {
       reply->Send(ErrorResponse(503, "out of memory"));
     } catch (const std::exception& error) {
       LogError("{} {}: {}", exchange->request.method, exchange->request.path, error.what());
       reply->Send(ErrorResponse(500, "internal error"));
     }
+    std::string().swap(exchange->request.body);  // the rest is for the log and the metrics
   };
   if (heavy) {
     net::post(shared.workers, std::move(call));
