@@ -65,11 +65,14 @@ struct EngineSnapshot {
   bool healthy = true;
 };
 
+// Called at the end of each phase of a start, one call at a time. Phases may overlap.
+using PhaseSink = std::function<void(std::string_view name, double seconds)>;
+
 class Engine {
  public:
   // Loads the model and starts the threads; each phase is logged with its time. Returns when a
   // request would be fast.
-  static StatusOr<std::unique_ptr<Engine>> Start(EngineConfig config);
+  static StatusOr<std::unique_ptr<Engine>> Start(EngineConfig config, PhaseSink on_phase = {});
   virtual ~Engine() = default;  // ends every request with kUnavailable
 
   // Accepted (OK) or refused: kInvalidArgument names the field and both numbers when a prompt does

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <future>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <random>
 #include <string>
@@ -32,15 +33,32 @@ double Since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// Logs how long its scope took.
-class Phase {
+// Logs how long its scope took, and tells who wants to know. Scopes of several threads may end
+// together.
+class Phases {
  public:
-  explicit Phase(std::string name) : name_(std::move(name)), start_(Clock::now()) {}
-  ~Phase() { LogInfo("start: {} ({:.0f} ms)", name_, 1e3 * Since(start_)); }
-  void Add(std::string_view detail) { name_ += fmt::format(", {}", detail); }
+  explicit Phases(PhaseSink sink) : sink_(std::move(sink)) {}
+  void Ended(const std::string& name, const std::string& details, double seconds) {
+    std::lock_guard lock(mutex_);
+    LogInfo("start: {}{} ({:.0f} ms)", name, details, 1e3 * seconds);
+    if (sink_) sink_(name, seconds);
+  }
 
  private:
-  std::string name_;
+  std::mutex mutex_;
+  PhaseSink sink_;
+};
+
+class Phase {
+ public:
+  Phase(Phases& phases, std::string name)
+      : phases_(phases), name_(std::move(name)), start_(Clock::now()) {}
+  ~Phase() { phases_.Ended(name_, details_, Since(start_)); }
+  void Add(std::string_view detail) { details_ += fmt::format(", {}", detail); }
+
+ private:
+  Phases& phases_;
+  std::string name_, details_;
   Clock::time_point start_;
 };
 
@@ -52,12 +70,13 @@ struct DeviceHold {
   std::unique_ptr<CpuDevice> device;
 };
 
-StatusOr<TextModel> LoadText(const EngineConfig& config) {
+StatusOr<TextModel> LoadText(const EngineConfig& config, Phases& phases) {
   TextModel out;
   if (config.skip_tokenizer_init) return out;
   const std::string path =
       config.tokenizer_path.empty() ? config.model_path : config.tokenizer_path;
-  Phase phase(fmt::format("tokenizer and chat template of {}", path));
+  Phase phase(phases, "tokenizer and chat template");
+  phase.Add(path);
   if (path == kEchoModel) {
     BANYAN_ASSIGN_OR_RETURN(out.tokenizer, MakeByteTokenizer());
   } else {
@@ -91,9 +110,9 @@ std::vector<TokenId> EchoSuccessors(const text::Tokenizer* tokenizer, int vocab_
   return next;
 }
 
-StatusOr<EngineParts> EchoParts(EngineConfig config) {
+StatusOr<EngineParts> EchoParts(EngineConfig config, Phases& phases) {
   EngineParts parts;
-  BANYAN_ASSIGN_OR_RETURN(TextModel text, LoadText(config));
+  BANYAN_ASSIGN_OR_RETURN(TextModel text, LoadText(config, phases));
   const bool bytes = config.tokenizer_path.empty();
   parts.tokenizer = std::move(text.tokenizer);
   parts.chat_template = std::move(text.chat_template);
@@ -120,27 +139,28 @@ void AddEndIds(std::vector<TokenId>& to, const std::vector<TokenId>& ids, int vo
   }
 }
 
-StatusOr<EngineParts> ModelParts(EngineConfig config) {
+StatusOr<EngineParts> ModelParts(EngineConfig config, Phases& phases) {
   EngineParts parts;
   // Text and weights are read side by side.
   std::future<StatusOr<TextModel>> text =
-      std::async(std::launch::async, [&config] { return LoadText(config); });
+      std::async(std::launch::async, [&] { return LoadText(config, phases); });
   auto hold = std::make_shared<DeviceHold>();
   {
-    Phase phase("device");
+    Phase phase(phases, "device");
     BANYAN_ASSIGN_OR_RETURN(hold->device, CpuDevice::Create(config.cpu_isa, config.threads));
     phase.Add(hold->device->description());
   }
   const auto available = static_cast<int64_t>(hold->device->backend().AvailableMemory());
   GenerationConfig generation;
   {
-    Phase phase(fmt::format("opening {}", config.model_path));
+    Phase phase(phases, "opening");
+    phase.Add(config.model_path);
     BANYAN_ASSIGN_OR_RETURN(hold->checkpoint, weights::Checkpoint::Open(config.model_path));
     BANYAN_ASSIGN_OR_RETURN(generation, ReadGenerationConfig(config.model_path));
   }
   std::unique_ptr<nn::Model> model;
   {
-    Phase phase("weights");
+    Phase phase(phases, "weights");
     const auto start = Clock::now();
     models::LoadOptions options{.dtype = config.dtype, .context_length = config.context_length};
     auto last_line = start;
@@ -162,7 +182,7 @@ StatusOr<EngineParts> ModelParts(EngineConfig config) {
   }
   nn::CachePools pools;
   {
-    Phase phase("cache");
+    Phase phase(phases, "cache");
     Backend& backend = hold->device->backend();
     BANYAN_ASSIGN_OR_RETURN(parts.scheduler, PlanMemory(config, parts.model, available));
     BANYAN_ASSIGN_OR_RETURN(
@@ -213,8 +233,9 @@ Status ResolvePaths(EngineConfig& config) {
 
 }  // namespace
 
-StatusOr<std::unique_ptr<Engine>> Engine::Start(EngineConfig config) {
+StatusOr<std::unique_ptr<Engine>> Engine::Start(EngineConfig config, PhaseSink on_phase) {
   const auto start = Clock::now();
+  Phases phases(std::move(on_phase));
   BANYAN_RETURN_IF_ERROR(config.Validate());
   if (config.served_model_name.empty()) config.served_model_name = config.model_path;
   if (config.dtype == "half") config.dtype = "float16";
@@ -225,8 +246,8 @@ StatusOr<std::unique_ptr<Engine>> Engine::Start(EngineConfig config) {
   }
   BANYAN_RETURN_IF_ERROR(ResolvePaths(config));
   BANYAN_ASSIGN_OR_RETURN(EngineParts parts, config.model_path == kEchoModel
-                                                 ? EchoParts(std::move(config))
-                                                 : ModelParts(std::move(config)));
+                                                 ? EchoParts(std::move(config), phases)
+                                                 : ModelParts(std::move(config), phases));
   parts.start_seconds = Since(start);
   BANYAN_ASSIGN_OR_RETURN(std::unique_ptr<Engine> engine, MakeEngine(std::move(parts)));
   LogInfo("start: ready after {:.0f} ms", 1e3 * Since(start));

@@ -31,7 +31,8 @@ struct ModelInfo {
   std::optional<TokenId> bos_id;
   DType compute = DType::kF32;
   int64_t num_parameters = 0;
-  int64_t weight_bytes = 0;  // held by packed weights and mapped tensors
+  int64_t weight_bytes = 0;     // held by packed weights and mapped tensors
+  int64_t looked_up_bytes = 0;  // of them, tables of which a step reads single rows only
   std::vector<CacheGroupSpec> cache_groups;
 };
 

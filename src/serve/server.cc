@@ -96,7 +96,7 @@ class ServerImpl final : public Server {
   void Add(std::string_view methods, std::string_view path, ContextHandler handler,
            Access access = Access::kNormal, bool heavy = false) {
     router_->Add(methods, path, access, heavy,
-                 [this, handler](HttpRequest request, ReplyPtr reply) {
+                 [this, handler](const HttpRequest& request, const ReplyPtr& reply) {
                    const ServeContext* context = context_.load(std::memory_order_acquire);
                    if (context == nullptr)
                      return reply->Send(ErrorResponse(503, "the model is being loaded"));

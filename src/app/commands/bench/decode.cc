@@ -76,6 +76,8 @@ Status Run(const Options& options) {
   int64_t bytes_per_token = 0;
   for (const CacheGroupSpec& group : engine->model().cache_groups)
     bytes_per_token += group.BytesPerToken();
+  const nn::ModelInfo& model = engine->model();
+  const auto weights = static_cast<double>(model.weight_bytes - model.looked_up_bytes);
   for (const int batch : options.batches) {
     BANYAN_ASSIGN_OR_RETURN(const Times times,
                             Generate(*engine, batch, options.input, options.output));
@@ -86,8 +88,7 @@ Status Run(const Options& options) {
       continue;
     }
     const double cached = batch * (options.input + options.output / 2.0);
-    const double bytes = static_cast<double>(engine->model().weight_bytes) +
-                         cached * static_cast<double>(bytes_per_token);
+    const double bytes = weights + cached * static_cast<double>(bytes_per_token);
     report.Figure(name, rate, "tokens/s", batch * bandwidth / bytes,
                   "reading weights and cache once a step");
   }

@@ -18,11 +18,11 @@ void AddEngineOptions(CLI::App& app, EngineOptions& options) {
   AddJsonFlag(app, options.json);
 }
 
-StatusOr<std::unique_ptr<Engine>> StartEngine(const EngineOptions& options) {
+StatusOr<std::unique_ptr<Engine>> StartEngine(const EngineOptions& options, PhaseSink on_phase) {
   BANYAN_RETURN_IF_ERROR(InitLog(options.log_level));
   EngineConfig config = options.config;
   BANYAN_RETURN_IF_ERROR(ReadEnvironment(config).status());
-  return Engine::Start(std::move(config));
+  return Engine::Start(std::move(config), std::move(on_phase));
 }
 
 std::vector<TokenId> RandomPrompt(std::mt19937_64& random, int length, int vocab_size) {

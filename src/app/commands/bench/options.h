@@ -41,7 +41,8 @@ struct EngineOptions {
 void AddJsonFlag(CLI::App& app, bool& json);
 void AddEngineOptions(CLI::App& app, EngineOptions& options);
 
-StatusOr<std::unique_ptr<Engine>> StartEngine(const EngineOptions& options);
+StatusOr<std::unique_ptr<Engine>> StartEngine(const EngineOptions& options,
+                                              PhaseSink on_phase = {});
 
 // Ids at random, so that nothing of two prompts is shared.
 std::vector<TokenId> RandomPrompt(std::mt19937_64& random, int length, int vocab_size);
