@@ -4,13 +4,16 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <exception>
+#include <set>
 
 namespace banyan {
 namespace {
 
-// yaml-cpp reports by exceptions; none leaves this file.
+// yaml-cpp and the stream below it (of a folder, say) report by exceptions; none leaves this file.
 StatusOr<std::vector<std::string>> ReadFlags(const std::string& path) {
   std::vector<std::string> flags;
+  std::set<std::string> names;
   try {
     const YAML::Node file = YAML::LoadFile(path);
     if (file.IsNull()) return flags;
@@ -21,6 +24,7 @@ StatusOr<std::vector<std::string>> ReadFlags(const std::string& path) {
       std::replace(name.begin(), name.end(), '_', '-');
       if (name.starts_with('-'))
         return InvalidArgument("{}: write '{}' without dashes", path, name);
+      if (!names.insert(name).second) return InvalidArgument("{}: '{}' is given twice", path, name);
       const std::string flag = "--" + name;
       const YAML::Node& value = item.second;
       if (name == "config") return InvalidArgument("{}: a config file cannot name another", path);
@@ -38,7 +42,7 @@ StatusOr<std::vector<std::string>> ReadFlags(const std::string& path) {
     }
   } catch (const YAML::BadFile&) {
     return NotFound("--config: cannot read {}", path);
-  } catch (const YAML::Exception& error) {
+  } catch (const std::exception& error) {
     return InvalidArgument("{}: {}", path, error.what());
   }
   return flags;

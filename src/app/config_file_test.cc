@@ -33,8 +33,10 @@ TEST(ConfigFile, StandsBeforeTheCommandLine) {
 TEST(ConfigFile, RefusesWhatIsNoListOfFlags) {
   EXPECT_FALSE(ExpandConfigFile({"--config"}).ok());
   EXPECT_FALSE(ExpandConfigFile({"--config", "/no/such/file"}).ok());
-  for (const char* bad : {"[1, 2", "- a\n- b", "a: {b: c}", "a: [[1]]", "config: other.yaml",
-                          "--port: 1", "? [a]\n: b", "a: \"\\xZZ\"", "{a: b"})
+  EXPECT_FALSE(ExpandConfigFile({"--config", testing::TempDir()}).ok());
+  for (const char* bad :
+       {"[1, 2", "- a\n- b", "a: {b: c}", "a: [[1]]", "config: other.yaml", "--port: 1",
+        "port: 1\nport: 2", "page_size: 1\npage-size: 2", "? [a]\n: b", "a: \"\\xZZ\"", "{a: b"})
     EXPECT_FALSE(ExpandConfigFile({"--config", Write(bad)}).ok()) << bad;
 }
 

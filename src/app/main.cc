@@ -2,7 +2,9 @@
 // The one binary: picks a subcommand and runs it.
 #include <algorithm>
 #include <cstdio>
+#include <exception>
 #include <functional>
+#include <new>
 
 #include "app/command.h"
 #include "app/config_file.h"
@@ -62,8 +64,14 @@ int Main(std::vector<std::string> args) {
   const CLI::App& sub = *app.get_subcommands()[0];
   if (Status status = CheckLeftOver(sub, sub.remaining(), notes); !status.ok()) return Fail(status);
   for (const std::string& note : notes) std::fprintf(stderr, "banyan: %s\n", note.c_str());
-  const Status status = run();
-  return status.ok() ? 0 : Fail(status);
+  try {
+    const Status status = run();
+    return status.ok() ? 0 : Fail(status);
+  } catch (const std::bad_alloc&) {
+    return Fail(ResourceExhausted("out of memory"));
+  } catch (const std::exception& error) {
+    return Fail(Internal("{}", error.what()));
+  }
 }
 
 }  // namespace

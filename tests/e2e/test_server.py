@@ -131,6 +131,12 @@ def test_an_admin_key_alone_closes_the_control_paths_only(start):
     assert call(server.url + "/flush_cache", b"", {"Authorization": "Bearer k2"})[0] == 200
 
 
+@pytest.mark.parametrize("flag", ["--api-key", "--admin-api-key"])
+def test_an_empty_key_does_not_open_the_server(start, flag):
+    with pytest.raises(RuntimeError, match=flag):
+        start(flag, "")
+
+
 def test_sigterm_drains(start):
     server = start()
     with connect(server.url) as sock:

@@ -47,8 +47,15 @@ void DeclareHttp(CLI::App& app, Options& options) {
 
 void DeclareAccess(CLI::App& app, Options& options) {
   serve::ServeConfig& serve = options.serve;
-  app.add_option("--api-key", serve.api_key, "closes every path but /health")->take_last();
+  // An empty one, of a variable that was not set, would leave everything open.
+  const auto given = [](const std::string& key) {
+    return std::string(key.empty() ? "is empty" : "");
+  };
+  app.add_option("--api-key", serve.api_key, "closes every path but /health")
+      ->check(given)
+      ->take_last();
   app.add_option("--admin-api-key", serve.admin_api_key, "the only key for control paths")
+      ->check(given)
       ->take_last();
   app.add_option("--open-paths", serve.open_paths, "paths that need no key, such as /metrics");
 }

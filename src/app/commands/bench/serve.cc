@@ -42,8 +42,9 @@ void AddPercentiles(Report& report, const std::string& name, std::vector<double>
   }
 }
 
-void Summarize(const std::vector<LoadRequest>& requests, const std::vector<LoadResult>& results,
-               Report& report) {
+// An error when there is nothing to report on: no request came to its end.
+Status Summarize(const std::vector<LoadRequest>& requests, const std::vector<LoadResult>& results,
+                 Report& report) {
   std::vector<double> first, between, whole;
   double end = 0;
   int64_t prompt_tokens = 0, output_tokens = 0;
@@ -65,6 +66,8 @@ void Summarize(const std::vector<LoadRequest>& requests, const std::vector<LoadR
     for (std::size_t t = 1; t < result.token_times.size(); ++t)
       between.push_back(result.token_times[t] - result.token_times[t - 1]);
   }
+  if (completed == 0)
+    return failure.ok() ? Internal("no request was answered with a token") : failure;
   if (failed > 0) LogWarning("{} requests failed; the last: {}", failed, Message(failure));
   report.Figure("completed", completed, "requests");
   report.Figure("failed", failed, "requests");
@@ -75,6 +78,7 @@ void Summarize(const std::vector<LoadRequest>& requests, const std::vector<LoadR
   AddPercentiles(report, "time to first token", std::move(first));
   AddPercentiles(report, "time between tokens", std::move(between));
   AddPercentiles(report, "whole request", std::move(whole));
+  return OkStatus();
 }
 
 Status Run(Options options) {
@@ -108,7 +112,7 @@ Status Run(Options options) {
                              : std::isfinite(options.rate)
                                  ? fmt::format("{} a second", options.rate)
                                  : "all at once");
-  Summarize(requests, RunLoad(*target, requests, options.seed), report);
+  BANYAN_RETURN_IF_ERROR(Summarize(requests, RunLoad(*target, requests, options.seed), report));
   report.Print(options.json);
   return OkStatus();
 }
