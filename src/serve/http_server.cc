@@ -45,7 +45,7 @@ class Server final : public HttpServer {
     StopAccepting();
     shared_.workers.join();
     for (auto& thread : threads_) thread->Stop();
-    if (!shared_.config.unix_socket.empty()) ::unlink(shared_.config.unix_socket.c_str());
+    if (owns_socket_file_) ::unlink(shared_.config.unix_socket.c_str());
   }
 
   Status Open() {
@@ -56,11 +56,15 @@ class Server final : public HttpServer {
     if (!config.unix_socket.empty()) {
       if (config.unix_socket.size() >= sizeof(sockaddr_un::sun_path))
         return InvalidArgument("the path of --unix-socket is too long: {}", config.unix_socket);
+      endpoint = net::local::stream_protocol::endpoint(config.unix_socket);
       // A socket that a dead process left behind would be in the way; anything else is not ours.
       struct stat info;
-      if (::lstat(config.unix_socket.c_str(), &info) == 0 && S_ISSOCK(info.st_mode))
-        ::unlink(config.unix_socket.c_str());
-      endpoint = net::local::stream_protocol::endpoint(config.unix_socket);
+      if (::lstat(config.unix_socket.c_str(), &info) == 0 && S_ISSOCK(info.st_mode)) {
+        Socket probe(threads_[0]->context());
+        probe.connect(endpoint, error);
+        if (error == net::error::connection_refused) ::unlink(config.unix_socket.c_str());
+        error.clear();
+      }
     } else {
       net::ip::tcp::resolver resolver(threads_[0]->context());
       const auto found = resolver.resolve(config.host, std::to_string(config.port),
@@ -73,6 +77,7 @@ class Server final : public HttpServer {
     if (!error && config.unix_socket.empty())
       acceptor_->set_option(net::socket_base::reuse_address(true), error);
     if (!error) acceptor_->bind(endpoint, error);
+    owns_socket_file_ = !error && !config.unix_socket.empty();
     if (!error) acceptor_->listen(net::socket_base::max_listen_connections, error);
     if (error) {
       const std::string where = config.unix_socket.empty()
@@ -158,6 +163,7 @@ class Server final : public HttpServer {
   std::vector<std::unique_ptr<IoThread>> threads_;
   std::optional<Acceptor> acceptor_;
   int port_ = 0;
+  bool owns_socket_file_ = false;
   bool accepting_ = false;
 };
 

@@ -2,8 +2,12 @@
 #include "serve/http.h"
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <fstream>
 #include <mutex>
 #include <thread>
 
@@ -107,6 +111,32 @@ class Http : public testing::Test {
   std::vector<ReplyPtr> waiting_;
   std::atomic<int> gone_{0}, ended_{0}, last_status_{0};
 };
+
+TEST(UnixSocket, AFileThatIsNotItsOwnStays) {
+  const std::string path = testing::TempDir() + "banyan_http_test.sock";
+  ::unlink(path.c_str());
+  const auto there = [&] { return ::access(path.c_str(), F_OK) == 0; };
+  HttpConfig config;
+  config.unix_socket = path;
+  const auto start = [&] { return HttpServer::Start(config, std::make_shared<Router>(), {}); };
+  {
+    const auto first = start();
+    ASSERT_TRUE(first.ok()) << first.status();
+    EXPECT_FALSE(start().ok());
+    EXPECT_TRUE(there());
+  }
+  EXPECT_FALSE(there());
+  const int stale = ::socket(AF_UNIX, SOCK_STREAM, 0);
+  sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
+  path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+  ASSERT_EQ(::bind(stale, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  ::close(stale);
+  EXPECT_TRUE(start().ok());
+  std::ofstream(path) << "somebody's words";
+  EXPECT_FALSE(start().ok());
+  EXPECT_TRUE(there());
+  ::unlink(path.c_str());
+}
 
 TEST_F(Http, KeepsAConnectionForManyRequests) {
   Start();
