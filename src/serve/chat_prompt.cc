@@ -189,6 +189,9 @@ bool TemplateWantsParts(std::string_view source) {
 
 void ReadChatInput(Fields& fields, ChatInput& input) {
   input.template_kwargs = fields.Optional<json::object>("chat_template_kwargs", {});
+  for (const char* name : {"messages", "tools"})
+    if (input.template_kwargs.contains(name))
+      fields.Fail("chat_template_kwargs", fmt::format("holds '{}', a field of its own", name));
   if (auto effort = fields.Maybe<std::string>("reasoning_effort")) {
     if (std::find(kEfforts.begin(), kEfforts.end(), *effort) == kEfforts.end())
       fields.Fail("reasoning_effort",

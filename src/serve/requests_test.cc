@@ -149,6 +149,8 @@ TEST(ChatRequest, RefusesByName) {
       {R"("priority":"high")", "priority"},
       {R"("chat_template_kwargs":[])", "chat_template_kwargs"},
       {R"("continue_final_message":true)", "continue_final_message"},
+      {R"("chat_template_kwargs":{"messages":[]})", "chat_template_kwargs"},
+      {R"("chat_template_kwargs":{"tools":[]})", "chat_template_kwargs"},
       {R"("user":5)", "user"},
       {R"("reasoning_effort":"huge")", "reasoning_effort"},
       {long_rid, "rid"},

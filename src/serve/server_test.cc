@@ -298,6 +298,13 @@ TEST_F(ServerTest, AClientThatGoesAbortsItsRequests) {
   }
 }
 
+TEST_F(ServerTest, AnEmptyNameIsNone) {
+  Start();
+  const TestResponse response = Post("/v1/chat/completions", std::string(kChat) + R"(,"rid":""})");
+  EXPECT_NE(response.body.find(R"("id":"chatcmpl-)"), std::string::npos) << response.body;
+  EXPECT_TRUE(engine_->submitted().at(0).rid.starts_with("chatcmpl-"));
+}
+
 TEST_F(ServerTest, AbortByName) {
   Start();
   engine_->SetScript({.hold = true});

@@ -20,7 +20,8 @@ Status CheckModel(const ServeContext& context, std::string_view model) {
 OpenAiReplyInfo MakeInfo(const ServeContext& context, const OpenAiOptions& options,
                          std::string_view prefix) {
   OpenAiReplyInfo info;
-  info.id = options.rids.empty() ? NewId(prefix) : options.rids[0];
+  const bool named = !options.rids.empty() && !options.rids[0].empty();
+  info.id = named ? options.rids[0] : NewId(prefix);
   info.model = context.model_name;
   info.weight_version = context.config.weight_version;
   info.created = UnixTime();
