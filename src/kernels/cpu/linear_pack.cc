@@ -75,12 +75,17 @@ bool MovesRuns(DType dtype) {
   return dtype == DType::kQ4_0 || dtype == DType::kQ4_1 || dtype == DType::kQ8_0;
 }
 
-void MoveRuns(DType dtype, const void* row, int64_t blocks, int lane, uint8_t* to) {
+// A row's blocks of such a format: one or two halves, then the codes.
+void MoveRow(DType dtype, const void* row, int64_t blocks, int lane, uint8_t* to, uint8_t* scales) {
   const int64_t size = Info(dtype).block_bytes;
   const int code_bytes = dtype == DType::kQ8_0 ? 32 : 16;
   const uint32_t flip = dtype == DType::kQ8_0 ? 0x80808080 : 0;
-  const auto* codes = static_cast<const uint8_t*>(row) + size - code_bytes;
-  for (int64_t b = 0; b < blocks; ++b, codes += size) {
+  const int64_t halves = (size - code_bytes) / 2;
+  const auto* block = static_cast<const uint8_t*>(row);
+  for (int64_t b = 0; b < blocks; ++b, block += size) {
+    for (int64_t h = 0; h < halves; ++h, scales += 2 * kGroupRows)
+      std::memcpy(scales + 2 * lane, block + 2 * h, 2);
+    const uint8_t* codes = block + size - code_bytes;
     for (int i = 0; i < code_bytes; i += 4, to += kRunBytes) {
       uint32_t run;
       std::memcpy(&run, codes + i, sizeof run);
@@ -167,10 +172,10 @@ void PackGroup(std::span<const Tensor> parts, int64_t group, uint8_t* to) {
   const BlockLayout layout = LayoutOf(dtype);
   uint8_t* scales = to + cols / 32 * layout.code_bytes;
   if (MovesRuns(dtype)) {
-    for (int r = 0; r < count; ++r) MoveRuns(dtype, rows[r], cols / 32, r, to);
-  } else {
-    PackRuns(dtype, {rows, static_cast<std::size_t>(count)}, cols, to);
+    for (int r = 0; r < count; ++r) MoveRow(dtype, rows[r], cols / 32, r, to, scales);
+    return;
   }
+  PackRuns(dtype, {rows, static_cast<std::size_t>(count)}, cols, to);
   for (int64_t unit = 0; unit < cols / layout.unit; ++unit) {
     for (int r = 0; r < count; ++r) {
       PackScales(dtype, format, rows[r], unit, r, scales + unit * layout.scale_bytes);
