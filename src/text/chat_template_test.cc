@@ -98,6 +98,52 @@ const Case kCases[] = {
     {"{% include 'x' %}", "error: chat template: no loader for this environment specified"},
 };
 
+// Templates of tools/compare_jinja.py with what Jinja2, set up by transformers, makes of them.
+TEST(ChatTemplateTest, GeneratedTemplatesPrintWhatJinja2Prints) {
+  auto file = ReadFileIfAny(std::string(BANYAN_SOURCE_DIR) + "/tests/golden/text/jinja.json");
+  ASSERT_TRUE(file.ok() && *file);
+  const json::object golden = ParseJson(**file)->as_object();
+  const std::string_view context = View(golden.at("context").as_string());
+  const json::array& cases = golden.at("cases").as_array();
+  ASSERT_GT(cases.size(), 400u);
+  for (const json::value& entry : cases) {
+    const std::string_view source = View(entry.at("template").as_string());
+    EXPECT_EQ(Render(source, context), View(entry.at("text").as_string())) << source;
+  }
+}
+
+const Case kScopes[] = {
+    // A name that a scope sets is undefined in it, and in the loops and macros inside, until then.
+    {"{% for i in [1] %}[{{ s }}]{% endfor %}{% set s = 1 %}{{ s }}", "[]1"},
+    {"{% macro f() %}[{{ s }}]{% endmacro %}{{ f() }}{% set s = 1 %}{{ f() }}", "[][1]"},
+    {"{{ s }}{% for i in [1] %}[{{ s }}]{% endfor %}{% set s = 1 %}", "v[v]"},
+    {"{% if 0 %}{% set s = 1 %}{% endif %}{% for i in [1] %}[{{ s }}]{% endfor %}", "[v]"},
+    {"{% if 0 %}{% elif s %}{{ s }}{% set s = 1 %}{{ s }}{% endif %}{{ s }}", "v11"},
+    {"{% set s %}[{{ s }}]{% endset %}{{ s }}", "[]"},
+    // else: no iteration has come to its end.
+    {"{% for i in [1, 2] %}{% break %}{% else %}e{% endfor %}", "e"},
+    {"{% for i in [1, 2] %}{% continue %}{% else %}e{% endfor %}", "e"},
+    {"{% for i in [1, 2] %}{% if i == 2 %}{% break %}{% endif %}{% else %}e{% endfor %}", ""},
+    // Markup escapes what is put into it.
+    {"{{ ('%s %r %d'|safe) % ('<', '<', 3) }}", "&lt; &#39;&lt;&#39; 3"},
+    {"{{ ('a b'|safe).split() }}", "[Markup('a'), Markup('b')]"},
+};
+
+TEST(ChatTemplateTest, ScopesAreThoseOfJinja2) {
+  for (const Case& test : kScopes)
+    EXPECT_EQ(Render(test.source, R"({"s": "v"})"), test.expected) << test.source;
+}
+
+TEST(ChatTemplateTest, RefusesWhatItCannotPrintAsPythonDoes) {
+  for (const char* source :
+       {"{{ [1] | select }}", "{{ 'a'.upper }}", "{{ range }}", "{{ [cycler(1)] }}",
+        "{{ '\\ud83d' }}", "{{ f(a=1, a=2) }}", "{{ 'a' | upper(1) }}", "{{ 'a'.encode() }}",
+        "{{ 1.5.hex() }}", "{{ 1 is defined(2) }}", "{{ ('a'|safe).join(['<']) }}",
+        "{{ '\u0663' | int }}"}) {
+    EXPECT_EQ(Render(source).rfind("error: ", 0), 0u) << source << " gave " << Render(source);
+  }
+}
+
 TEST(ChatTemplateTest, PrintsWhatJinja2Prints) {
   for (const Case& test : kCases) EXPECT_EQ(Render(test.source), test.expected) << test.source;
 }

@@ -62,7 +62,9 @@ TEST(TokenizerTest, RefusesTextThatIsNotUtf8) {
   EXPECT_NE(Message(ids.status()).find("byte 2"), std::string::npos);
 }
 
-TEST(TokenizerTest, ConfigDecidesBosEosAndSpecials) {
+// As transformers 5: beside a tokenizer.json the flags are without effect, but for the one class
+// that always puts its own BOS.
+TEST(TokenizerTest, ConfigDecidesSpecialsAndTheFileBosEos) {
   json::object config = {{"tokenizer_class", "LlamaTokenizerFast"},
                          {"bos_token", "<s>"},
                          {"eos_token", {{"content", "<|end|>"}}},
@@ -72,18 +74,18 @@ TEST(TokenizerTest, ConfigDecidesBosEosAndSpecials) {
   ASSERT_TRUE(tokenizer);
   EXPECT_EQ(tokenizer->bos_id(), 11);  // numbered on after the vocabulary
   EXPECT_EQ(tokenizer->eos_id(), 10);
-  EXPECT_EQ(*tokenizer->Encode("a", true), (Ids{11, 0, 10}));
-  EXPECT_EQ(*tokenizer->Encode("a", false), (Ids{0}));
+  EXPECT_EQ(*tokenizer->Encode("a", true), (Ids{0}));
   EXPECT_EQ(*tokenizer->Encode("<s>a", false), (Ids{11, 0}));
   EXPECT_EQ(tokenizer->special_tokens().at("eos_token"), "<|end|>");
 
-  json::object other = config;
-  other["tokenizer_class"] = "PreTrainedTokenizerFast";  // the file decides
-  EXPECT_EQ(*Make(kBpe, other)->Encode("a", true), (Ids{0}));
+  json::object code_llama = config;
+  code_llama["tokenizer_class"] = "CodeLlamaTokenizer";
+  code_llama["add_bos_token"] = false;
+  EXPECT_EQ(*Make(kBpe, code_llama)->Encode("a", true), (Ids{11, 0}));
+  EXPECT_EQ(*Make(kBpe, code_llama)->Encode("a", false), (Ids{0}));
 
-  config["add_bos_token"] = false;
-  config["add_eos_token"] = nullptr;
-  EXPECT_EQ(*Make(kBpe, config)->Encode("a", true), (Ids{0}));
+  config["bos_eos_by_flags"] = true;  // a vocabulary that came without a post-processor
+  EXPECT_EQ(*Make(kBpe, config)->Encode("a", true), (Ids{11, 0, 10}));
   // A token of the vocabulary that a config names becomes special.
   auto named = Make(kBpe, {{"pad_token", "abc"}, {"split_special_tokens", false}});
   EXPECT_TRUE(named->IsSpecial(9));
@@ -206,6 +208,18 @@ TEST(DetokenizerTest, ContextIsNotOutput) {
   text = after.Push(1);
   text += after.Finish();
   EXPECT_EQ(text, " b");
+}
+
+// CLIP's form: the last part of a word bears a mark.
+TEST(TokenizerTest, WordSuffixesAndPartPrefixes) {
+  const char* suffix = R"({"model": {"type": "BPE", "end_of_word_suffix": "</w>",
+      "vocab": {"a": 0, "b": 1, "b</w>": 2, "a</w>": 3, "ab</w>": 4}, "merges": ["a b</w>"]},
+      "pre_tokenizer": {"type": "WhitespaceSplit"}, "added_tokens": []})";
+  EXPECT_EQ(*Make(suffix)->Encode("ab a ba", false), (Ids{4, 3, 1, 3}));
+  const char* prefix = R"({"model": {"type": "BPE", "continuing_subword_prefix": "##",
+      "vocab": {"a": 0, "##a": 1, "b": 2, "##b": 3, "ab": 4}, "merges": ["a ##b"]},
+      "pre_tokenizer": {"type": "WhitespaceSplit"}, "added_tokens": []})";
+  EXPECT_EQ(*Make(prefix)->Encode("aba baa", false), (Ids{4, 1, 2, 1, 1}));
 }
 
 // The tokenizers of the shared data: name, whether the folder has ids.jsonl.

@@ -82,19 +82,18 @@ pub fn apply(document: &mut Value, config: &Value) -> Result<(), String> {
     }
     keep_added_ids(document)?;
     let flags = config["add_bos_token"].is_boolean() || config["add_eos_token"].is_boolean();
-    if flags && has_flags(config) {
-        set_post_processor(document, config)?;
+    if config["bos_eos_by_flags"] == true {
+        return if flags { set_post_processor(document, config) } else { Ok(()) };
+    }
+    // Beside a tokenizer.json, transformers drops the flags: the file's post-processor decides. This
+    // one class still builds its own.
+    if matches!(config["tokenizer_class"].as_str(), Some("CodeLlamaTokenizer" | "CodeLlamaTokenizerFast")) {
+        let mut own = config.clone();
+        own["add_bos_token"] = Value::Bool(true);
+        own["add_eos_token"] = Value::Bool(false);
+        return set_post_processor(document, &own);
     }
     Ok(())
-}
-
-/// For every other class the flags are without effect: the file's post-processor decides. A vocabulary
-/// that comes without a post-processor (GGUF, sentencepiece) says so in a key of ours.
-fn has_flags(config: &Value) -> bool {
-    let class = config["tokenizer_class"].as_str().unwrap_or("");
-    let class = class.strip_suffix("Fast").unwrap_or(class);
-    config["bos_eos_by_flags"] == true
-        || matches!(class, "LlamaTokenizer" | "CodeLlamaTokenizer" | "GemmaTokenizer" | "CohereTokenizer")
 }
 
 fn flag(token: &Value, name: &str, fallback: bool) -> bool {

@@ -115,6 +115,8 @@ pub enum Stmt {
     Block(Vec<Stmt>, bool),
     /// A scope that is rendered where it stands (generation).
     Scope(Vec<Stmt>),
+    /// Names that are undefined from here on, whatever is around.
+    Hide(Vec<Arc<str>>),
     Break,
     Continue,
     /// What transformers' environment cannot do either.

@@ -16,6 +16,11 @@ const NAMES: [&str; 54] = [
     "truncate", "unique", "upper", "urlencode", "urlize", "wordcount", "wordwrap", "xmlattr",
 ];
 
+const WITHOUT_ARGUMENTS: [&str; 20] = [
+    "abs", "capitalize", "count", "e", "escape", "first", "forceescape", "items", "last", "length", "list", "lower",
+    "reverse", "safe", "string", "striptags", "title", "upper", "urlencode", "wordcount",
+];
+
 pub fn is_known(name: &str) -> bool {
     NAMES.contains(&name)
 }
@@ -107,6 +112,9 @@ pub fn title_case(c: char) -> String {
 
 pub fn apply(renderer: &Renderer, name: &str, value: Value, args: CallArgs) -> Result<Value> {
     renderer.charge(1)?;
+    if WITHOUT_ARGUMENTS.contains(&name) && !(args.positional.is_empty() && args.keyword.is_empty()) {
+        return Err(Error::new(format!("the filter '{name}' takes no arguments")));
+    }
     match name {
         "default" | "d" => {
             let mut bound = Bound::new(name, args, &["default_value", "boolean"])?;
@@ -225,9 +233,9 @@ fn on_text(renderer: &Renderer, name: &str, value: &Value, args: CallArgs) -> Re
         }
         _ if !args.keyword.is_empty() => {
             let entries = args.keyword.into_iter().map(|(name, value)| (Value::Str(name, false), value)).collect();
-            format::percent(renderer, &text, &Value::dict(entries)?).map(Value::str)
+            format::percent(renderer, &text, &Value::dict(entries)?, safe).and_then(keep)
         }
-        _ => format::percent(renderer, &text, &Value::tuple(args.positional)?).map(Value::str),
+        _ => format::percent(renderer, &text, &Value::tuple(args.positional)?, safe).and_then(keep),
     }
 }
 
@@ -363,6 +371,7 @@ fn to_int(value: &Value, args: CallArgs) -> Result<Value> {
         if number.is_finite() && number.abs() < 1e38 { Some(Value::Int(number as i128)) } else { None }
     };
     let parsed = match value {
+        Value::Str(text, _) if text.chars().any(|c| !c.is_ascii() && c.is_numeric()) => return Err(foreign_digits()),
         Value::Str(text, _) => {
             parse_int(text, base as u32).or_else(|| format::parse_float(text).and_then(from_float))
         }
@@ -372,6 +381,11 @@ fn to_int(value: &Value, args: CallArgs) -> Result<Value> {
         other => other.as_int().map(Value::Int),
     };
     Ok(parsed.unwrap_or(fallback))
+}
+
+/// Python reads the decimal digits of every script.
+fn foreign_digits() -> Error {
+    Error::new("numbers in other digits than ASCII's are not supported in chat templates")
 }
 
 /// int(text, base).
@@ -405,6 +419,7 @@ fn parse_int(text: &str, base: u32) -> Option<Value> {
 fn to_float(value: &Value, args: CallArgs) -> Result<Value> {
     let fallback = Bound::new("float", args, &["default"])?.take(0).unwrap_or(Value::Float(0.0));
     Ok(match value {
+        Value::Str(text, _) if text.chars().any(|c| !c.is_ascii() && c.is_numeric()) => return Err(foreign_digits()),
         Value::Str(text, _) => format::parse_float(text).map_or(fallback, Value::Float),
         Value::Undefined(message) => return Err(Error::new(message.to_string())),
         other => other.as_number().map_or(fallback, Value::Float),
@@ -432,6 +447,9 @@ fn round(value: &Value, args: CallArgs) -> Result<Value> {
             return Ok(Value::Int((down + i128::from(up)) * unit));
         }
     }
+    if matches!(value, Value::BigInt(_)) {
+        return Err(Error::new("integers beyond 127 bits cannot be rounded"));
+    }
     let Some(number) = value.as_number() else {
         return Err(Error::new(format!("type {} doesn't define __round__ method", value.type_name())));
     };
@@ -442,7 +460,8 @@ fn round(value: &Value, args: CallArgs) -> Result<Value> {
             let unit = 10f64.powi(-precision);
             (number / unit).round_ties_even() * unit
         }
-        "ceil" => (number * 10f64.powi(precision)).ceil() / 10f64.powi(precision),
-        _ => (number * 10f64.powi(precision)).floor() / 10f64.powi(precision),
+        // By way of an integer, which has no negative zero.
+        "ceil" => ((number * 10f64.powi(precision)).ceil() + 0.0) / 10f64.powi(precision),
+        _ => ((number * 10f64.powi(precision)).floor() + 0.0) / 10f64.powi(precision),
     }))
 }

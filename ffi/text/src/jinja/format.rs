@@ -2,7 +2,7 @@
 //! Python's three ways of filling strings: replace and padding, `%` formatting, and str.format.
 
 use super::render::Renderer;
-use super::text::{is_space, repr_float, repr_str};
+use super::text::{escape_html, is_space, repr_float};
 use super::value::Value;
 use super::{ops, Error, Result};
 use std::sync::Arc;
@@ -287,8 +287,22 @@ impl Spec {
     }
 }
 
-/// `pattern % values`.
-pub fn percent(renderer: &Renderer, pattern: &str, values: &Value) -> Result<String> {
+/// ascii(), of a repr().
+fn escape_ascii(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c as u32 {
+            0..=0x7f => out.push(c),
+            code @ 0..=0xff => out.push_str(&format!("\\x{code:02x}")),
+            code @ 0..=0xffff => out.push_str(&format!("\\u{code:04x}")),
+            code => out.push_str(&format!("\\U{code:08x}")),
+        }
+    }
+    out
+}
+
+/// `pattern % values`; of Markup, which escapes the values' texts.
+pub fn percent(renderer: &Renderer, pattern: &str, values: &Value, escape: bool) -> Result<String> {
     let list: Vec<Value> = match values {
         Value::Tuple(seq) => seq.items.clone(),
         other => vec![other.clone()],
@@ -363,7 +377,7 @@ pub fn percent(renderer: &Renderer, pattern: &str, values: &Value) -> Result<Str
         } else if spec.align == Some('<') {
             spec.fill = None;
         }
-        let text = one_percent(renderer, &mut spec, kind, &value)?;
+        let text = one_percent(renderer, &mut spec, kind, &value, escape)?;
         renderer.charge_bytes(text.len())?;
         out.push_str(&text);
     }
@@ -375,13 +389,22 @@ pub fn percent(renderer: &Renderer, pattern: &str, values: &Value) -> Result<Str
     Ok(out)
 }
 
-fn one_percent(renderer: &Renderer, spec: &mut Spec, kind: char, value: &Value) -> Result<String> {
+fn one_percent(
+    renderer: &Renderer,
+    spec: &mut Spec,
+    kind: char,
+    value: &Value,
+    escape: bool,
+) -> Result<String> {
     let needs_number = |what: &str| {
         Error::new(match value {
             Value::Undefined(message) => message.to_string(),
             other => format!("%{kind} format: {what} is required, not {}", other.type_name()),
         })
     };
+    if escape && !matches!(kind, 's' | 'r') && (value.as_number().is_none() || matches!(kind, 'x' | 'X' | 'o' | 'c')) {
+        return Err(Error::new(format!("%{kind} of such a value in Markup is not supported in chat templates")));
+    }
     match kind {
         's' | 'r' | 'a' => {
             let text = if kind == 's' {
@@ -390,6 +413,10 @@ fn one_percent(renderer: &Renderer, spec: &mut Spec, kind: char, value: &Value) 
                 renderer.charge_value(value)?;
                 value.repr().into()
             };
+            let text = if kind == 'a' && !text.is_ascii() { escape_ascii(&text).into() } else { text };
+            let is_markup = kind == 's' && matches!(value, Value::Str(_, true));
+            let text = if escape && !is_markup { escape_html(&text).into() } else { text };
+            renderer.charge_bytes(text.len())?;
             spec.fill = None;
             spec.align = spec.align.map(|align| if align == '=' { '>' } else { align });
             spec.kind = Some('s');
@@ -476,16 +503,10 @@ fn braces_at(
         match conversion {
             None => {}
             Some("s") => value = Value::Str(renderer.text(&value)?, false),
-            Some("r" | "a") => {
+            Some(how @ ("r" | "a")) => {
                 renderer.charge_value(&value)?;
-                value = match &value {
-                    Value::Str(text, _) => {
-                        let mut quoted = String::new();
-                        repr_str(text, &mut quoted);
-                        Value::str(quoted)
-                    }
-                    other => Value::str(other.repr()),
-                };
+                let text = value.repr();
+                value = Value::str(if how == "a" { escape_ascii(&text) } else { text });
             }
             Some(other) => return Err(Error::new(format!("Unknown conversion specifier '{other}'"))),
         }

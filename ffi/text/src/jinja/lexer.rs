@@ -344,7 +344,7 @@ fn unescape(text: &str) -> Option<String> {
         for _ in 0..count {
             value = value * 16 + chars.next()?.to_digit(16)?;
         }
-        Some(char::from_u32(value).unwrap_or(char::REPLACEMENT_CHARACTER))
+        char::from_u32(value) // half of a surrogate pair stays one in Python, which no UTF-8 text holds
     };
     while let Some(c) = chars.next() {
         if c != '\\' {
@@ -362,21 +362,7 @@ fn unescape(text: &str) -> Option<String> {
             'v' => out.push('\x0b'),
             c @ ('\\' | '\'' | '"') => out.push(c),
             'x' => out.push(hex(&mut chars, 2)?),
-            'u' => {
-                let first = hex_value(&mut chars, 4)?;
-                // Two escapes may spell the halves of one character.
-                if (0xD800..0xDC00).contains(&first) {
-                    let mut ahead = chars.clone();
-                    if ahead.next() == Some('\\') && ahead.next() == Some('u') {
-                        if let Some(second) = hex_value(&mut ahead, 4).filter(|s| (0xDC00..0xE000).contains(s)) {
-                            out.push(char::from_u32(0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00))?);
-                            chars = ahead;
-                            continue;
-                        }
-                    }
-                }
-                out.push(char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER));
-            }
+            'u' => out.push(hex(&mut chars, 4)?),
             'U' => out.push(hex(&mut chars, 8)?),
             'N' => return None,
             c @ '0'..='7' => {
@@ -395,12 +381,4 @@ fn unescape(text: &str) -> Option<String> {
         }
     }
     Some(out)
-}
-
-fn hex_value(chars: &mut std::iter::Peekable<std::str::Chars>, count: usize) -> Option<u32> {
-    let mut value = 0;
-    for _ in 0..count {
-        value = value * 16 + chars.next()?.to_digit(16)?;
-    }
-    Some(value)
 }

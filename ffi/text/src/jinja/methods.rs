@@ -27,6 +27,9 @@ pub fn attribute(object: &Value, name: &Arc<str>) -> Result<Option<Value>> {
         let message = format!("access to attribute '{name}' of '{}' object is unsafe.", object.type_name());
         Ok(Some(Value::Undefined(message.into())))
     };
+    if is_beyond_us(object, name) {
+        return Err(Error::new(format!("{}.{name} is not supported in chat templates", object.type_name())));
+    }
     match object {
         Value::Str(..) if STR.contains(&&**name) || matches!(&**name, "zfill") => method(),
         Value::List(_) if MUTATORS_LIST.contains(&&**name) => unsafe_method(),
@@ -45,6 +48,11 @@ pub fn attribute(object: &Value, name: &Arc<str>) -> Result<Option<Value>> {
             _ => None,
         }),
         Value::Float(_) if matches!(&**name, "is_integer" | "conjugate") => method(),
+        Value::Float(_) => Ok(match &**name {
+            "real" => Some(object.clone()),
+            "imag" => Some(Value::Float(0.0)),
+            _ => None,
+        }),
         Value::Namespace(namespace) => {
             Ok(namespace.entries.borrow().iter().find(|entry| entry.0 == *name).map(|entry| entry.1.clone()))
         }
@@ -64,6 +72,36 @@ pub fn attribute(object: &Value, name: &Arc<str>) -> Result<Option<Value>> {
             _ => None,
         }),
         _ => Ok(None),
+    }
+}
+
+/// Attributes that Python's objects have and ours do not.
+fn is_beyond_us(object: &Value, name: &str) -> bool {
+    match object {
+        Value::Str(_, safe) => {
+            matches!(name, "encode" | "translate" | "maketrans")
+                || (*safe && matches!(
+                    name,
+                    "escape" | "unescape" | "striptags" | "format" | "format_map" | "join" | "replace" | "ljust" | "rjust"
+                        | "center"
+                ))
+        }
+        Value::Dict(_) => name == "fromkeys",
+        Value::DictView(..) => matches!(name, "isdisjoint" | "mapping"),
+        Value::Bool(_) | Value::Int(_) => {
+            matches!(name, "as_integer_ratio" | "from_bytes" | "to_bytes" | "is_integer")
+        }
+        Value::BigInt(_) => matches!(
+            name,
+            "as_integer_ratio" | "bit_count" | "bit_length" | "conjugate" | "denominator" | "from_bytes" | "imag"
+                | "is_integer" | "numerator" | "real" | "to_bytes"
+        ),
+        Value::Float(_) => matches!(name, "as_integer_ratio" | "fromhex" | "hex"),
+        Value::Macro(_) => name == "explicit_caller",
+        Value::Cycler(_) => name == "pos",
+        Value::Joiner(_) => matches!(name, "sep" | "used"),
+        Value::Iter(_) => matches!(name, "send" | "throw" | "close"),
+        _ => false,
     }
 }
 
@@ -113,10 +151,16 @@ pub fn call(renderer: &Renderer, object: &Value, name: &Arc<str>, args: CallArgs
             renderer.charge_bytes(text.len())?;
             let result = call_str(renderer, text, name, args)?;
             // Markup's methods give Markup.
-            Ok(match result {
-                Value::Str(text, false) if *safe => Value::Str(text, true),
-                other => other,
-            })
+            let mark = |value: &Value| match value {
+                Value::Str(text, _) => Value::Str(text.clone(), true),
+                other => other.clone(),
+            };
+            match &result {
+                Value::List(seq) if *safe => Value::list(seq.items.iter().map(mark).collect()),
+                Value::Tuple(seq) if *safe => Value::tuple(seq.items.iter().map(mark).collect()),
+                other if *safe => Ok(mark(other)),
+                _ => Ok(result),
+            }
         }
         Value::Dict(dict) => match &**name {
             "items" => Ok(ops::view(View::Items, object).unwrap_or(Value::None)),
@@ -185,12 +229,17 @@ fn all(text: &str, accept: impl Fn(char) -> bool) -> Value {
     Value::Bool(!text.is_empty() && text.chars().all(accept))
 }
 
+fn beyond_ascii(name: &str) -> Error {
+    Error::new(format!("str.{name}() beyond ASCII is not supported in chat templates"))
+}
+
 fn is_cased(c: char) -> bool {
     c.is_lowercase() || c.is_uppercase()
 }
 
 fn call_str(renderer: &Renderer, text: &Arc<str>, name: &str, args: CallArgs) -> Result<Value> {
     match name {
+        "casefold" if !text.is_ascii() => Err(beyond_ascii(name)),
         "lower" | "casefold" => Ok(Value::str(lower(text))),
         "upper" => Ok(Value::str(upper(text))),
         "capitalize" => {
@@ -209,7 +258,10 @@ fn call_str(renderer: &Renderer, text: &Arc<str>, name: &str, args: CallArgs) ->
         "isalnum" => Ok(all(text, char::is_alphanumeric)),
         "isalpha" => Ok(all(text, char::is_alphabetic)),
         "isascii" => Ok(Value::Bool(text.is_ascii())),
-        "isdecimal" | "isdigit" | "isnumeric" => Ok(all(text, char::is_numeric)),
+        // Which of the digits beyond ASCII each of them takes is a table of its own.
+        "isdecimal" | "isdigit" if text.chars().any(|c| !c.is_ascii() && c.is_numeric()) => Err(beyond_ascii(name)),
+        "isnumeric" if text.chars().any(|c| !c.is_ascii() && c.is_alphanumeric()) => Err(beyond_ascii(name)),
+        "isdecimal" | "isdigit" | "isnumeric" => Ok(all(text, |c| c.is_ascii_digit())),
         "isidentifier" => {
             let word = text.chars().all(|c| c.is_alphanumeric() || c == '_');
             let first = text.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_');

@@ -18,6 +18,7 @@ mod parser;
 mod render;
 mod sequences;
 mod statements;
+mod symbols;
 mod tests;
 mod text;
 mod time;

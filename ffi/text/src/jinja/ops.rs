@@ -88,14 +88,13 @@ pub fn arithmetic(renderer: &Renderer, operator: Arithmetic, left: &Value, right
             repeat(renderer, right, count)
         }
         (Arithmetic::Mod, Value::Str(pattern, safe), _) => {
-            let text = format::percent(renderer, pattern, right)?;
+            let text = format::percent(renderer, pattern, right, *safe)?;
             Ok(Value::Str(text.into(), *safe))
         }
         _ => match (left.as_number(), right.as_number()) {
-            // With a float or in a division the result is a float, which can be computed.
+            // With a float the result is a float, which can be computed.
             (Some(_), Some(_))
-                if operator != Arithmetic::Div
-                    && !matches!((left, right), (Value::Float(_), _) | (_, Value::Float(_))) =>
+                if !matches!((left, right), (Value::Float(_), _) | (_, Value::Float(_))) =>
             {
                 Err(too_large())
             }
@@ -148,6 +147,8 @@ fn integers(operator: Arithmetic, a: i128, b: i128) -> Result<Value> {
         Arithmetic::Sub => a.checked_sub(b),
         Arithmetic::Mul => a.checked_mul(b),
         Arithmetic::Div if b == 0 => return Err(Error::new("division by zero")),
+        // Beyond this the two would be rounded before they are divided.
+        Arithmetic::Div if a.unsigned_abs().max(b.unsigned_abs()) > 1 << 53 => return Err(too_large()),
         Arithmetic::Div => return Ok(Value::Float(a as f64 / b as f64)),
         Arithmetic::FloorDiv | Arithmetic::Mod if b == 0 => return Err(zero("division or modulo")),
         Arithmetic::FloorDiv | Arithmetic::Mod if a == i128::MIN => None,
@@ -185,7 +186,17 @@ fn floats(operator: Arithmetic, a: f64, b: f64) -> Result<Value> {
         Arithmetic::Sub => a - b,
         Arithmetic::Mul => a * b,
         Arithmetic::Div => a / b,
-        Arithmetic::FloorDiv => ((a - modulo(a, b)) / b).round(),
+        Arithmetic::FloorDiv => {
+            // CPython's float_divmod, step by step.
+            let rest = a % b;
+            let quotient = (a - rest) / b - f64::from(u8::from(rest != 0.0 && (rest < 0.0) != (b < 0.0)));
+            let floor = quotient.floor();
+            match quotient {
+                0.0 => 0f64.copysign(a / b),
+                _ if quotient - floor > 0.5 => floor + 1.0,
+                _ => floor,
+            }
+        }
         Arithmetic::Mod => modulo(a, b),
         Arithmetic::Pow => a.powf(b),
     }))

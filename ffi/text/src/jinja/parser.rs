@@ -5,7 +5,7 @@
 use super::ast::*;
 use super::filters;
 use super::lexer::{tokenize, Located, Token};
-use super::tests;
+use super::{symbols, tests};
 use super::{Error, Result};
 use std::sync::Arc;
 
@@ -25,10 +25,13 @@ pub fn parse(source: &str) -> Result<Vec<Stmt>> {
         soft: false,
         unknown: Vec::new(),
     };
-    let body = parser.body(&[])?;
+    let mut body = parser.body(&[])?;
     match parser.unknown.first() {
         Some(message) => Err(Error::new(message.clone())),
-        None => Ok(body),
+        None => {
+            symbols::hide_names(&mut body)?;
+            Ok(body)
+        }
     }
 }
 
@@ -444,6 +447,9 @@ impl Parser {
                 args.star = Some(Box::new(self.expression(true)?));
             } else if matches!(self.token(), Token::Name(_)) && *self.peek(1) == Token::Op("=") {
                 let name = self.any_name()?;
+                if args.keyword.iter().any(|entry| entry.0 == name) {
+                    return self.fail(format!("keyword argument repeated: {name}"));
+                }
                 self.expect_op("=")?;
                 args.keyword.push((name, self.expression(true)?));
             } else if args.keyword.is_empty() && args.star.is_none() && args.double_star.is_none() {

@@ -188,6 +188,14 @@ impl Renderer {
                 })
             }
             Value::Str(text, _) => self.charge_bytes(text.len()),
+            // Python prints where such an object lies, which is another place each time.
+            Value::Iter(_)
+            | Value::Method(_)
+            | Value::Cycler(_)
+            | Value::Joiner(_)
+            | Value::Global(Global::Range | Global::Lipsum | Global::RaiseException | Global::StrftimeNow) => {
+                Err(Error::new(format!("a {} has no text form", value.type_name())))
+            }
             _ => Ok(()),
         }
     }
@@ -222,6 +230,12 @@ impl Renderer {
                 Stmt::Set(target, expression) => {
                     let value = self.eval(expression, scope)?;
                     self.assign(target, value, scope)?;
+                    continue;
+                }
+                Stmt::Hide(names) => {
+                    for name in names {
+                        scope.set(name, Value::Undefined(format!("'{name}' is undefined").into()));
+                    }
                     continue;
                 }
                 other => self.deeper(|| self.run_compound(other, scope, out))?,
@@ -298,7 +312,7 @@ impl Renderer {
             Stmt::Break => Ok(Flow::Break),
             Stmt::Continue => Ok(Flow::Continue),
             Stmt::Refused(message) => Err(Error::new(*message)),
-            Stmt::Data(_) | Stmt::Output(_) | Stmt::Set(..) => Ok(Flow::Normal),
+            Stmt::Data(_) | Stmt::Output(_) | Stmt::Set(..) | Stmt::Hide(_) => Ok(Flow::Normal),
         }
     }
 
@@ -371,10 +385,6 @@ impl Renderer {
             }
             items = kept;
         }
-        if items.is_empty() {
-            self.run(&definition.otherwise, &Scope::new(Some(scope.clone())), out)?;
-            return Ok(());
-        }
         let state = Rc::new(Loop {
             items: Rc::new(items),
             index0: Cell::new(0),
@@ -383,15 +393,22 @@ impl Renderer {
             changed: RefCell::new(None),
         });
         let name: Arc<str> = "loop".into();
+        let mut finished = false;
         for (index, item) in state.items.clone().iter().enumerate() {
             self.charge(1)?;
             state.index0.set(index);
             let inner = Scope::new(Some(scope.clone()));
             inner.set(&name, Value::Loop(state.clone()));
             self.assign(&definition.target, item.clone(), &inner)?;
-            if self.run(&definition.body, &inner, out)? == Flow::Break {
-                break;
+            match self.run(&definition.body, &inner, out)? {
+                Flow::Normal => finished = true,
+                Flow::Continue => {}
+                Flow::Break => break,
             }
+        }
+        // Also where every iteration ended early: Jinja2 notes an iteration at its end.
+        if !finished {
+            self.run(&definition.otherwise, &Scope::new(Some(scope.clone())), out)?;
         }
         Ok(())
     }

@@ -95,7 +95,7 @@ impl Parser {
                     values.push(self.expression(true)?);
                 }
                 self.block_end()?;
-                Ok(Stmt::Scope(values.into_iter().map(Stmt::Output).collect()))
+                Ok(Stmt::Output(Expr::Concat(values)))
             }
             "generation" => {
                 self.block_end()?;

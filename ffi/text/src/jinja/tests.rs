@@ -5,7 +5,7 @@ use super::ast::{Arithmetic, Comparison};
 use super::filters;
 use super::ops;
 use super::render::{CallArgs, Renderer};
-use super::value::Value;
+use super::value::{Key, Value};
 use super::{Error, Result};
 use std::rc::Rc;
 
@@ -14,6 +14,11 @@ const NAMES: [&str; 39] = [
     "integer", "float", "lower", "upper", "string", "mapping", "number", "sequence", "iterable", "callable", "sameas",
     "escaped", "in", "==", "eq", "equalto", "!=", "ne", ">", "gt", "greaterthan", "ge", ">=", "<", "lt", "lessthan",
     "<=", "le",
+];
+
+const WITH_ARGUMENT: [&str; 18] = [
+    "divisibleby", "sameas", "in", "==", "eq", "equalto", "!=", "ne", ">", "gt", "greaterthan", "ge", ">=", "<", "lt",
+    "lessthan", "<=", "le",
 ];
 
 pub fn is_known(name: &str) -> bool {
@@ -26,6 +31,10 @@ fn cased(text: &str) -> bool {
 
 pub fn apply(renderer: &Renderer, name: &str, value: &Value, args: CallArgs) -> Result<bool> {
     renderer.charge(1)?;
+    let wanted = usize::from(WITH_ARGUMENT.contains(&name));
+    if args.positional.len() != wanted || !args.keyword.is_empty() {
+        return Err(Error::new(format!("the test '{name}' takes {wanted} arguments")));
+    }
     let mut positional = args.positional.into_iter();
     let mut argument = || positional.next().ok_or_else(|| Error::new(format!("the test '{name}' needs an argument")));
     let remainder = |by: &Value| ops::arithmetic(renderer, Arithmetic::Mod, value, by);
@@ -48,6 +57,7 @@ pub fn apply(renderer: &Renderer, name: &str, value: &Value, args: CallArgs) -> 
         "divisibleby" => remainder(&argument()?)?.equals(&Value::Int(0)),
         "defined" => !value.is_undefined(),
         "undefined" => value.is_undefined(),
+        "filter" | "test" if value.as_str().is_none() => Key::new(value).map(|_| false)?,
         "filter" => value.as_str().is_some_and(|name| filters::is_known(name)),
         "test" => value.as_str().is_some_and(|name| is_known(name)),
         "none" => matches!(value, Value::None),

@@ -265,7 +265,7 @@ impl Value {
             Value::Namespace(_) => "Namespace",
             Value::Macro(_) => "Macro",
             Value::Method(_) => "builtin_function_or_method",
-            Value::Global(Global::Range | Global::Dict | Global::Namespace | Global::Cycler | Global::Joiner) => "type",
+            Value::Global(Global::Dict | Global::Namespace | Global::Cycler | Global::Joiner) => "type",
             Value::Global(_) => "function",
             Value::Loop(_) => "LoopContext",
             Value::Cycler(_) => "Cycler",
@@ -387,6 +387,13 @@ impl Value {
                     && a.entries.iter().all(|(key, value)| {
                         matches!(b.get(key), Ok(Some(found)) if found.equals(value))
                     })
+            }
+            (Value::DictView(View::Keys, a), Value::DictView(View::Keys, b)) => {
+                a.entries.len() == b.entries.len()
+                    && a.entries.iter().all(|(key, _)| matches!(b.get(key), Ok(Some(_))))
+            }
+            (Value::DictView(View::Items, a), Value::DictView(View::Items, b)) => {
+                Value::Dict(a.clone()).equals(&Value::Dict(b.clone()))
             }
             (Value::Range(a), Value::Range(b)) => {
                 a.len() == b.len() && (a.len() == 0 || (a.start == b.start && (a.len() == 1 || a.step == b.step)))
@@ -555,8 +562,10 @@ impl Value {
             Value::Loop(state) => {
                 out.push_str(&format!("<LoopContext {}/{}>", state.index0.get() + 1, state.items.len()));
             }
-            Value::Global(Global::Range) => out.push_str("<class 'range'>"),
             Value::Global(Global::Dict) => out.push_str("<class 'dict'>"),
+            Value::Global(Global::Namespace) => out.push_str("<class 'jinja2.utils.Namespace'>"),
+            Value::Global(Global::Cycler) => out.push_str("<class 'jinja2.utils.Cycler'>"),
+            Value::Global(Global::Joiner) => out.push_str("<class 'jinja2.utils.Joiner'>"),
             other => out.push_str(&format!("<{} object>", other.type_name())),
         }
     }
