@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention, experts, norms and sampling on all usable cores, each with its ratio to a bound
-// measured in the same run: the rate at which the cores read memory, or their peak of fused
+// Attention, experts, recurrences, norms and sampling on all usable cores, each with its ratio to a
+// bound measured in the same run: the rate at which the cores read memory, or their peak of fused
 // multiply-adds.
 //
 //   ops_bench [--isa=avx2] [--threads=1] [--benchmark_filter=decode]
@@ -23,9 +23,13 @@
 #include "kernels/cpu/table.h"
 #include "ops/attention.h"
 #include "ops/elementwise.h"
+#include "ops/head_linear.h"
 #include "ops/moe.h"
 #include "ops/norm.h"
+#include "ops/recurrence.h"
 #include "ops/sample.h"
+#include "ops/scan.h"
+#include "ops/sparse_index.h"
 #include "ops/testing.h"
 
 namespace banyan::ops {
@@ -233,6 +237,186 @@ void BM_Experts(benchmark::State& state) {
   }
 }
 
+// The share that is reached of what memory and arithmetic together allow.
+void ReportBoth(benchmark::State& state, double bytes, double flops) {
+  ReportBytes(state, bytes);
+  ReportFlops(state, flops);
+  const double seconds = std::max(bytes / 1e9 / read_gb_per_s, flops / 1e9 / gflop_per_s);
+  state.counters["of_bound"] = benchmark::Counter(seconds * static_cast<double>(state.iterations()),
+                                                  benchmark::Counter::kIsRate);
+}
+
+// Attention to latents of 512 + 64: heads, sequences, context, new tokens per sequence, chosen
+// positions (0: all).
+void BM_Latent(benchmark::State& state) {
+  constexpr int kWidth = 576, kRank = 512, kPage = 16;
+  const int heads = static_cast<int>(state.range(0)), batch = static_cast<int>(state.range(1));
+  const int context = static_cast<int>(state.range(2)), fresh = static_cast<int>(state.range(3));
+  const int most = static_cast<int>(state.range(4));
+  const int pages_each = (context + kPage - 1) / kPage;
+  const Shape shape{int64_t{pages_each} * batch + 1, kPage, 1, kWidth};
+  Buffer memory = *bench->backend->Allocate(
+      static_cast<std::size_t>(Bytes(DType::kBF16, shape.NumElements())), "latents");
+  std::memset(memory.data(), 0x3c, memory.size());
+  std::vector<PageId> table(static_cast<std::size_t>(shape[0] - 1));
+  std::iota(table.begin(), table.end(), 1);
+  std::shuffle(table.begin(), table.end(), std::mt19937(1));
+  std::vector<AttentionSequence> sequences;
+  for (int i = 0; i < batch; ++i)
+    sequences.push_back({i * fresh, fresh, context,
+                         std::span<const PageId>(table).subspan(
+                             static_cast<std::size_t>(i) * pages_each, pages_each)});
+  std::mt19937 rng(1);
+  const int64_t rows = int64_t{batch} * fresh;
+  TestTensor q(Shape{rows, heads, kWidth}), out(Shape{rows, heads, kRank});
+  q.Fill(rng);
+  AttentionParams params;
+  params.scale = 0.1f;
+  std::vector<int32_t> positions(static_cast<std::size_t>(rows * most));
+  std::vector<int32_t> counts(static_cast<std::size_t>(rows), most);
+  if (most > 0) {
+    for (std::size_t i = 0; i < positions.size(); ++i)
+      positions[i] = static_cast<int32_t>(i % most * (context / most));
+    params.chosen = {Tensor(positions.data(), DType::kI32, {rows, most}),
+                     Tensor(counts.data(), DType::kI32, {rows})};
+  }
+  const Tensor keys(memory.data(), DType::kBF16, shape);
+  const PagedKv cache{keys, keys.Slice(3, 0, kRank)};
+  const AttentionPlan plan = PlanAttention(bench->context(), sequences, kPage, most);
+  for (auto _ : state) {
+    Attention(bench->context(), plan, params, q.view, cache, out.view);
+    benchmark::ClobberMemory();
+  }
+  const double seen = most > 0 ? most : context - (fresh - 1) / 2.0;
+  const double read = most > 0 ? static_cast<double>(rows) * most : double{1} * batch * context;
+  ReportBoth(state, read * kWidth * 2,
+             2.0 * static_cast<double>(rows) * heads * seen * (kWidth + kRank));
+}
+
+// What surrounds it, with one matrix per head: heads, rows and columns of a matrix, tokens.
+void BM_HeadLinear(benchmark::State& state) {
+  const int64_t heads = state.range(0), rows = state.range(1), cols = state.range(2);
+  const int64_t n = state.range(3);
+  Buffer memory = *bench->backend->Allocate(
+      static_cast<std::size_t>(Bytes(DType::kBF16, heads * rows * cols)), "matrices");
+  std::memset(memory.data(), 0x3c, memory.size());
+  const Tensor all(memory.data(), DType::kBF16, {heads, rows, cols});
+  std::vector<Tensor> matrices;
+  for (int64_t h = 0; h < heads; ++h) matrices.push_back(all.Row(h));
+  const ExpertMatrix matrix = *PackExperts(bench->context(), matrices, DType::kBF16);
+  std::mt19937 rng(1);
+  TestTensor x(Shape{n, heads, cols}), out(Shape{n, heads, rows});
+  x.Fill(rng);
+  for (auto _ : state) {
+    HeadLinear(bench->context(), x.view, matrix, 0, out.view);
+    benchmark::ClobberMemory();
+  }
+  if (n <= 32) {
+    ReportBytes(state, static_cast<double>(all.NumBytes()));
+  } else {
+    ReportFlops(state, 2.0 * static_cast<double>(n * heads * rows * cols));
+  }
+}
+
+// The index of sparse attention: heads, size of a head, context, new tokens; 2048 are chosen.
+void BM_SparseIndex(benchmark::State& state) {
+  constexpr int kPage = 16, kMost = 2048;
+  const int heads = static_cast<int>(state.range(0)), dim = static_cast<int>(state.range(1));
+  const int context = static_cast<int>(state.range(2)), fresh = static_cast<int>(state.range(3));
+  std::mt19937 rng(1);
+  TestTensor keys(Shape{context / kPage + 1, kPage, 1, dim}), q(Shape{fresh, heads, dim});
+  TestTensor weights(Shape{fresh, heads});
+  keys.Fill(rng);
+  q.Fill(rng);
+  weights.Fill(rng);
+  std::vector<PageId> table(static_cast<std::size_t>(context / kPage));
+  std::iota(table.begin(), table.end(), 1);
+  const AttentionSequence sequence{0, fresh, context, table};
+  const AttentionPlan plan = PlanAttention(bench->context(), {&sequence, 1}, kPage);
+  std::vector<int32_t> positions(static_cast<std::size_t>(fresh * kMost));
+  std::vector<int32_t> counts(static_cast<std::size_t>(fresh));
+  const ChosenPositions chosen{Tensor(positions.data(), DType::kI32, {fresh, kMost}),
+                               Tensor(counts.data(), DType::kI32, {fresh})};
+  for (auto _ : state) {
+    ChoosePositions(bench->context(), plan,
+                    {.q = q.view, .weights = weights.view, .keys = keys.view, .most = kMost},
+                    chosen);
+    benchmark::ClobberMemory();
+  }
+  ReportBoth(state, 4.0 * context * dim, 2.0 * fresh * heads * dim * (context - (fresh - 1) / 2.0));
+}
+
+// States of more sequences than any cache holds, taken in turn.
+struct StatePool {
+  explicit StatePool(int64_t state_size)
+      : slots(std::max<int64_t>(2, (int64_t{256} << 20) / (4 * state_size))),
+        memory(
+            *bench->backend->Allocate(static_cast<std::size_t>(4 * slots * state_size), "states")),
+        state(memory.data(), DType::kF32, {slots, state_size}) {
+    std::memset(memory.data(), 0, memory.size());
+  }
+  // `rows` rows of one sequence, whose state was not used lately.
+  StateSequence Next(int64_t rows) {
+    slot = (slot + 1) % slots;
+    return {0, static_cast<int32_t>(rows), static_cast<PageId>(slot), false, {}};
+  }
+  int64_t slots;
+  Buffer memory;
+  Tensor state;
+  int64_t slot = 0;
+};
+
+// One row: what moves is the state, in and out. More: multiply-adds.
+void ReportState(benchmark::State& state, int64_t rows, double state_bytes, double other_bytes,
+                 double flops) {
+  if (rows > 1) return ReportFlops(state, flops);
+  ReportBytes(state, 2 * state_bytes + other_bytes);
+  state.counters["in_of_read"] = benchmark::Counter(
+      (state_bytes + other_bytes) * static_cast<double>(state.iterations()) / 1e9 / read_gb_per_s,
+      benchmark::Counter::kIsRate);
+}
+
+// heads, key heads, key size, value size, delta rule, rows of one sequence
+void BM_Recurrence(benchmark::State& state) {
+  const int64_t heads = state.range(0), key_heads = state.range(1), key_dim = state.range(2);
+  const int64_t value_dim = state.range(3), rows = state.range(5);
+  std::mt19937 rng(1);
+  TestTensor q(Shape{rows, key_heads, key_dim}), k(Shape{rows, key_heads, key_dim});
+  TestTensor v(Shape{rows, heads, value_dim}), out(Shape{rows, heads, value_dim});
+  TestTensor decay(Shape{rows, heads}), beta(Shape{rows, heads});
+  q.Fill(rng), k.Fill(rng, 0.05f), v.Fill(rng);
+  decay.ForEach([](float& x) { x = 0.9f; });
+  beta.ForEach([](float& x) { x = 0.5f; });
+  RecurrenceInputs inputs{q.view, k.view, v.view, decay.view, beta.view, {}, state.range(4) != 0};
+  const int64_t size = heads * key_dim * value_dim;
+  StatePool pool(size);
+  for (auto _ : state) {
+    const StateSequence sequence = pool.Next(rows);
+    LinearRecurrence(bench->context(), inputs, {&sequence, 1}, pool.state, out.view);
+  }
+  const double flops = (inputs.delta ? 7.0 : 5.0) * static_cast<double>(size * rows);
+  ReportState(state, rows, 4.0 * static_cast<double>(size), 0, flops);
+}
+
+// channels, state size, rows of one sequence
+void BM_Scan(benchmark::State& state) {
+  const int64_t channels = state.range(0), state_dim = state.range(1), rows = state.range(2);
+  std::mt19937 rng(1);
+  TestTensor x(Shape{rows, channels}), dt(Shape{rows, channels}), z(Shape{rows, channels});
+  TestTensor b(Shape{rows, state_dim}), c(Shape{rows, state_dim}), out(Shape{rows, channels});
+  TestTensor a(Shape{channels, state_dim}), skip(Shape{channels});
+  for (TestTensor* tensor : {&x, &dt, &z, &b, &c, &skip}) tensor->Fill(rng);
+  a.ForEach([](float& value) { value = -1.0f; });
+  StatePool pool(channels * state_dim);
+  for (auto _ : state) {
+    const StateSequence sequence = pool.Next(rows);
+    SelectiveScan(bench->context(), {x.view, dt.view, b.view, c.view, z.view, a.view, skip.view},
+                  {&sequence, 1}, pool.state, out.view);
+  }
+  const auto size = static_cast<double>(channels * state_dim);
+  ReportState(state, rows, 4 * size, 4 * size, 25 * size * static_cast<double>(rows));
+}
+
 void BM_RmsNorm(benchmark::State& state) {
   std::mt19937 rng(1);
   TestTensor x(Shape{state.range(0), state.range(1)});
@@ -326,6 +510,41 @@ void Register(bool real_time) {
   experts->Args({128, 8, 2048, 768, 512, kQ4K, kQ6K, 0});
   experts->Args({64, 8, 2048, 768, 512, kBf16, kBf16, 0});
   time(experts->Unit(benchmark::kMicrosecond));
+  // DeepSeek-V2-Lite, GLM 4.7 Flash, GLM 5, DeepSeek-V3.
+  auto* latent = benchmark::RegisterBenchmark("latent", BM_Latent);
+  for (int heads : {16, 20, 64, 128}) {
+    latent->Args({heads, 1, 4096, 1, 0});
+    latent->Args({heads, 8, 4096, 1, 0});
+  }
+  latent->Args({64, 1, 65536, 1, 2048})->Args({128, 1, 65536, 1, 2048});
+  latent->Args({16, 1, 1024, 1024, 0})->Args({128, 1, 1024, 256, 0});
+  time(latent->Unit(benchmark::kMicrosecond));
+  auto* head_linear = benchmark::RegisterBenchmark("head_linear", BM_HeadLinear);
+  for (int n : {1, 8, 512}) {
+    head_linear->Args({128, 512, 128, n})->Args({128, 128, 512, n});
+    head_linear->Args({16, 512, 128, n})->Args({16, 128, 512, n});
+  }
+  time(head_linear->Unit(benchmark::kMicrosecond));
+  time(benchmark::RegisterBenchmark("sparse_index", BM_SparseIndex)
+           ->Unit(benchmark::kMicrosecond)
+           ->Args({64, 128, 65536, 1})
+           ->Args({32, 128, 65536, 1})
+           ->Args({64, 128, 8192, 64}));
+  time(benchmark::RegisterBenchmark("gated_delta", BM_Recurrence)  // Qwen3-Next 80B, Qwen 3.5
+           ->Args({32, 16, 128, 128, 1, 1})
+           ->Args({48, 16, 128, 128, 1, 1})
+           ->Args({32, 16, 128, 128, 1, 256}));
+  time(benchmark::RegisterBenchmark("mamba2", BM_Recurrence)  // Mamba 2 2.7B, Nemotron H 8B
+           ->Args({80, 1, 128, 64, 0, 1})
+           ->Args({128, 8, 128, 64, 0, 1})
+           ->Args({128, 8, 128, 64, 0, 256}));
+  time(benchmark::RegisterBenchmark("lightning", BM_Recurrence)  // MiniMax 01
+           ->Args({64, 64, 128, 128, 0, 1})
+           ->Args({64, 64, 128, 128, 0, 256}));
+  time(benchmark::RegisterBenchmark("mamba", BM_Scan)  // Mamba 2.8B, Jamba 1.5 Large
+           ->Args({5120, 16, 1})
+           ->Args({16384, 16, 1})
+           ->Args({16384, 16, 256}));
   time(benchmark::RegisterBenchmark("rms_norm", BM_RmsNorm)
            ->Args({1, 576})
            ->Args({1, 4096})

@@ -100,8 +100,10 @@ std::vector<float> RunLatent(const OpContext& context, const Step& step, Pool& p
 }
 
 TEST_P(Latent, RowsAreKeyAndValueOfAllHeads) {
+  if (GetParam() == IsaLevel::kReference) GTEST_SKIP() << "the reference is what is compared with";
   for (const auto& [heads, dim, value_dim, n, dtype] :
-       {std::tuple(16, 576, 512, 70, DType::kBF16), std::tuple(128, 576, 512, 66, DType::kF16),
+       {std::tuple(16, 576, 512, 70, DType::kBF16), std::tuple(128, 576, 512, 20, DType::kBF16),
+        std::tuple(20, 320, 256, 75, DType::kBF16), std::tuple(16, 576, 512, 30, DType::kF16),
         std::tuple(5, 24, 20, 90, DType::kF32)}) {
     SCOPED_TRACE(fmt::format("{} heads of {}", heads, dim));
     Step step{heads, dim, value_dim, 1, {}};
@@ -112,7 +114,6 @@ TEST_P(Latent, RowsAreKeyAndValueOfAllHeads) {
     Pool pool(n, dim, 16, dtype, 3), same(n, dim, 16, dtype, 3);
     const auto got = RunLatent(bench_->context(), step, pool, q, n);
     ExpectNear(got, RunLatent(oracle_->context(), step, same, q, n), 2e-5f);
-    if (GetParam() == IsaLevel::kReference) continue;
     // As if groups of heads had keys of their own, and in other steps and pages.
     if (heads % 4 == 0) step.groups = 4;
     Pool other(n, dim, 7, dtype, 3);
@@ -201,7 +202,7 @@ std::vector<int32_t> RunIndex(const OpContext& context, const IndexCase& spec, P
 }
 
 TEST_P(Latent, IndexTakesTheHighestScores) {
-  for (const IndexCase& spec : {IndexCase{}, IndexCase{700, 64, 128, 600, DType::kBF16}}) {
+  for (const IndexCase& spec : {IndexCase{}, IndexCase{330, 64, 128, 280, DType::kBF16}}) {
     std::mt19937 rng(9);
     TestTensor q(Shape{spec.n, spec.heads, spec.dim}, 4);
     TestTensor weights(Shape{spec.n, spec.heads}, 1);

@@ -3,6 +3,8 @@
 
 namespace banyan::kernels::amx {
 
-void Fill(ops::OpTable& table) {}
+void FillAttention(ops::OpTable& table);
+
+void Fill(ops::OpTable& table) { FillAttention(table); }
 
 }  // namespace banyan::kernels::amx

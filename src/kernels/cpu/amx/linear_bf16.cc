@@ -20,33 +20,6 @@ struct alignas(64) Panel {
   uint16_t pairs[kPanelChunks][16][32];
 };
 
-// Rows of 16 pairs to columns of them.
-void Transpose(__m512i* r) {
-  __m512i t[16];
-  for (int i = 0; i < 16; i += 2) {
-    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
-    t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-  }
-  for (int i = 0; i < 16; i += 4) {
-    r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
-    r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-    r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
-    r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-  }
-  for (int i = 0; i < 4; ++i) {
-    t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
-    t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
-    t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
-    t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
-  }
-  for (int i = 0; i < 4; ++i) {
-    r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
-    r[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
-    r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
-    r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
-  }
-}
-
 // Columns [from, from + kChunkColumns * chunks) of rows [row, row + 16); what the matrix lacks is
 // 0.
 void FillPanel(const FloatProduct& p, int64_t row, int64_t from, int64_t chunks, Panel& panel) {
@@ -61,7 +34,7 @@ void FillPanel(const FloatProduct& p, int64_t row, int64_t from, int64_t chunks,
       r[i] = i < rows ? _mm512_maskz_loadu_epi16(mask, weights + i * p.cols + column)
                       : _mm512_setzero_si512();
     }
-    Transpose(r);
+    TransposeWords(r);
     for (int i = 0; i < 16; ++i) _mm512_store_si512(panel.pairs[c][i], r[i]);
   }
 }

@@ -17,7 +17,14 @@
 
 namespace banyan::kernels {
 
-template <class V>
+// No matrix registers.
+struct NoTiles {
+  static constexpr bool kAny = false;
+};
+
+// `Tiles`: a level's matrix registers, which take the two products of a block where they serve a
+// task (amx/attention.cc); whether they do follows from the task's types and dimensions alone.
+template <class V, class Tiles = NoTiles>
 struct Attention {
   using F = typename V::F;
   using Task = ops::AttentionTask;
@@ -49,7 +56,11 @@ struct Attention {
     State now;       // of the segment at hand
     State all;       // of the segments folded
     int64_t value_stride;
+    float* halves;  // for Tiles: queries and weights, [rows][key_dim + kBlock]
   };
+
+  // Tiles have whole rows of sums.
+  static int64_t PadRows(int64_t rows) { return Tiles::kAny ? RoundUp(rows) : rows; }
 
   // Queries that are taken together.
   static int64_t TileQueries(int64_t group) { return group < kTileRows ? kTileRows / group : 1; }
@@ -57,9 +68,10 @@ struct Attention {
   static std::size_t WorkspaceBytes(int64_t queries, int64_t group, int64_t key_dim,
                                     int64_t value_dim) {
     const int64_t tile = TileQueries(group);
-    const int64_t rows = (queries < tile ? queries : tile) * group;
+    const int64_t rows = PadRows((queries < tile ? queries : tile) * group);
     const int64_t stride = RoundUp(value_dim);
-    const int64_t row_floats = RoundUp(key_dim) + kBlock + 2 * stride;
+    int64_t row_floats = RoundUp(key_dim) + kBlock + 2 * stride;
+    if (Tiles::kAny) row_floats += key_dim + kBlock;
     const int64_t floats =
         rows * row_floats + 5 * RoundUp(rows) + kBlock * (RoundUp(key_dim) + stride);
     return static_cast<std::size_t>(floats) * sizeof(float);
@@ -84,6 +96,7 @@ struct Attention {
       state->sum = take(rows);
       state->values = take(rows * w.value_stride);
     }
+    w.halves = Tiles::kAny ? take(rows * (task.key_dim + kBlock)) : nullptr;
     return w;
   }
 
@@ -343,6 +356,37 @@ struct Attention {
       for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(rows[j] + at, 0, 2);
   }
 
+  template <DType kType>
+  static void PrefetchNext(const Task& task, int64_t block, int64_t last) {
+    if (block + kBlock > last) return;
+    const char* keys[kBlock];
+    const char* values[kBlock];
+    constexpr int64_t kBytes = kType == DType::kF32 ? 4 : 2;
+    Locate(task, block + kBlock, last + 1, task.position, keys, values);
+    Prefetch(keys, task.key_dim * kBytes);
+    Prefetch(values, task.value_dim * kBytes);
+  }
+
+  static void SoftmaxRows(const Task& task, int64_t block, const Workspace& w) {
+    const int64_t rows = int64_t{task.rows} * task.group;
+    for (int64_t row = 0; row < rows; ++row) {
+      const int64_t query = row / task.group;
+      Softmax(task, block, task.position + query, row - query * task.group, w.scores + row * kBlock,
+              w.now.max[row], w.now.sum[row], w.factors[row]);
+    }
+  }
+
+  static void TileBlock(const Task& task, int64_t block, int64_t last, const char* const* keys,
+                        const char* const* values, const Workspace& w) {
+    const int64_t rows = int64_t{task.rows} * task.group;
+    auto* halves = reinterpret_cast<uint16_t*>(w.halves);
+    PrefetchNext<DType::kBF16>(task, block, last);
+    Tiles::Scores(halves, rows, task.key_dim, keys, w.keys, w.scores);
+    SoftmaxRows(task, block, w);
+    Tiles::Gather(w.scores, rows, halves + 2 * PadRows(rows) * task.key_dim, values, task.value_dim,
+                  w.values, w.factors, w.now.values, w.value_stride);
+  }
+
   // Reduces the keys [block, block + kBlock) into w.now for all rows of the task.
   template <DType kType>
   static void Block(const Task& task, int64_t block, const Workspace& w) {
@@ -354,27 +398,18 @@ struct Attention {
     const char* keys[kBlock];
     const char* values[kBlock];
     Locate(task, block, last + 1, task.position, keys, values);
+    if constexpr (Tiles::kAny && kType == DType::kBF16)
+      if (Tiles::Serve(task)) return TileBlock(task, block, last, keys, values, w);
     // Few rows use a value once only: they read it where it lies.
     const bool in_place = rows <= V::kBlockRows && task.value_dim % 16 == 0;
     TransposeKeys<kType>(keys, task.key_dim, w.keys);
     // With many rows the arithmetic hides how long the next block takes to come.
-    if (rows <= 16 && block + kBlock <= last) {
-      const char* next_keys[kBlock];
-      const char* next_values[kBlock];
-      constexpr int64_t kBytes = kType == DType::kF32 ? 4 : 2;
-      Locate(task, block + kBlock, last + 1, task.position, next_keys, next_values);
-      Prefetch(next_keys, task.key_dim * kBytes);
-      Prefetch(next_values, task.value_dim * kBytes);
-    }
+    if (rows <= 16) PrefetchNext<kType>(task, block, last);
     Multiply(
         rows, kBlock, w.q, task.key_dim,
         [&](int64_t k, int64_t i) { return V::Load(w.keys + k * kBlock + i); }, 0, task.key_dim,
         nullptr, w.scores, kBlock);
-    for (int64_t row = 0; row < rows; ++row) {
-      const int64_t query = row / task.group;
-      Softmax(task, block, task.position + query, row - query * task.group, w.scores + row * kBlock,
-              w.now.max[row], w.now.sum[row], w.factors[row]);
-    }
+    SoftmaxRows(task, block, w);
     if (in_place) {
       Multiply(
           rows, w.value_stride, w.scores, kBlock,
@@ -488,8 +523,18 @@ struct Attention {
 
   static void RunTile(const Task& task) {
     const int64_t rows = int64_t{task.rows} * task.group;
-    Workspace w = Lay(task, rows);
+    Workspace w = Lay(task, PadRows(rows));
     CopyQueries(task, w);
+    if constexpr (Tiles::kAny)
+      if (Tiles::Serve(task))
+        Tiles::Begin(w.q, rows, task.key_dim, reinterpret_cast<uint16_t*>(w.halves));
+    Reduce(task, w);
+    if constexpr (Tiles::kAny)
+      if (Tiles::Serve(task)) Tiles::End();
+  }
+
+  static void Reduce(const Task& task, Workspace& w) {
+    const int64_t rows = int64_t{task.rows} * task.group;
     if (task.partials != nullptr) return RunParts(task, w);
     const int64_t last = task.position + task.rows - 1;
     bool empty = true;
