@@ -30,12 +30,11 @@ def add_moe_metadata(writer, arch, config):
         writer.add_expert_weights_scale(config["routed_scaling_factor"])
         writer.add_expert_weights_norm(config["norm_topk_prob"])
         writer.add_leading_dense_block_count(config["first_k_dense_replace"])
+        writer.add_expert_group_count(config["n_group"])
+        writer.add_expert_group_used_count(config["topk_group"])
     if arch == "afmoe":
         writer.add_expert_weights_scale(config["route_scale"])
         writer.add_leading_dense_block_count(config["num_dense_layers"])
-    if arch == "glm4moe":
-        writer.add_expert_group_count(config["n_group"])
-        writer.add_expert_group_used_count(config["topk_group"])
     if grouped or arch in ("minimax-m2", "afmoe"):
         writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
 
@@ -57,6 +56,9 @@ def split_moe(name, tensor, arch):
     by_columns = arch in ("gpt-oss", "llama4") and suffix == "weight"
     if by_columns:
         tensor = tensor.transpose(1, 2)
+    if arch == "llama":  # as before experts were stacked
+        named = zip(("down",) if stem == "down_proj" else ("gate", "up"), tensor.chunk(1 if stem == "down_proj" else 2, dim=1))
+        return [(f"blk.{layer}.ffn_{part}.{e}.weight", half[e]) for part, half in named for e in range(len(half))]
     if stem == "down_proj":
         return [(f"blk.{layer}.ffn_down_exps.{suffix}", tensor)]
     assert stem == "gate_up_proj", name

@@ -8,6 +8,7 @@
 namespace banyan::models {
 namespace {
 constexpr Range kSizes{1, 1 << 24};
+constexpr Range kExperts{1, 1 << 16};
 }  // namespace
 
 void Config::Moe(nn::DecoderSpec& spec, std::string_view intermediate,
@@ -20,11 +21,11 @@ void Config::Moe(nn::DecoderSpec& spec, std::string_view intermediate,
       const json::value* raw = fields.Raw(key);
       if (value || raw == nullptr || raw->is_null()) continue;
       if (!raw->is_array()) {
-        value = fields.Required<int>(key, kSizes);
+        value = fields.Required<int>(key, kExperts);
         continue;
       }
       // Hunyuan's are per layer.
-      const auto values = fields.Required<std::vector<int>>(key, kSizes);
+      const auto values = fields.Required<std::vector<int>>(key, kExperts);
       if (values.empty() ||
           std::ranges::adjacent_find(values, std::ranges::not_equal_to()) != values.end()) {
         fields.Fail(key, "is not the same in all layers, which is not implemented");
@@ -66,6 +67,8 @@ void Config::MoeOfTensors(nn::DecoderSpec& spec) {
     if (shared != nullptr && shared->rank() == 2) moe.shared_intermediate = rows(shared);
     moe.shared_bias = find("ffn_up_shexp.bias") != nullptr;
     moe.shared_gate = find("ffn_gate_inp_shexp.weight") != nullptr;
+    const Tensor* latent = find("ffn_latent_down.weight");
+    if (latent != nullptr && latent->rank() == 2) moe.latent = rows(latent);
     moe.router_bias = find("ffn_gate_inp.bias") != nullptr;
     moe.expert_bias = find("ffn_down_exps.bias") != nullptr;
     moe.correction_bias = find("exp_probs_b.bias") != nullptr || find("exp_probs_b") != nullptr;

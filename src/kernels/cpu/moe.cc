@@ -27,19 +27,26 @@ constexpr int64_t kLeastPassRows = 128;
 // All experts in one block of memory.
 StatusOr<ExpertMatrix> Pack(const OpContext& context, std::span<const Tensor> experts,
                             DType compute) {
-  ExpertMatrix matrix;
-  for (const Tensor& expert : experts) {
-    BANYAN_ASSIGN_OR_RETURN(PackedWeight weight,
-                            IsQuantized(expert.dtype())
-                                ? ops::reference::DescribeParts({&expert, 1}, compute)
-                                : ops::reference::Pack(context, {&expert, 1}, compute));
-    matrix.experts.push_back(std::move(weight));
-  }
   const DType dtype = experts[0].dtype();
+  const auto count = static_cast<int64_t>(experts.size());
+  ExpertMatrix matrix;
+  matrix.experts.resize(experts.size());
+  std::vector<Status> status(experts.size());
+  // Looking at every scale of a quantized expert takes as long as reading it.
+  ops::ParallelItems(
+      context, count, static_cast<double>(experts[0].NumBytes()), [&](int64_t begin, int64_t end) {
+        for (int64_t e = begin; e < end; ++e) {
+          auto weight = IsQuantized(dtype)
+                            ? ops::reference::DescribeParts({&experts[e], 1}, compute)
+                            : ops::reference::Pack(context, {&experts[e], 1}, compute);
+          status[e] = weight.status();
+          if (weight.ok()) matrix.experts[e] = *std::move(weight);
+        }
+      });
+  for (const Status& one : status) BANYAN_RETURN_IF_ERROR(one);
   if (!IsQuantized(dtype)) return matrix;
   const int64_t groups = (matrix.rows() + kGroupRows - 1) / kGroupRows;
   const int64_t group_bytes = LayoutOf(dtype).GroupBytes(matrix.cols());
-  const auto count = static_cast<int64_t>(experts.size());
   BANYAN_ASSIGN_OR_RETURN(
       Buffer memory,
       context.backend->Allocate(static_cast<std::size_t>(count * groups * group_bytes), "experts"));

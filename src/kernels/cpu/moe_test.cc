@@ -252,6 +252,30 @@ TEST(RouteExperts, NanGivesValidIdsAndNanWeights) {
   }
 }
 
+TEST(PackExperts, TakesOneBlockOrReadsInPlace) {
+  std::mt19937 random(1);
+  TestBench bench(MakeCpuTable(DetectIsa()).value());
+  std::vector<Matrix> plain, quantized;
+  std::vector<Tensor> plain_views, quantized_views;
+  for (int e = 0; e < 3; ++e) {
+    plain.push_back(RandomMatrix(DType::kBF16, 20, 32, random));
+    quantized.push_back(RandomMatrix(DType::kQ8_0, 20, 32, random));
+    plain_views.push_back(plain.back().tensor);
+    quantized_views.push_back(quantized.back().tensor);
+  }
+  const auto in_place = ops::PackExperts(bench.context(), plain_views, DType::kBF16);
+  ASSERT_TRUE(in_place.ok());
+  EXPECT_TRUE(in_place->owned.empty());
+  const auto packed = ops::PackExperts(bench.context(), quantized_views, DType::kF32);
+  ASSERT_TRUE(packed.ok());
+  EXPECT_LE(packed->owned.size(), 1u);
+  for (int e = 0; e < 3; ++e) {
+    EXPECT_EQ(in_place->experts[e].data.raw(), plain_views[e].raw());
+    EXPECT_TRUE(in_place->experts[e].owned.empty());
+    EXPECT_TRUE(packed->experts[e].owned.empty());
+  }
+}
+
 TEST(PackExperts, RefusesExpertsThatDiffer) {
   std::mt19937 random(1);
   TestBench bench(MakeCpuTable(DetectIsa()).value());
