@@ -2,6 +2,7 @@
 #include "text/chat_template.h"
 
 #include <ctime>
+#include <filesystem>
 #include <utility>
 
 #include "text/ffi.h"
@@ -52,6 +53,36 @@ class FfiTemplate : public ChatTemplate {
   std::string source_;
 };
 
+// Of a model with templates named default and tool_use: the latter where there are tools, as
+// transformers chooses.
+class ByToolsTemplate : public ChatTemplate {
+ public:
+  ByToolsTemplate(std::shared_ptr<const ChatTemplate> plain,
+                  std::shared_ptr<const ChatTemplate> with_tools)
+      : plain_(std::move(plain)), with_tools_(std::move(with_tools)) {}
+
+  StatusOr<std::string> Render(const json::object& variables,
+                               std::optional<int64_t> now) const override {
+    return Choose(variables).Render(variables, now);
+  }
+
+  StatusOr<std::string> RenderJson(std::string_view variables, const json::object& defaults,
+                                   std::optional<int64_t> now) const override {
+    BANYAN_ASSIGN_OR_RETURN(json::object object, ParseJsonObject(variables, "variables"));
+    return Choose(object).RenderJson(variables, defaults, now);
+  }
+
+  const std::string& source() const override { return plain_->source(); }
+
+ private:
+  const ChatTemplate& Choose(const json::object& variables) const {
+    const json::value* tools = variables.if_contains("tools");
+    return tools && !tools->is_null() ? *with_tools_ : *plain_;
+  }
+
+  std::shared_ptr<const ChatTemplate> plain_, with_tools_;
+};
+
 // The one of several named templates: [{"name": ..., "template": ...}] or {name: template}.
 std::optional<std::string> Named(const json::value& templates, std::string_view name) {
   if (templates.is_string()) {
@@ -72,6 +103,17 @@ std::optional<std::string> Named(const json::value& templates, std::string_view 
   return std::nullopt;
 }
 
+// Templates in files stand for all of the configs'.
+bool HasTemplateFiles(const std::string& folder) {
+  std::error_code error;
+  if (std::filesystem::exists(folder + "/chat_template.jinja", error)) return true;
+  for (std::filesystem::directory_iterator at(folder + "/additional_chat_templates", error), end;
+       !error && at != end; at.increment(error)) {
+    if (at->path().extension() == ".jinja") return true;
+  }
+  return false;
+}
+
 // The template of that name from wherever the folder keeps it; files before configs, as
 // transformers reads them.
 StatusOr<std::optional<std::string>> FindSource(const std::string& folder, std::string_view name) {
@@ -85,6 +127,7 @@ StatusOr<std::optional<std::string>> FindSource(const std::string& folder, std::
                                  kMaxTemplateFile));
     if (text) return text;
   }
+  if (HasTemplateFiles(folder)) return std::optional<std::string>();
   for (const char* file : {"/chat_template.json", "/tokenizer_config.json"}) {
     BANYAN_ASSIGN_OR_RETURN(auto text, ReadFileIfAny(folder + file));
     if (!text) continue;
@@ -114,7 +157,12 @@ StatusOr<std::shared_ptr<const ChatTemplate>> ChatTemplate::Load(const std::stri
   if (!source) return NotFound("{}: no chat template named \"{}\"", folder, wanted);
   auto compiled = Compile(*source);
   if (!compiled.ok()) return Annotate(compiled.status(), folder);
-  return compiled;
+  if (!name.empty()) return compiled;
+  BANYAN_ASSIGN_OR_RETURN(std::optional<std::string> for_tools, FindSource(folder, "tool_use"));
+  if (!for_tools) return compiled;
+  auto with_tools = Compile(*for_tools);
+  if (!with_tools.ok()) return Annotate(with_tools.status(), folder);
+  return std::make_shared<const ByToolsTemplate>(*std::move(compiled), *std::move(with_tools));
 }
 
 }  // namespace banyan::text

@@ -24,8 +24,9 @@ class ChatTemplate {
   static StatusOr<std::shared_ptr<const ChatTemplate>> Compile(std::string_view source);
   // From a model folder: chat_template.jinja, additional_chat_templates/NAME.jinja,
   // chat_template.json, tokenizer_config.json's chat_template (a text or named ones). `name`: one
-  // of several named templates ("default", "tool_use", "rag"); empty: the default. kNotFound when
-  // the model has none of that name. (For a .gguf file see engine/text_model.h.)
+  // of several named templates ("default", "tool_use", "rag"); empty: the default, but tool_use
+  // where there is one and tools are given. Templates in files stand for all of the configs'.
+  // kNotFound when the model has none of that name. (For a .gguf file see engine/text_model.h.)
   static StatusOr<std::shared_ptr<const ChatTemplate>> Load(const std::string& folder,
                                                             std::string_view name = {});
 

@@ -193,6 +193,15 @@ TEST(ChatTemplateTest, NamedTemplatesOfAFolder) {
   std::ofstream(folder / "additional_chat_templates" / "tool_use.jinja") << "T";
   EXPECT_EQ(load(""), "J");
   EXPECT_EQ(load("tool_use"), "T");
+  EXPECT_NE(load("rag").find("no chat template"),
+            std::string::npos);  // the config's no longer count
+  // The one for tools where tools are given, also none of them.
+  auto both = ChatTemplate::Load(folder.string());
+  ASSERT_TRUE(both.ok()) << both.status();
+  EXPECT_EQ(*(*both)->RenderJson(R"({"tools": [{}]})", {}, kNow), "T");
+  EXPECT_EQ(*(*both)->RenderJson(R"({"tools": []})", {}, kNow), "T");
+  EXPECT_EQ(*(*both)->RenderJson(R"({"tools": null})", {}, kNow), "J");
+  EXPECT_EQ(*(*both)->Render({}, kNow), "J");
   std::filesystem::remove_all(folder);
 }
 

@@ -371,7 +371,7 @@ fn to_int(value: &Value, args: CallArgs) -> Result<Value> {
         if number.is_finite() && number.abs() < 1e38 { Some(Value::Int(number as i128)) } else { None }
     };
     let parsed = match value {
-        Value::Str(text, _) if text.chars().any(|c| !c.is_ascii() && c.is_numeric()) => return Err(foreign_digits()),
+        Value::Str(text, _) if in_foreign_digits(text) => return Err(foreign_digits()),
         Value::Str(text, _) => {
             parse_int(text, base as u32).or_else(|| format::parse_float(text).and_then(from_float))
         }
@@ -383,7 +383,11 @@ fn to_int(value: &Value, args: CallArgs) -> Result<Value> {
     Ok(parsed.unwrap_or(fallback))
 }
 
-/// Python reads the decimal digits of every script.
+/// Whether it may be a number in the digits of another script, which Python reads.
+fn in_foreign_digits(text: &str) -> bool {
+    !text.is_ascii() && text.chars().all(|c| c.is_numeric() || is_space(c) || "+-._eE".contains(c))
+}
+
 fn foreign_digits() -> Error {
     Error::new("numbers in other digits than ASCII's are not supported in chat templates")
 }
@@ -419,7 +423,7 @@ fn parse_int(text: &str, base: u32) -> Option<Value> {
 fn to_float(value: &Value, args: CallArgs) -> Result<Value> {
     let fallback = Bound::new("float", args, &["default"])?.take(0).unwrap_or(Value::Float(0.0));
     Ok(match value {
-        Value::Str(text, _) if text.chars().any(|c| !c.is_ascii() && c.is_numeric()) => return Err(foreign_digits()),
+        Value::Str(text, _) if in_foreign_digits(text) => return Err(foreign_digits()),
         Value::Str(text, _) => format::parse_float(text).map_or(fallback, Value::Float),
         Value::Undefined(message) => return Err(Error::new(message.to_string())),
         other => other.as_number().map_or(fallback, Value::Float),
