@@ -40,6 +40,9 @@ StatusOr<std::unique_ptr<Decoder>> Decoder::Build(DecoderSpec spec, Scope& scope
   filled.num_parameters = scope.num_parameters();
   filled.weight_bytes = scope.weight_bytes();
   filled.looked_up_bytes = scope.looked_up_bytes();
+  filled.expert_bytes = scope.expert_bytes();
+  const MoeSpec& moe = decoder->spec_.moe;
+  if (moe.experts > 0) filled.expert_share = static_cast<double>(moe.routing.top_k) / moe.experts;
   filled.cache_groups = scope.cache_groups();
   return decoder;
 }

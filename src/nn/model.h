@@ -33,6 +33,8 @@ struct ModelInfo {
   int64_t num_parameters = 0;
   int64_t weight_bytes = 0;     // held by packed weights and mapped tensors
   int64_t looked_up_bytes = 0;  // of them, tables of which a step reads single rows only
+  int64_t expert_bytes = 0;     // of them, experts of which a row goes through a share
+  double expert_share = 0.0;
   std::vector<CacheGroupSpec> cache_groups;
 };
 

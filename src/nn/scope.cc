@@ -116,6 +116,7 @@ ExpertLinear Scope::AddExperts(std::span<const std::string> names, int64_t rows,
     return linear;
   }
   linear.matrix = *std::move(packed);
+  const int64_t bytes_before = weight_bytes_;
   const auto count = static_cast<int64_t>(names.size());
   num_parameters_ += count * rows * cols;
   const bool in_place = linear.matrix.owned.empty() && linear.matrix.experts[0].owned.empty();
@@ -129,6 +130,7 @@ ExpertLinear Scope::AddExperts(std::span<const std::string> names, int64_t rows,
   for (const Buffer& buffer : linear.matrix.owned)
     weight_bytes_ += static_cast<int64_t>(buffer.size());
   if (!in_place) linear.owned.clear();
+  if (names.size() > 1) expert_bytes_ += weight_bytes_ - bytes_before;
   if (!bias) return linear;
   auto memory = context_.backend->Allocate(static_cast<std::size_t>(count * rows) * sizeof(float),
                                            "experts' biases");

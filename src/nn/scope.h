@@ -139,6 +139,7 @@ class Scope {
   int64_t num_parameters() const { return num_parameters_; }
   int64_t weight_bytes() const { return weight_bytes_; }
   int64_t looked_up_bytes() const { return looked_up_bytes_; }
+  int64_t expert_bytes() const { return expert_bytes_; }
   const std::vector<CacheGroupSpec>& cache_groups() const { return cache_groups_; }
 
  private:
@@ -160,6 +161,7 @@ class Scope {
   int64_t num_parameters_ = 0;
   int64_t weight_bytes_ = 0;
   int64_t looked_up_bytes_ = 0;
+  int64_t expert_bytes_ = 0;
   std::vector<CacheGroupSpec> cache_groups_;
 };
 

@@ -2,6 +2,7 @@
 // banyan bench decode: tokens a second while a fixed number of requests all decode, through the
 // whole engine, against the speed at which this machine can read the weights and the cache.
 #include <algorithm>
+#include <cmath>
 #include <future>
 #include <mutex>
 #include <numeric>
@@ -77,7 +78,8 @@ Status Run(const Options& options) {
   for (const CacheGroupSpec& group : engine->model().cache_groups)
     bytes_per_token += group.BytesPerToken();
   const nn::ModelInfo& model = engine->model();
-  const auto weights = static_cast<double>(model.weight_bytes - model.looked_up_bytes);
+  const auto dense =
+      static_cast<double>(model.weight_bytes - model.looked_up_bytes - model.expert_bytes);
   for (const int batch : options.batches) {
     BANYAN_ASSIGN_OR_RETURN(const Times times,
                             Generate(*engine, batch, options.input, options.output));
@@ -88,7 +90,10 @@ Status Run(const Options& options) {
       continue;
     }
     const double cached = batch * (options.input + options.output / 2.0);
-    const double bytes = weights + cached * static_cast<double>(bytes_per_token);
+    // Experts that no request chose are not read; requests are taken to choose independently.
+    const double experts =
+        static_cast<double>(model.expert_bytes) * (1.0 - std::pow(1.0 - model.expert_share, batch));
+    const double bytes = dense + experts + cached * static_cast<double>(bytes_per_token);
     report.Figure(name, rate, "tokens/s", batch * bandwidth / bytes,
                   "reading weights and cache once a step");
   }
