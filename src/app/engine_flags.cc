@@ -92,8 +92,15 @@ void AddModelFlags(CLI::App& app, EngineConfig& config) {
                 "most positions of one request (from the model)");
   Add(app, "--mla-expand-rows", config.mla_expand_rows,
       "latent attention: new tokens of a request in one step from which on its keys and values are "
-      "expanded: faster for long prompts, but answers then depend on how a prompt is cut (0: never)")
+      "expanded: faster for long prompts, but answers then depend on how a prompt is cut (0: "
+      "never)")
       ->check(CLI::Range(0, 1 << 30));
+  for (const char* name : {"--mamba-backend", "--linear-attn-backend",
+                           "--linear-attn-decode-backend", "--linear-attn-prefill-backend"})
+    app.add_option_function<std::string>(
+           name, [](const std::string&) {}, "kernels of recurrent layers: there is one set of them")
+        ->check(CLI::IsMember({"auto", "cpu"}))
+        ->take_last();
   Add(app, "--device", config.device, "what computes")->check(CLI::IsMember({"cpu"}));
   Add(app, "--cpu-isa", config.cpu_isa, "force one level of CPU kernels")
       ->check(CLI::IsMember({"auto", "reference", "avx2", "avx512", "avx512_vnni_bf16", "amx"}));

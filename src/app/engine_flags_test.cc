@@ -55,6 +55,15 @@ TEST(EngineFlags, TheLastOfTwoWins) {
   EXPECT_EQ(config.page_size, 64);
 }
 
+TEST(EngineFlags, BackendsOfRecurrentLayersAreNamed) {
+  EngineConfig config;
+  EXPECT_TRUE(
+      Parse({"--model", "m", "--mamba-backend", "cpu", "--linear-attn-backend", "auto"}, config)
+          .ok());
+  EXPECT_FALSE(Parse({"--model", "m", "--mamba-backend", "triton"}, config).ok());
+  EXPECT_FALSE(Parse({"--model", "m", "--linear-attn-decode-backend", "cutedsl"}, config).ok());
+}
+
 TEST(EngineFlags, ValuesAreChecked) {
   for (std::vector<std::string> bad :
        std::vector<std::vector<std::string>>{{},

@@ -62,6 +62,10 @@ constexpr Group kGroups[] = {
     {FlagFate::kRefused, "files are read as they are, without keys",
      "--decrypted-config-file --decrypted-draft-config-file"},
     {FlagFate::kRefused, "a checkpoint is never deleted", "--delete-ckpt-after-loading=false"},
+    {FlagFate::kRefused, "recurrent states are f32: a rounding error in one would live on",
+     "--mamba-ssm-dtype=float32 --enable-int8-mamba-checkpoint=false --int8-mamba-ckpt-size"},
+    {FlagFate::kRefused, "recurrent states are checkpointed in one way, overlap or not",
+     "--mamba-radix-cache-strategy=auto --mamba-scheduler-strategy=auto"},
     {FlagFate::kRefused, "templates are Jinja files, given by --chat-template",
      "--completion-template"},
 
@@ -91,11 +95,7 @@ constexpr Group kGroups[] = {
     {FlagFate::kNotYet, "several items in one prompt are not scored yet", "--enable-mis=false"},
     {FlagFate::kNotYet, "only full attention is cached so far",
      "--disable-hybrid-swa-memory --prefill-only-disable-kv-cache=false "
-     "--disable-chunked-prefix-cache --mamba-ssm-dtype --mamba-radix-cache-strategy "
-     "--mamba-scheduler-strategy "
-     "--enable-int8-mamba-checkpoint=false --int8-mamba-ckpt-size "
-     "--mamba-backend --linear-attn-backend --linear-attn-decode-backend "
-     "--linear-attn-prefill-backend --radix-cache-backend"},
+     "--disable-chunked-prefix-cache --radix-cache-backend"},
     {FlagFate::kNotYet, "the cache has one tier so far",
      "--enable-hierarchical-cache=false --hicache-ratio --hicache-size --hicache-write-policy "
      "--hicache-io-backend --hicache-mem-layout --hicache-storage-backend "

@@ -90,6 +90,10 @@ constexpr GgufArch kArchs[] = {
     {"nemotron_h", "NemotronHForCausalLM", "nemotron_h", kNone,
      "rms_norm_eps=layer_norm_epsilon num_experts=n_routed_experts",
      R"({"mlp_hidden_act": "relu2"})"},
+    {"nemotron_h_moe", "NemotronHForCausalLM", "nemotron_h", kNone,
+     "rms_norm_eps=layer_norm_epsilon num_experts=n_routed_experts "
+     "shared_expert_intermediate_size=moe_shared_expert_intermediate_size",
+     R"({"mlp_hidden_act": "relu2"})"},
     {"olmo2", "Olmo2ForCausalLM", "olmo2", kHalves,
      "mlp_bias=", R"({"hidden_act": "silu", "_sliding_window_pattern": 4})"},
     {"olmoe", "OlmoeForCausalLM", "olmoe", kHalves, "mlp_bias=", kSilu},
@@ -101,6 +105,7 @@ constexpr GgufArch kArchs[] = {
     {"qwen2moe", "Qwen2MoeForCausalLM", "qwen2_moe", kHalves, kNoBias, kSilu},
     {"qwen3", "Qwen3ForCausalLM", "qwen3", kHalves, "mlp_bias=", kSilu},
     {"qwen35", "Qwen3_5ForCausalLM", "qwen3_5_text", kHalves, "mlp_bias=", kSilu},
+    {"qwen35moe", "Qwen3_5MoeForCausalLM", "qwen3_5_moe_text", kHalves, "mlp_bias=", kSilu},
     {"qwen3moe", "Qwen3MoeForCausalLM", "qwen3_moe", kHalves, "mlp_bias=", kSilu},
     {"qwen3next", "Qwen3NextForCausalLM", "qwen3_next", kHalves, "mlp_bias=", kSilu},
     {"seed_oss", "SeedOssForCausalLM", "seed_oss", kHalves, "", kSilu},

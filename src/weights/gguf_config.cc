@@ -7,6 +7,7 @@
 #include <set>
 
 #include "weights/gguf_arch.h"
+#include "weights/gguf_hybrid.h"
 
 namespace banyan::weights {
 namespace {
@@ -75,6 +76,7 @@ class Translator {
     BANYAN_RETURN_IF_ERROR(Rope());
     BANYAN_RETURN_IF_ERROR(Window());
     BANYAN_RETURN_IF_ERROR(FamilyExtras());
+    if (arch_ != nullptr) BANYAN_RETURN_IF_ERROR(AddHybridKeys(metadata_, *arch_, config_));
     BANYAN_RETURN_IF_ERROR(Latent());
     return std::move(config_);
   }
@@ -428,6 +430,7 @@ class Translator {
       if (of_head) config_[own] = *of_head - (own[0] == 'q' ? turned.value_or(0) : 0);
     }
     config_.erase("head_dim");
+    config_["attention_bias"] = FindTensor("blk.0.attn_kv_a_mqa.bias") != nullptr;
     if (json::value* rope = config_.if_contains("rope_parameters"))
       rope->as_object().erase("partial_rotary_factor");
     BANYAN_ASSIGN_OR_RETURN(auto own_index, metadata_.Ints(Full("attention.indexer.types")));
