@@ -234,6 +234,23 @@ void CacheLease::UnlockBelow(KindId kind, Position need) {
   held.lock_from = from;
 }
 
+Status CacheLease::CheckNeeds(Position next) const {
+  const PrefixTree& tree = cache_->tree_;
+  for (KindId kind = 0; kind < cache_->kinds(); ++kind) {
+    const CacheKind& rule = cache_->kind(kind);
+    if (!rule.paged()) continue;
+    for (NodeId id = node_; tree.node(id).parent != kNoNode; id = tree.node(id).parent) {
+      const Node& node = tree.node(id);
+      const bool needed = node.end() > rule.NeedsFrom(next) || node.begin < rule.sinks();
+      if (needed && !Locks(held_[kind], node)) {
+        return Internal("kind {}: a query at {} reads [{}, {}), which is not locked", kind, next,
+                        node.begin, node.end());
+      }
+    }
+  }
+  return OkStatus();
+}
+
 void CacheLease::Release() {
   if (cache_ == nullptr) return;
   PrefixTree& tree = cache_->tree_;

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "absl/container/inlined_vector.h"
+#include "base/status.h"
 #include "cache/cache_spec.h"
 #include "cache/node_store.h"
 
@@ -74,6 +75,11 @@ class CacheLease {
 
   void Release();
 
+  // For checks: whether all that a query at `next` or later reads of the path is locked.
+  Status CheckNeeds(Position next) const;
+  // Calls fn(node, kind) for each slot that the lease locks.
+  template <typename Fn>
+  void ForEachLock(Fn fn) const;
   // Calls fn(kind, page) for each page that is the lease's own.
   template <typename Fn>
   void ForEachOwn(Fn fn) const;

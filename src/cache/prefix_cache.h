@@ -89,6 +89,18 @@ class PrefixCache {
 };
 
 template <typename Fn>
+void CacheLease::ForEachLock(Fn fn) const {
+  const PrefixTree& tree = cache_->tree_;
+  for (KindId kind = 0; kind < static_cast<KindId>(held_.size()); ++kind) {
+    if (held_[kind].source != kNoNode) fn(held_[kind].source, kind);
+    if (!cache_->kind(kind).paged()) continue;
+    for (NodeId id = node_; tree.node(id).parent != kNoNode; id = tree.node(id).parent) {
+      if (Locks(held_[kind], tree.node(id))) fn(id, kind);
+    }
+  }
+}
+
+template <typename Fn>
 void CacheLease::ForEachOwn(Fn fn) const {
   for (KindId kind = 0; kind < static_cast<KindId>(held_.size()); ++kind) {
     const auto& pages = held_[kind].pages;

@@ -120,6 +120,7 @@ NodeId PrefixTree::AddChild(NodeId parent, std::span<const TokenId> tokens) {
   node.inserted = insertion_;
   ++above.children;
   num_tokens_ += node.length;
+  ++changes_;
   index_.Add(id);
   return id;
 }
@@ -172,6 +173,7 @@ void PrefixTree::Fill(NodeId id, KindId kind, const PageId* pages, uint32_t coun
   NodeSlot& slot = store_.slot(id, kind);
   BANYAN_CHECK(!slot.pages && count == num_pages(id, kind));
   slot.pages.Assign(pages, count);
+  ++changes_;
   counts_[kind].pages += count;
   if (slot.locks > 0) {
     counts_[kind].locked += count;
@@ -184,6 +186,7 @@ PageId PrefixTree::TakeState(NodeId id, KindId kind) {
   NodeSlot& slot = store_.slot(id, kind);
   BANYAN_CHECK(!kinds_[kind]->paged() && slot.pages && slot.locks == 1);
   const PageId page = slot.pages.data()[0];
+  ++changes_;
   --counts_[kind].pages;
   --counts_[kind].locked;
   slot.pages.Clear();
@@ -239,6 +242,7 @@ void PrefixTree::FreeSlot(NodeId id, KindId kind) {
   orders_[kind].Remove(id);
   for (uint32_t i = 0; i < count; ++i) pools_[kind].Give(slot.pages.data()[i]);
   counts_[kind].pages -= count;
+  ++changes_;
   slot.pages.Clear();
 }
 

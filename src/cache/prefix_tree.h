@@ -55,6 +55,8 @@ class PrefixTree {
   int64_t pages(KindId kind) const { return counts_[kind].pages; }    // in the tree
   int64_t locked(KindId kind) const { return counts_[kind].locked; }  // of those, locked
   int64_t evictable(KindId kind) const { return pages(kind) - locked(kind); }
+  // Counts up whenever a match may have become longer or shorter.
+  uint64_t changes() const { return changes_; }
   const Node& node(NodeId id) const { return store_.node(id); }
   const NodeSlot& slot(NodeId id, KindId kind) const { return store_.slot(id, kind); }
   uint32_t num_pages(NodeId id, KindId kind) const;  // in the slot, when it is there
@@ -107,6 +109,21 @@ class PrefixTree {
     return OkStatus();
   }
 
+  // Whether each slot has just `expected(node, kind)` locks. O(tree).
+  template <typename Expected>
+  Status CheckLocks(Expected expected) const {
+    for (NodeId id = 0; id < store_.limit(); ++id) {
+      if (!store_.node(id).live) continue;
+      for (KindId kind = 0; kind < kinds(); ++kind) {
+        if (store_.slot(id, kind).locks != expected(id, kind)) {
+          return Internal("node {} kind {}: {} locks, of which leases know {}", id, kind,
+                          store_.slot(id, kind).locks, expected(id, kind));
+        }
+      }
+    }
+    return OkStatus();
+  }
+
  private:
   struct Count {
     int64_t pages = 0, locked = 0;
@@ -133,6 +150,7 @@ class PrefixTree {
   absl::flat_hash_map<NodeId, std::string> names_;  // of the roots
   int64_t num_tokens_ = 0;
   uint64_t insertion_ = 0;
+  uint64_t changes_ = 0;
 };
 
 }  // namespace banyan

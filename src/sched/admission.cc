@@ -12,11 +12,13 @@ constexpr double kLowestFactor = 0.14;
 constexpr double kDecaySteps = 600;
 constexpr double kStepsAfterRetraction = 20;
 
-Position ExpectedOutputs(const Request& request) {
-  return std::clamp(request.max_new_tokens() - request.outputs_planned(), 0, kMaxExpectedNewTokens);
-}
+constexpr int32_t kMaxExpected = 4096;
 
 }  // namespace
+
+Position ExpectedOutputs(const Request& request) {
+  return std::clamp(request.max_new_tokens() - request.outputs_planned(), 0, kMaxExpected);
+}
 
 NewTokenRatio::NewTokenRatio(double conservativeness)
     : initial_(std::min(kInitialRatio * conservativeness, 1.0)),
@@ -37,15 +39,19 @@ void NewTokenRatio::Raise(std::span<Request* const> running) {
 
 AdmissionBudget::AdmissionBudget(const PrefixCache& cache, std::span<Request* const> running,
                                  double ratio, int64_t chunk)
-    : cache_(cache), chunk_(chunk), reserved_(cache.kinds()) {
+    : cache_(cache), ratio_(ratio), chunk_(chunk), reserved_(cache.kinds()) {
   for (const Request* request : running) {
-    const auto outputs =
-        static_cast<Position>(std::ceil(static_cast<double>(ExpectedOutputs(*request)) * ratio));
-    const Position growth = std::max<Position>(request->fill - request->planned, 0) + outputs;
     for (KindId kind = 0; kind < cache.kinds(); ++kind) {
-      reserved_[kind] += Growth(kind, request->planned, growth);
+      reserved_[kind] += Reserved(kind, *request);
     }
   }
+}
+
+int64_t AdmissionBudget::Reserved(KindId kind, const Request& running) const {
+  const auto outputs =
+      static_cast<Position>(std::ceil(static_cast<double>(ExpectedOutputs(running)) * ratio_));
+  const Position growth = std::max<Position>(running.fill - running.planned, 0) + outputs;
+  return Growth(kind, running.planned, growth);
 }
 
 int64_t AdmissionBudget::Growth(KindId kind, Position length, Position growth) const {
@@ -54,12 +60,20 @@ int64_t AdmissionBudget::Growth(KindId kind, Position length, Position growth) c
 }
 
 bool AdmissionBudget::Fits(const Request& request, Position shared) const {
-  const Position length = static_cast<Position>(request.tokens.size()) + ExpectedOutputs(request);
   for (KindId kind = 0; kind < cache_.kinds(); ++kind) {
-    const int64_t need = Growth(kind, shared, length - shared) + 1;
-    if (need > cache_.Available(kind) - reserved_[kind]) return false;
+    if (Missing(kind, request, shared) > 0) return false;
   }
   return true;
+}
+
+int64_t AdmissionBudget::Missing(KindId kind, const Request& request, Position shared) const {
+  const Position length = static_cast<Position>(request.tokens.size()) + ExpectedOutputs(request);
+  const int64_t need = Growth(kind, shared, length - shared) + 1;
+  return need - (cache_.Available(kind) - reserved_[kind]);
+}
+
+int64_t AdmissionBudget::Occupied(KindId kind, const Request& running) const {
+  return cache_.kind(kind).PagesHeld(running.planned, chunk_) + Reserved(kind, running);
 }
 
 void AdmissionBudget::Take(const Request& request) {

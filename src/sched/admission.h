@@ -29,8 +29,8 @@ class NewTokenRatio {
   double value_;
 };
 
-// At most so many tokens are expected of a request that may make more.
-inline constexpr int32_t kMaxExpectedNewTokens = 4096;
+// Outputs that a request may still make, but at most 4096: nobody expects more.
+Position ExpectedOutputs(const Request& request);
 
 // The pages of each kind that are not spoken for by running requests.
 class AdmissionBudget {
@@ -41,12 +41,18 @@ class AdmissionBudget {
   // Whether a request that has `shared` positions from the cache can be expected to end within what
   // is left. Its shared pages are locked already.
   bool Fits(const Request& request, Position shared) const;
+  // How many pages of the kind it lacks for that; none when not positive.
+  int64_t Missing(KindId kind, const Request& request, Position shared) const;
+  // What a running request would free if it were retracted: its pages, and those kept for it.
+  int64_t Occupied(KindId kind, const Request& running) const;
   void Take(const Request& request);  // it runs from now on
 
  private:
+  int64_t Reserved(KindId kind, const Request& running) const;
   int64_t Growth(KindId kind, Position length, Position growth) const;
 
   const PrefixCache& cache_;
+  const double ratio_;
   const int64_t chunk_;
   std::vector<int64_t> reserved_;
 };

@@ -15,6 +15,12 @@ void SchedulerImpl::Commit(StepOutcome outcome) {
   const InFlight record = std::move(in_flight_.front());
   in_flight_.pop_front();
   cache_->PlanEnded(record.number);
+  if (config_.dynamic_chunking && outcome.error.ok()) {
+    const auto began = std::max(record.issued, last_outcome_);
+    step_time_.Observe(record.tokens, record.pairs,
+                       std::chrono::duration<double>(now_ - began).count());
+  }
+  last_outcome_ = now_;
   Status error = std::move(outcome.error);
   if (error.ok() && outcome.rows.size() != record.entries.size()) {
     error =
@@ -102,6 +108,7 @@ void SchedulerImpl::Finish(Request& request, FinishReason reason) {
   const bool sound = reason.kind != FinishReason::Kind::kAbort ||
                      reason.status.code() == StatusCode::kCancelled ||
                      reason.status.code() == StatusCode::kDeadlineExceeded;
+  request.OnFinished(reason);
   event.finished = std::move(reason);
   deadlines_.erase({request.arrival.deadline, &request});
   queue_deadlines_.erase({request.arrival.queue_deadline, &request});
@@ -111,6 +118,7 @@ void SchedulerImpl::Finish(Request& request, FinishReason reason) {
     LeaveRow(request, sound);
   }
   request.Transition(RequestTransition::kFinish);
+  waiting_.Leave(&request);
   Forget(request);
 }
 
@@ -127,6 +135,7 @@ void SchedulerImpl::Retract(Request& request) {
   ++request.retractions;
   ++counters_.retracted_total;
   EventOf(request);
+  request.OnRetracted();
   waiting_.Add(&request);
 }
 
@@ -136,6 +145,7 @@ void SchedulerImpl::LeaveRow(Request& request, bool publish) {
     Publish(request);
   }
   waiting_.ReleaseFollowers(&request);
+  waiting_.LeftRow(&request, request.planned - request.shared_at_admission);
   request.page_changes.clear();
   cache_->ReleaseAfter(std::move(request.lease));
   closing_.push_back(request.row);
@@ -146,7 +156,7 @@ void SchedulerImpl::LeaveRow(Request& request, bool publish) {
 }
 
 void SchedulerImpl::Publish(Request& request) {
-  request.lease.Publish(request.tokens, request.computed, request.arrival.priority,
+  request.lease.Publish(request.tokens, request.computed, request.cache_priority(),
                         &request.page_changes);
 }
 

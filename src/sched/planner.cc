@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The next plan: a token for every running row, then chunks of prompts that are on their way, then
-// new requests, as far as the budgets go.
+// new requests (admit.cc), as far as the budgets go.
 #include <algorithm>
 #include <limits>
 #include <numeric>
@@ -12,17 +12,6 @@
 #include "sched/scheduler_impl.h"
 
 namespace banyan {
-namespace {
-
-// After a refusal for want of pages, admission is tried again at least this often: the expected
-// outputs shrink step by step.
-constexpr PlanNumber kBlockedPlans = 16;
-// A request waits for another's prefill if that saves it at least so many tokens (SGLang's in-batch
-// rule).
-constexpr Position kWorthWaiting = 32;
-
-}  // namespace
-
 std::optional<StepPlan> SchedulerImpl::MakePlan() {
   if (waiting_.empty() && running_.empty()) {
     ratio_.Reset();
@@ -31,6 +20,7 @@ std::optional<StepPlan> SchedulerImpl::MakePlan() {
   plan_ = {};
   record_ = {};
   if (config_.retract_interval > 0 && (plans_ + 1) % config_.retract_interval == 0) RetractOne();
+  Preempt();
   PlanSpans();
   // Every row waits for pages that only other rows hold.
   while (plan_.spans.empty() && in_flight_.empty() && !running_.empty()) {
@@ -42,6 +32,8 @@ std::optional<StepPlan> SchedulerImpl::MakePlan() {
   }
   if (plan_.spans.empty()) return std::nullopt;
   plan_.closed = std::exchange(closing_, {});
+  record_.tokens = plan_.total_tokens;
+  record_.issued = now_;
   plan_.number = record_.number = ++plans_;
   cache_->PlanIssued(plans_);
   in_flight_.push_back(std::move(record_));
@@ -92,13 +84,13 @@ bool SchedulerImpl::MakeRoomForDecodes() {
   }
 }
 
-// The victim has made the fewest outputs, then has the longest prompt, then came last: little is
-// lost and much comes free. Never the one that arrived first: it runs to its end, then the next is
-// the first, so everyone comes to an end.
+// The victim has the worst priority, of these made the fewest outputs, then has the longest prompt,
+// then came last: little is lost and much comes free. Never the one that arrived first of the best
+// priority: it runs to its end, then the next is the first, so everyone comes to an end.
 bool SchedulerImpl::RetractOne() {
   if (running_.size() < 2) return false;
   const auto key = [](const Request* r) {
-    return std::tuple(r->outputs(), -r->prompt_length(), ~r->sequence);
+    return std::tuple(-r->queue_rank, r->outputs(), -r->prompt_length(), ~r->sequence);
   };
   Retract(**std::min_element(running_.begin() + 1, running_.end(),
                              [&](const Request* a, const Request* b) { return key(a) < key(b); }));
@@ -123,135 +115,14 @@ void SchedulerImpl::PlanPrefills() {
   if (!waiting_.empty()) Admit();
 }
 
-void SchedulerImpl::Admit() {
-  if (plans_ < blocked_until_ && !running_.empty()) return;
-  std::optional<AdmissionBudget> budget;
-  for (Request* request = waiting_.First(); request != nullptr;) {
-    Request* const next = waiting_.After(request);
-    if (static_cast<int>(running_.size()) >= config_.max_running) return;
-    if (chunk_left_ <= 0 || prefill_left_ <= 0) return;
-    // A retracted one whose last token is still on its way.
-    if (request->in_flight > 0) return;
-    if (!budget) {
-      budget.emplace(*cache_, running_, ratio_.value(),
-                     std::min<int64_t>(ChunkBudget(0), config_.max_prefill_tokens));
-    }
-    const Admission admission = AdmitOne(*request, *budget);
-    if (admission == Admission::kRefused) return;
-    if (admission == Admission::kAdmitted) budget->Take(*request);
-    request = next;
-  }
-}
-
-// The running request that computes the longest part of this one's prompt beyond what the tree has.
-Request* SchedulerImpl::FindLeader(const Request& request, Position matched,
-                                   Position* common) const {
-  Request* leader = nullptr;
-  const Position limit = request.match_limit();
-  Position best = matched + std::max<Position>(kWorthWaiting, config_.page_size) - 1;
-  for (Request* other : running_) {
-    if (other->computed >= other->fill || config_.disable_prefix_cache ||
-        other->arrival.cache_namespace != request.arrival.cache_namespace) {
-      continue;
-    }
-    const auto& a = request.tokens;
-    const auto& b = other->tokens;
-    const auto end = a.begin() + std::min(limit, other->fill);
-    const Position same = std::mismatch(a.begin(), end, b.begin()).first - a.begin();
-    if (same > best) {
-      best = same;
-      leader = other;
-    }
-  }
-  *common = best;
-  return leader;
-}
-
-// Gives the request a row and its first chunk, or sets it aside to wait for another's prefill;
-// otherwise changes nothing.
-SchedulerImpl::Admission SchedulerImpl::AdmitOne(Request& request, const AdmissionBudget& budget) {
-  const std::string& name = request.arrival.cache_namespace;
-  const std::span<const TokenId> tokens = request.tokens;
-  const TreeMatch match = cache_->Match(name, tokens.first(request.match_limit()));
-  Position common = 0;
-  if (Request* leader = FindLeader(request, match.resume.position, &common)) {
-    WantCheckpoint(*leader, common);
-    waiting_.Follow(&request, leader);
-    return Admission::kFollows;
-  }
-  const Position shared = match.resume.position;
-  const auto rest = static_cast<int64_t>(tokens.size()) - shared;
-  // The first of a step may be longer than the limit; it could never run otherwise.
-  if (rest > prefill_left_ && counters_.last_prefill_requests > 0) return Admission::kRefused;
-  // Alone it always fits (Refusal): what is missing then is on its way back.
-  const auto fits = [&] { return running_.empty() || budget.Fits(request, shared); };
-  CacheLease lease;
-  // Asked before as well, so that a refusal does not touch the order of eviction.
-  if (fits()) lease = cache_->Acquire(name, match, request.arrival.priority);
-  if (!lease.held() || !fits() || lease.Reservable(shared + 1) <= shared) {
-    blocked_until_ = plans_ + kBlockedPlans;
-    return Admission::kRefused;
-  }
-  OpenRow(request, std::move(lease), match.deepest.position);
-  BANYAN_CHECK(PlanChunk(request), "request {} was admitted without a chunk", request.id());
-  return Admission::kAdmitted;
-}
-
-// `known`: the tokens that are in the tree, with or without all entries.
-void SchedulerImpl::OpenRow(Request& request, CacheLease lease, Position known) {
-  const std::vector<TokenId>& tokens = request.tokens;
-  const Position shared = lease.shared();
-  waiting_.Remove(&request);
-  queue_deadlines_.erase({request.arrival.queue_deadline, &request});
-  request.Transition(RequestTransition::kAdmit);
-  request.lease = std::move(lease);
-  request.row = free_rows_.back();
-  free_rows_.pop_back();
-  request.computed = request.planned = shared;
-  request.fill = static_cast<Position>(tokens.size());
-  request.logprobs_planned = request.next_prompt_logprob();
-  request.checkpoints.clear();
-  // Another prompt parted from this one at `known`: perhaps more will. The end of the prompt is for
-  // those that repeat it, whose last token has to be computed, and for those that go on from it.
-  WantCheckpoint(request, known);
-  WantCheckpoint(request, request.fill - 1);
-  for (int32_t hint : request.arrival.checkpoints) WantCheckpoint(request, hint);
-  running_.insert(std::upper_bound(
-                      running_.begin(), running_.end(), &request,
-                      [](const Request* a, const Request* b) { return a->sequence < b->sequence; }),
-                  &request);
-  for (KindId kind = 0; kind < cache_->kinds(); ++kind) {
-    const std::span<const PageId> pages = request.lease.pages(kind);
-    for (size_t i = 0; i < pages.size(); ++i) {
-      if (pages[i] == kNoPage) continue;
-      request.page_changes.push_back({kind, static_cast<int32_t>(i), pages[i]});
-    }
-  }
-  plan_.opened.push_back({.row = request.row,
-                          .request = request.id(),
-                          .length = static_cast<int32_t>(shared),
-                          .generated = {tokens.begin() + request.prompt_length(), tokens.end()},
-                          .sampling = request.arrival.sampling,
-                          .logprobs = request.arrival.logprobs,
-                          .seed = request.arrival.seed,
-                          .end_ids = request.arrival.end_ids});
-  counters_.last_cached_tokens += static_cast<int>(shared);
-  if (request.admitted_before) return;
-  request.admitted_before = true;
-  RequestEvent& event = EventOf(request);
-  event.admitted = true;
-  event.cached_tokens = static_cast<int32_t>(shared);
-  counters_.cached_tokens_total += shared;
-  counters_.prompt_tokens_total += request.prompt_length();
-}
-
 // The next chunk of a prompt, as long as the budgets and the free pages allow. False when that is
 // nothing.
 bool SchedulerImpl::PlanChunk(Request& request) {
   const int64_t rest = request.fill - request.planned;
-  int64_t length = rest;
+  int64_t length = rest, chunk = chunk_left_;
   if (config_.chunked_prefill_size > 0) {
-    length = std::min({rest, chunk_left_, std::max<int64_t>(prefill_left_, 1)});
+    if (config_.dynamic_chunking) chunk = step_time_.Chunk(request.planned, chunk_left_);
+    length = std::min({rest, chunk, std::max<int64_t>(prefill_left_, 1)});
   }
   length = request.lease.Reservable(request.planned + length) - request.planned;
   if (length <= 0) return false;
@@ -262,7 +133,8 @@ bool SchedulerImpl::PlanChunk(Request& request) {
     if (aligned > 0) length = aligned;
   }
   BANYAN_CHECK(request.lease.Reserve(request.planned + length, &request.page_changes));
-  chunk_left_ -= length;
+  // In the time of tokens at the beginning of a prompt.
+  chunk_left_ -= chunk == chunk_left_ ? length : (length * chunk_left_ + chunk - 1) / chunk;
   prefill_left_ -= length;
   ++counters_.last_prefill_requests;
   counters_.last_prefill_tokens += static_cast<int>(length);
@@ -295,6 +167,7 @@ void SchedulerImpl::PlanSpan(Request& request, int32_t num_tokens, bool sample) 
     }
   }
   if (!cache_->state_kinds().empty()) PlanSnapshots(request, span);
+  record_.pairs += StepTime::Pairs(static_cast<double>(request.planned), num_tokens);
   request.planned += num_tokens;
   ++request.in_flight;
   request.sampling_in_flight += sample;

@@ -1,44 +1,167 @@
 // SPDX-License-Identifier: Apache-2.0
-// WaitingQueue: the requests that wait for a row, in the order in which they are to be tried.
-// Private to sched/. Not thread-safe.
+// WaitingQueue: the requests that wait for a row, and which of them is to be tried next. Private to
+// sched/. Not thread-safe.
 //
-// fcfs: by arrival. A retracted request keeps its place, so that it comes back before whatever
-// arrived after it.
+// Policies, by SGLang's names (section 1.6 of its description). A retracted request keeps its place
+// by age.
+//   fcfs         by arrival
+//   lpm          the longest prefix in the cache first
+//   dfs-weight   the subtree of the cache with most waiting requests first, depth first
+//   lof          the largest max_new_tokens first
+//   random       any
+//   routing-key  the key with most running requests first; keys that do not run, by arrival
+// With priorities the better priority comes first, the policy decides among equals. With fair
+// shares the key that has been served least comes first (start-time fair queueing: a key that comes
+// back begins where the others are), then the better priority and the older request of that key.
+//
+// No request is passed over for ever: but for fcfs and for priorities, which are strict, every
+// eighth admission is that of the request that came first.
+//
+// Cost. Everything is O(log n) or less, whatever the length of the queue. What lpm and dfs-weight
+// know of the cache is therefore an estimate: a request is matched when it comes, when it is tried,
+// and in turn with the others, as far as the budget of one turn goes; dfs-weight orders the
+// kWindow requests that came first. (SGLang gives lpm up beyond 128 waiting requests.)
 //
 // A request may follow another, which computes a prefix that both share: it still waits, but is not
 // tried until the other's prefill has ended.
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <vector>
 
 #include "absl/container/btree_set.h"
+#include "absl/container/flat_hash_map.h"
+#include "base/status.h"
+#include "cache/prefix_cache.h"
 #include "sched/request_state.h"
 
 namespace banyan {
 
+enum class QueuePolicy : uint8_t { kFcfs, kLpm, kDfsWeight, kLof, kRandom, kRoutingKey };
+StatusOr<QueuePolicy> ParseQueuePolicy(std::string_view name);
+
+struct QueueOptions {
+  QueuePolicy policy = QueuePolicy::kFcfs;
+  bool priorities = false;
+  bool fair_share = false;
+};
+
+// Requests of one routing key or of one fair-share key; without either there is one group.
+struct QueueGroup {
+  struct Before {
+    bool operator()(const Request* a, const Request* b) const {
+      return std::tie(a->queue_rank, a->queue_key, a->sequence) <
+             std::tie(b->queue_rank, b->queue_key, b->sequence);
+    }
+  };
+  std::string key;
+  absl::btree_set<Request*, Before> members;  // to be tried
+  int requests = 0;                           // waiting, following or running
+  int running = 0;
+  double served = 0;  // tokens, where shares are fair
+  // Its place among the groups, while it has members.
+  std::tuple<int64_t, double, uint64_t> rank;
+};
+
 class WaitingQueue {
  public:
-  void Add(Request* request);
-  void Remove(Request* request);
+  static constexpr int kByAge = 8;     // one admission of so many goes to the oldest
+  static constexpr int kWindow = 128;  // of dfs-weight
+
+  WaitingQueue(QueueOptions options, const PrefixCache& cache) : options_(options), cache_(cache) {}
+
+  // From a request's arrival to its end.
+  void Enter(Request* request);
+  void Leave(Request* request);  // neither waits nor runs
+
+  void Add(Request* request);     // begins to wait
+  void Remove(Request* request);  // no longer waits
+  // Removes it because it gets a row, in which it is expected to cost so many tokens.
+  void Admit(Request* request, int64_t expected_tokens);
+  void LeftRow(Request* request, int64_t tokens);  // it did cost so many
   void Follow(Request* request, Request* leader);
   void ReleaseFollowers(Request* leader);                // all of them are tried again
   void TokensAdded(int64_t count) { tokens_ += count; }  // to a request that waits
 
-  int size() const { return static_cast<int>(order_.size()) + following_; }
-  int64_t tokens() const { return tokens_; }
-  bool empty() const { return size() == 0; }
+  // A turn of admissions begins: what is known of the cache is brought up to date within a budget.
+  void BeginTurn();
+  Request* First();  // the one to try; null: none
+  // The cache holds just `match` of it. True when another has to be tried before it now.
+  bool Rematched(Request* request, const TreeMatch& match);
 
-  // The one to try first, and the one after `request` (null: none). Neither looks at the rest.
-  Request* First() const { return order_.empty() ? nullptr : *order_.begin(); }
-  Request* After(Request* request) const;
+  int size() const { return size_; }
+  bool empty() const { return size_ == 0; }
+  int64_t tokens() const { return tokens_; }
+  // Of those that have never been admitted: how many, their tokens, the one to be done without.
+  int num_fresh() const { return static_cast<int>(fresh_.size()); }
+  int64_t fresh_tokens() const { return fresh_tokens_; }
+  Request* Last() const { return fresh_.empty() ? nullptr : *fresh_.rbegin(); }
 
  private:
-  struct Before {
-    bool operator()(const Request* a, const Request* b) const { return a->sequence < b->sequence; }
+  struct ByAge {
+    using is_transparent = void;
+    static uint64_t Of(const Request* request) { return request->sequence; }
+    static uint64_t Of(uint64_t sequence) { return sequence; }
+    bool operator()(const auto& a, const auto& b) const { return Of(a) < Of(b); }
   };
-  absl::btree_set<Request*, Before> order_;
+  struct ByRank {
+    bool operator()(const Request* a, const Request* b) const {
+      return std::tie(a->queue_rank, a->sequence) < std::tie(b->queue_rank, b->sequence);
+    }
+  };
+  struct GroupBefore {
+    bool operator()(const QueueGroup* a, const QueueGroup* b) const {
+      return std::tie(a->rank, a->key) < std::tie(b->rank, b->key);
+    }
+  };
+  // What dfs-weight knows of a node of the tree during one ordering.
+  struct Visit {
+    int weight = 0;
+    std::vector<NodeId> children;
+    std::vector<Request*> requests;
+  };
+
+  bool by_age() const { return options_.policy != QueuePolicy::kFcfs && !options_.priorities; }
+  bool oldest_is_due() const { return by_age() && since_oldest_ >= kByAge - 1; }
+  bool matches() const {
+    return options_.policy == QueuePolicy::kLpm || options_.policy == QueuePolicy::kDfsWeight;
+  }
+  void Insert(Request* request);  // among those to be tried
+  void Erase(Request* request);
+  void Unrank(QueueGroup& group) {
+    if (!group.members.empty()) ranked_.erase(&group);
+  }
+  void Rank(QueueGroup& group);
+  bool RefreshMatch(Request* request);
+  void TakeMatch(Request* request, const TreeMatch& match);
+  void RefreshSome();
+  Request* DepthFirst();
+  void OrderDepthFirst();
+  void NotFresh(Request* request);
+
+  const QueueOptions options_;
+  const PrefixCache& cache_;
+  absl::flat_hash_map<std::string, std::unique_ptr<QueueGroup>> groups_;
+  absl::btree_set<QueueGroup*, GroupBefore> ranked_;  // those with members
+  absl::btree_set<Request*, ByAge> ages_;             // to be tried, where the policy looks at age
+  absl::btree_set<Request*, ByRank> fresh_;
+  int64_t fresh_tokens_ = 0;
   int64_t tokens_ = 0;
-  int following_ = 0;
+  int size_ = 0;
+  int since_oldest_ = 0;
+  double virtual_time_ = 0;  // of the fair shares: what the group served last had got before
+  size_t sweep_at_ = 64;     // groups
+
+  int64_t match_budget_ = 0;           // of this turn
+  uint64_t refreshed_to_ = 0;          // sequence
+  std::vector<Request*> depth_first_;  // from the back; null: gone since
+  bool ordered_ = false;
+  std::vector<Request*> shuffled_;
+  uint64_t draws_ = 0;
 };
 
 }  // namespace banyan

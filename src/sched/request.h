@@ -28,6 +28,8 @@ struct Arrival {
       end_ids;  // ids that end it, the model's and the request's own; empty with ignore_eos
   uint64_t seed = 0;
   int priority = 0;
+  std::string routing_key;      // for the policy of that name
+  std::string fair_key;         // who shares fairly with whom
   std::string cache_namespace;  // adapter and version, weights version, extra_key / salt: prefixes
                                 // are shared within one only
   // Prompt positions that later requests are likely to go on from (ends of messages): state is kept

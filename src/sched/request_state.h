@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Request: what the scheduler knows of one request, from arrival to its terminal event and until
-// the last plan that names it has ended. Private to sched/.
+// the last plan that names it has ended. Private to sched/, but for deployments that put a class of
+// their own in its place (SchedulerConfig::make_request): the virtual functions are what they may
+// change. They are called on the engine's thread and must not block.
 //
 // Positions count tokens of prompt and output together. `computed` entries are in the cache;
 // `planned` are or will be when the plans in flight have ended.
@@ -22,9 +24,20 @@ enum class RequestState : uint8_t {
 };
 enum class RequestTransition : uint8_t { kAdmit, kRetract, kFinish };
 
+struct QueueGroup;
+
 class Request {
  public:
   Request(Arrival arrival, uint64_t sequence);
+  virtual ~Request() = default;
+
+  // Decides whether output `index`, just appended, ends it; fills `reason` if so. What it says must
+  // follow from the tokens alone.
+  virtual bool EndsAt(int32_t index, FinishReason* reason) const;
+  virtual void OnAdmitted(Position /*shared*/) {
+  }                              // it got a row, with so many tokens from the cache
+  virtual void OnRetracted() {}  // and waits again
+  virtual void OnFinished(const FinishReason& /*reason*/) {}
 
   RequestState state() const { return state_; }
   // The one way to change the state; a broken invariant when it is not allowed from here.
@@ -40,14 +53,14 @@ class Request {
   // Everything is planned that it may have: only outcomes are missing.
   bool planned_to_end() const { return !prefilling() && outputs_planned() >= max_new_tokens(); }
 
+  // For the order of eviction: higher stays longer.
+  int cache_priority() const { return arrival.priority; }
+
   // The prompt position whose log-probability is wanted next; the prompt's length when none is.
   int32_t next_prompt_logprob() const;
   // How many tokens a prefix hit may cover: at least one token is computed, and the one before each
   // position whose log-probability is still wanted.
   Position match_limit() const;
-
-  // Decides whether output `index`, just appended, ends it; fills `reason` if so.
-  bool EndsAt(int32_t index, FinishReason* reason) const;
 
   Arrival arrival;
   const uint64_t sequence;      // order of arrival
@@ -72,6 +85,17 @@ class Request {
   Request* leader = nullptr;
   std::vector<Request*> followers;
 
+  // Kept by the queue.
+  int64_t queue_rank = 0;  // the better priority is lower
+  int64_t queue_key = 0;   // what the policy orders by
+  size_t queue_index = 0;
+  QueueGroup* group = nullptr;
+  int64_t charged = 0;                 // tokens, of a fair share
+  NodeId matched_node = kNoNode;       // where its prefix in the cache ended
+  uint64_t matched_at = ~uint64_t{0};  // and as of which change of the tree
+
+  int64_t shared_at_admission = 0;  // tokens that the row did not have to compute
+  int64_t arrived_in = 0;           // the step
   bool admitted_before = false;
   int32_t retractions = 0;
   int64_t event_step = -1;  // the step whose events have one of this request, at event_index

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/retry_after.h"
 #include "sched/scheduler_impl.h"
 
 namespace banyan {
@@ -27,8 +28,25 @@ StatusOr<std::unique_ptr<Scheduler>> Scheduler::Create(SchedulerConfig config) {
     return InvalidArgument("schedule_conservativeness {} is negative",
                            config.schedule_conservativeness);
   }
-  if (config.policy != "fcfs") {
-    return InvalidArgument("schedule policy '{}' is not one of fcfs", config.policy);
+  if (config.max_queued < 0 || config.max_queued_tokens < 0 || config.prefill_max_requests < 0) {
+    return InvalidArgument("max_queued {}, max_queued_tokens {}, prefill_max_requests {}: negative",
+                           config.max_queued, config.max_queued_tokens,
+                           config.prefill_max_requests);
+  }
+  QueueOptions queue = {.priorities = config.priority_scheduling, .fair_share = config.fair_share};
+  BANYAN_ASSIGN_OR_RETURN(queue.policy, ParseQueuePolicy(config.policy));
+  if (config.priority_scheduling && queue.policy != QueuePolicy::kFcfs &&
+      queue.policy != QueuePolicy::kLof) {
+    return InvalidArgument("priority scheduling goes with schedule policy fcfs or lof, not '{}'",
+                           config.policy);
+  }
+  if (config.fair_share && queue.policy != QueuePolicy::kFcfs) {
+    return InvalidArgument("fair shares go with schedule policy fcfs, not '{}'", config.policy);
+  }
+  // Without a cache there is nothing to be aware of.
+  if (config.disable_prefix_cache &&
+      (queue.policy == QueuePolicy::kLpm || queue.policy == QueuePolicy::kDfsWeight)) {
+    queue.policy = QueuePolicy::kFcfs;
   }
   BANYAN_ASSIGN_OR_RETURN(auto cache,
                           PrefixCache::Create({.groups = config.groups,
@@ -37,12 +55,14 @@ StatusOr<std::unique_ptr<Scheduler>> Scheduler::Create(SchedulerConfig config) {
                                                .eviction_policy = config.eviction_policy,
                                                .disabled = config.disable_prefix_cache}));
   return std::unique_ptr<Scheduler>(
-      std::make_unique<SchedulerImpl>(std::move(config), std::move(cache)));
+      std::make_unique<SchedulerImpl>(std::move(config), queue, std::move(cache)));
 }
 
-SchedulerImpl::SchedulerImpl(SchedulerConfig config, std::unique_ptr<PrefixCache> cache)
+SchedulerImpl::SchedulerImpl(SchedulerConfig config, QueueOptions queue,
+                             std::unique_ptr<PrefixCache> cache)
     : config_(std::move(config)),
       cache_(std::move(cache)),
+      waiting_(queue, *cache_),
       ratio_(config_.schedule_conservativeness) {
   for (RowId row = config_.max_running; row > 0; --row) free_rows_.push_back(row - 1);
 }
@@ -52,6 +72,8 @@ SchedulerImpl::~SchedulerImpl() = default;
 SchedulerOutput SchedulerImpl::Step(SchedulerInput input) {
   ++steps_;
   out_ = {};
+  now_ = input.now;
+  drain_rate_.Observe(now_, std::exchange(admitted_, 0), !waiting_.empty());
   for (StepOutcome& outcome : input.outcomes) Commit(std::move(outcome));
   for (Arrival& arrival : input.arrivals) Arrive(std::move(arrival));
   for (const StopAt& stop : input.stops) StopRequest(stop);
@@ -59,9 +81,12 @@ SchedulerOutput SchedulerImpl::Step(SchedulerInput input) {
     if (Request* request = Find(id))
       FinishWithError(*request, Cancelled("the request was aborted"));
   }
-  Expire(input.now);
+  Expire(now_);
+  if (input.resume) paused_ = false;
+  if (input.pause) Pause(*input.pause);
   if (input.flush_cache) {
-    if (idle()) {
+    // What waits holds nothing.
+    if (running_.empty() && in_flight_.empty()) {
       cache_->Flush();
       out_.flushed = OkStatus();
     } else {
@@ -69,8 +94,51 @@ SchedulerOutput SchedulerImpl::Step(SchedulerInput input) {
                                         running_.size(), waiting_.size());
     }
   }
-  if (static_cast<int>(in_flight_.size()) < config_.max_inflight) out_.plan = MakePlan();
+  if (!paused_ && static_cast<int>(in_flight_.size()) < config_.max_inflight) {
+    out_.plan = MakePlan();
+  }
   return std::exchange(out_, {});
+}
+
+void SchedulerImpl::Pause(PauseMode mode) {
+  paused_ = true;
+  if (mode == PauseMode::kRetract) {
+    while (!running_.empty()) Retract(*running_.back());
+  } else if (mode == PauseMode::kAbort) {
+    std::vector<Request*> all;
+    for (const auto& [id, request] : requests_) {
+      if (request->state() != RequestState::kFinished) all.push_back(request.get());
+    }
+    for (Request* request : all) {
+      FinishWithError(*request, Cancelled("the request was aborted: generation is paused"));
+    }
+  }
+}
+
+// Makes the queue short enough for one more, at the cost of those that matter less.
+Status SchedulerImpl::MakeQueueRoom(const Request& request) {
+  while (waiting_.num_fresh() > 0) {
+    const bool too_many = config_.max_queued > 0 && waiting_.num_fresh() >= config_.max_queued;
+    const bool too_long =
+        config_.max_queued_tokens > 0 &&
+        waiting_.fresh_tokens() + request.prompt_length() > config_.max_queued_tokens;
+    if (!too_many && !too_long) break;
+    Request* const last = waiting_.Last();
+    const double seconds = drain_rate_.Seconds(waiting_.size());
+    if (!config_.priority_scheduling || last->queue_rank <= request.queue_rank) {
+      return WithRetryAfter(
+          too_many ? ResourceExhausted("The request queue is full ({} requests waiting).",
+                                       waiting_.num_fresh())
+                   : ResourceExhausted("The request queue is full ({} tokens waiting).",
+                                       waiting_.fresh_tokens()),
+          seconds);
+    }
+    FinishWithError(
+        *last,
+        WithRetryAfter(ResourceExhausted("The request is aborted by a higher priority request."),
+                       seconds));
+  }
+  return OkStatus();
 }
 
 Status SchedulerImpl::Refusal(const Arrival& arrival) const {
@@ -106,11 +174,24 @@ void SchedulerImpl::Arrive(Arrival arrival) {
     arrival.sampling.max_new_tokens =
         static_cast<int>(std::max<int64_t>(config_.max_length - prompt, 0));
   }
+  // From here on the higher priority is the better one.
+  if (config_.low_priority_first) {
+    arrival.priority = static_cast<int>(std::min<int64_t>(-int64_t{arrival.priority}, INT32_MAX));
+  }
   Status refusal = Refusal(arrival);
   const RequestId id = arrival.id;
-  auto made = std::make_unique<Request>(std::move(arrival), arrivals_++);
+  auto made = config_.make_request ? config_.make_request(std::move(arrival), arrivals_++)
+                                   : std::make_unique<Request>(std::move(arrival), arrivals_++);
   Request& request = *made;
+  if (config_.priority_scheduling) request.queue_rank = -int64_t{request.arrival.priority};
+  if (refusal.ok()) refusal = MakeQueueRoom(request);
+  if (!refusal.ok()) {
+    EventOf(request).finished = {.kind = FinishReason::Kind::kAbort, .status = std::move(refusal)};
+    return;
+  }
   BANYAN_CHECK(requests_.emplace(id, std::move(made)).second, "request id {} came twice", id);
+  request.arrived_in = steps_;
+  waiting_.Enter(&request);
   waiting_.Add(&request);
   if (request.arrival.deadline != TimePoint::max()) {
     deadlines_.emplace(request.arrival.deadline, &request);
@@ -118,7 +199,6 @@ void SchedulerImpl::Arrive(Arrival arrival) {
   if (request.arrival.queue_deadline != TimePoint::max()) {
     queue_deadlines_.emplace(request.arrival.queue_deadline, &request);
   }
-  if (!refusal.ok()) FinishWithError(request, std::move(refusal));
 }
 
 void SchedulerImpl::Expire(TimePoint now) {
@@ -158,6 +238,8 @@ SchedulerStats SchedulerImpl::stats() const {
   stats.running = static_cast<int>(running_.size());
   stats.waiting = waiting_.size();
   stats.waiting_tokens = waiting_.tokens();
+  stats.paused = paused_;
+  stats.queue_seconds = drain_rate_.Seconds(waiting_.size());
   stats.new_token_ratio = ratio_.value();
   for (KindId kind = 0; kind < cache_->kinds(); ++kind) {
     stats.pools.push_back(cache_->usage(kind));
@@ -178,6 +260,7 @@ Status SchedulerImpl::CheckInvariants() const {
       return Internal("request {} runs without a lease", request->id());
     }
     ++rows[request->row];
+    BANYAN_RETURN_IF_ERROR(request->lease.CheckNeeds(request->computed));
     const Position length = static_cast<Position>(request->tokens.size());
     if (request->computed > request->planned ||
         request->planned > length + std::max(request->sampling_in_flight, 0) ||

@@ -8,6 +8,7 @@
 // (section 1.5 to 1.7 of its description) where nothing better is known.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,6 +22,10 @@
 
 namespace banyan {
 
+class Request;
+// Makes the state of one request; `sequence` is its number by arrival.
+using RequestFactory = std::function<std::unique_ptr<Request>(Arrival arrival, uint64_t sequence)>;
+
 struct SchedulerConfig {
   std::vector<CacheGroupSpec> groups;
   std::vector<int64_t> pages_per_group;  // capacity of each, without the dump page
@@ -33,12 +38,37 @@ struct SchedulerConfig {
   double schedule_conservativeness = 1.0;
   bool disable_prefix_cache = false;
   int max_inflight = 1;  // plans given out whose outcome has not come back
+  // Chunks of equal time instead of equal length: the further a prompt has come, the shorter.
+  bool dynamic_chunking = false;
+  int prefill_max_requests = 0;  // requests that prefill in one step; 0: no limit
+
+  // Who waits, and in which order (sched/queue.h).
   std::string policy = "fcfs";
+  bool priority_scheduling = false;
+  bool low_priority_first = false;  // lower values are better
+  // A waiting request that does not fit takes the place of running ones whose priority is worse by
+  // more than the threshold.
+  bool priority_preemption = true;
+  int preemption_threshold = 10;
+  bool fair_share = false;
+  // Of requests that have never run; 0: no limit. Beyond them a request is refused, or, with
+  // priorities, the least of those that wait if it is worse.
+  int max_queued = 0;
+  int64_t max_queued_tokens = 0;
+
   std::string eviction_policy = "lru";
   // State is kept at least every so many tokens of a prompt, and of an output.
   int prefill_checkpoint_interval = 1024;
   int decode_checkpoint_interval = 64;
-  int retract_interval = 0;  // tests: retracts a request every so many plans, need or not
+  int retract_interval = 0;     // tests: retracts a request every so many plans, need or not
+  RequestFactory make_request;  // none: sched/request_state.h's own
+};
+
+// What becomes of running requests while no plans are made.
+enum class PauseMode : uint8_t {
+  kAbort,    // they end, and so do those that wait
+  kRetract,  // they wait again, and hold nothing
+  kInPlace,  // they stay as they are
 };
 
 struct SchedulerInput {
@@ -48,18 +78,25 @@ struct SchedulerInput {
   std::vector<StopAt> stops;
   std::vector<StepOutcome> outcomes;
   bool flush_cache = false;
+  // No plans are made from now on, until `resume`; whatever arrives waits. Plans that are out come
+  // back as always.
+  std::optional<PauseMode> pause;
+  bool resume = false;
 };
 
 struct SchedulerOutput {
   std::optional<StepPlan> plan;  // none: nothing to do, or max_inflight plans are out
   std::vector<RequestEvent> events;
-  std::optional<Status> flushed;  // answer to flush_cache: refused while requests are there
+  // Answer to flush_cache: refused while a request holds any of it or a plan is out.
+  std::optional<Status> flushed;
 };
 
 struct SchedulerStats {
   int running = 0;
   int waiting = 0;
   int64_t waiting_tokens = 0;
+  bool paused = false;
+  double queue_seconds = 0;  // until those that wait now have left the queue, at the measured speed
   int64_t used_tokens = 0;
   int64_t cached_tokens_total = 0, prompt_tokens_total = 0;
   int64_t retracted_total = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one implementation of Scheduler, in three files: scheduler.cc (what comes in and goes out),
-// commit.cc (outcomes, and how a request ends), planner.cc (the next plan). Private to sched/.
+// The one implementation of Scheduler, in four files: scheduler.cc (what comes in and goes out),
+// commit.cc (outcomes, and how a request ends), planner.cc (the next plan), admit.cc (who gets a
+// row). Private to sched/.
 #pragma once
 
 #include <deque>
@@ -14,15 +15,17 @@
 #include "absl/container/flat_hash_map.h"
 #include "cache/prefix_cache.h"
 #include "sched/admission.h"
+#include "sched/drain_rate.h"
 #include "sched/queue.h"
 #include "sched/request_state.h"
 #include "sched/scheduler.h"
+#include "sched/step_time.h"
 
 namespace banyan {
 
 class SchedulerImpl : public Scheduler {
  public:
-  SchedulerImpl(SchedulerConfig config, std::unique_ptr<PrefixCache> cache);
+  SchedulerImpl(SchedulerConfig config, QueueOptions queue, std::unique_ptr<PrefixCache> cache);
   ~SchedulerImpl() override;
 
   SchedulerOutput Step(SchedulerInput input) override;
@@ -40,12 +43,16 @@ class SchedulerImpl : public Scheduler {
     };
     PlanNumber number = 0;
     std::vector<Entry> entries;
+    TimePoint issued;
+    double tokens = 0, pairs = 0;
   };
   using Deadline = std::pair<TimePoint, Request*>;
 
   // scheduler.cc
   void Arrive(Arrival arrival);
   Status Refusal(const Arrival& arrival) const;
+  Status MakeQueueRoom(const Request& request);
+  void Pause(PauseMode mode);
   void Expire(TimePoint now);
   Request* Find(RequestId id);  // null when it has ended
   RequestEvent& EventOf(Request& request);
@@ -68,22 +75,29 @@ class SchedulerImpl : public Scheduler {
   bool MakeRoomForDecodes();
   bool RetractOne();
   void PlanPrefills();
-  void Admit();
-  enum class Admission { kAdmitted, kFollows, kRefused };
-  Admission AdmitOne(Request& request, const AdmissionBudget& budget);
-  Request* FindLeader(const Request& request, Position matched, Position* common) const;
-  void OpenRow(Request& request, CacheLease lease, Position known);
   bool PlanChunk(Request& request);
   void PlanSpan(Request& request, int32_t num_tokens, bool sample);
   void WantCheckpoint(Request& request, Position position) const;
   void PlanSnapshots(Request& request, Span& span) const;
   int64_t ChunkBudget(int64_t decode_rows) const;
 
+  // admit.cc
+  void Admit();
+  enum class Admission { kAdmitted, kFollows, kAnother, kRefused };
+  Admission AdmitOne(Request& request, const AdmissionBudget& budget, bool settled);
+  Request* FindLeader(const Request& request, Position matched, Position* common) const;
+  void OpenRow(Request& request, CacheLease lease, Position known);
+  void Preempt();
+  // What was preempted comes back with the plans that were out then.
+  bool freeing() const {
+    return !in_flight_.empty() && in_flight_.front().number <= preempted_until_;
+  }
+
   const SchedulerConfig config_;
   std::unique_ptr<PrefixCache> cache_;
   absl::flat_hash_map<RequestId, std::unique_ptr<Request>> requests_;
   WaitingQueue waiting_;
-  std::vector<Request*> running_;  // by arrival, the oldest first
+  std::vector<Request*> running_;  // the best priority first, then by arrival
   std::vector<RowId> free_rows_;   // a stack
   std::vector<RowId> closing_;     // to be told in the next plan
   std::deque<InFlight> in_flight_;
@@ -96,6 +110,14 @@ class SchedulerImpl : public Scheduler {
   // Admission was refused for want of pages: not tried again until one of these plans or a request
   // that leaves.
   PlanNumber blocked_until_ = 0;
+  PlanNumber preempted_until_ = 0;  // what was preempted is free when this one has ended
+
+  bool paused_ = false;
+  TimePoint now_;  // of the step that runs
+  TimePoint last_outcome_;
+  int64_t admitted_ = 0;  // requests that left the queue for a row since the last step
+  DrainRate drain_rate_;
+  StepTime step_time_;
 
   SchedulerOutput out_;  // of the step that runs
   StepPlan plan_;        // being made

@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who is admitted when: queue policies, priorities, fair shares, bounded queues.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <random>
+#include <set>
+
+#include "base/retry_after.h"
+#include "sched/scheduler_harness.h"
+
+namespace banyan {
+namespace {
+
+using Ids = std::vector<RequestId>;
+
+SchedulerConfig OneRow(std::string policy) {
+  SchedulerConfig config = SmallConfig(400);
+  config.max_running = 1;
+  config.policy = std::move(policy);
+  return config;
+}
+
+// A prompt that begins with `trunk` tokens of a known text.
+std::vector<TokenId> Branch(TokenId text, int trunk, TokenId rest) {
+  std::vector<TokenId> tokens = Count(text, trunk);
+  for (TokenId token : Count(rest, 3)) tokens.push_back(token);
+  return tokens;
+}
+
+TEST(PolicyTest, LongestPrefixFirst) {
+  Harness h(OneRow("lpm"));
+  h.Step({.arrivals = {MakeArrival(1, Count(1000, 40), 2)}});
+  h.RunToEnd();
+  h.Step(
+      {.arrivals = {MakeArrival(2, Branch(1000, 5, 1), 2), MakeArrival(3, Branch(1000, 30, 4), 2),
+                    MakeArrival(4, Count(1, 9), 2), MakeArrival(5, Branch(1000, 20, 7), 2)}});
+  h.RunToEnd();
+  EXPECT_EQ(h.admitted, (Ids{1, 3, 5, 2, 4}));
+}
+
+TEST(PolicyTest, LongestPrefixFollowsTheCacheWhileTheyWait) {
+  Harness h(OneRow("lpm"));
+  // Nothing is in the cache yet; what the first one leaves there makes the last one the better.
+  h.Step({.arrivals = {MakeArrival(1, Count(1000, 40), 2)}});
+  h.Step({.arrivals = {MakeArrival(2, Count(1, 9), 2), MakeArrival(3, Count(50, 9), 2),
+                       MakeArrival(4, Branch(1000, 20, 7), 2)}});
+  h.RunToEnd();
+  EXPECT_EQ(h.admitted, (Ids{1, 4, 2, 3}));
+}
+
+TEST(PolicyTest, HeaviestSubtreeFirst) {
+  SchedulerConfig config = OneRow("dfs-weight");
+  config.max_running = 8;  // all in one turn
+  Harness h(config);
+  h.Step({.arrivals = {MakeArrival(1, Count(1000, 10), 1), MakeArrival(2, Count(2000, 10), 1)}});
+  h.RunToEnd();
+  h.Step(
+      {.arrivals = {MakeArrival(3, Count(1, 9), 2), MakeArrival(4, Branch(1000, 9, 1), 2),
+                    MakeArrival(5, Branch(2000, 9, 1), 2), MakeArrival(6, Branch(2000, 9, 4), 2),
+                    MakeArrival(7, Branch(2000, 9, 7), 2), MakeArrival(8, Branch(1000, 9, 7), 2)}});
+  h.RunToEnd();
+  EXPECT_EQ(h.admitted, (Ids{1, 2, 5, 6, 7, 4, 8, 3}));
+}
+
+TEST(PolicyTest, LongestOutputFirst) {
+  Harness h(OneRow("lof"));
+  h.Step({.arrivals = {MakeArrival(1, Count(0, 5), 4), MakeArrival(2, Count(10, 5), 2),
+                       MakeArrival(3, Count(20, 5), 7), MakeArrival(4, Count(30, 5), 7)}});
+  h.RunToEnd();
+  EXPECT_EQ(h.admitted, (Ids{3, 4, 1, 2}));
+}
+
+TEST(PolicyTest, RandomIsAnyOrderAndTheSameEachTime) {
+  std::set<Ids> orders;
+  for (int run = 0; run < 2; ++run) {
+    Harness h(OneRow("random"));
+    SchedulerInput input;
+    for (RequestId id = 1; id <= 7; ++id) {
+      input.arrivals.push_back(MakeArrival(id, Count(static_cast<TokenId>(10 * id), 5), 2));
+    }
+    h.Step(std::move(input));
+    h.RunToEnd();
+    Ids sorted = h.admitted;
+    EXPECT_FALSE(std::is_sorted(sorted.begin(), sorted.end()));
+    std::sort(sorted.begin(), sorted.end());
+    EXPECT_EQ(sorted, (Ids{1, 2, 3, 4, 5, 6, 7}));
+    orders.insert(h.admitted);
+  }
+  EXPECT_EQ(orders.size(), 1u);
+}
+
+TEST(PolicyTest, KeysThatRunComeFirst) {
+  SchedulerConfig config = OneRow("routing-key");
+  config.max_running = 3;
+  Harness h(config);
+  const auto keyed = [](RequestId id, std::string key, int outputs) {
+    Arrival arrival = MakeArrival(id, Count(static_cast<TokenId>(20 * id), 5), outputs);
+    arrival.routing_key = std::move(key);
+    return arrival;
+  };
+  h.Step({.arrivals = {keyed(1, "a", 20), keyed(2, "b", 20), keyed(3, "b", 4)}});
+  // c does not run; of a one row runs, of b two until request 3 ends, then one, and a is before b.
+  h.Step({.arrivals = {keyed(4, "c", 4), keyed(5, "b", 4), keyed(6, "a", 4), keyed(7, "", 4)}});
+  h.RunToEnd();
+  EXPECT_EQ(h.admitted, (Ids{1, 2, 3, 6, 5, 4, 7}));
+}
+
+TEST(PolicyTest, TheOldestIsPassedOverSevenTimesAtMost) {
+  for (const char* policy : {"lpm", "dfs-weight", "lof", "random", "routing-key"}) {
+    Harness h(OneRow(policy));
+    // The oldest is the worst for each of them, and better ones keep coming.
+    h.Step({.arrivals = {MakeArrival(1, Count(1000, 20), 2)}});
+    RequestId next = 3;
+    SchedulerInput input;
+    input.arrivals.push_back(MakeArrival(2, Count(1, 3), 1));
+    for (int step = 0; step < 400 && !h.events[2].finished; ++step) {
+      while (h.events.size() + input.arrivals.size() < h.admitted.size() + 4) {
+        Arrival arrival = MakeArrival(next, Branch(1000, 15, static_cast<TokenId>(next)), 2);
+        arrival.routing_key = "busy";
+        input.arrivals.push_back(std::move(arrival));
+        h.events[next++];
+      }
+      h.Step(std::exchange(input, {}));
+    }
+    const auto at = std::find(h.admitted.begin(), h.admitted.end(), RequestId{2});
+    EXPECT_LE(at - h.admitted.begin(), 8) << policy;
+  }
+}
+
+Arrival Prioritized(RequestId id, int priority, int length = 5, int outputs = 4) {
+  Arrival arrival = MakeArrival(id, Count(static_cast<TokenId>(50 * id), length), outputs);
+  arrival.priority = priority;
+  return arrival;
+}
+
+TEST(PriorityTest, BetterPrioritiesFirst) {
+  for (const bool low_first : {false, true}) {
+    SchedulerConfig config = OneRow("fcfs");
+    config.priority_scheduling = true;
+    config.low_priority_first = low_first;
+    Harness h(config);
+    h.Step({.arrivals = {Prioritized(1, 0), Prioritized(2, 5), Prioritized(3, -3),
+                         Prioritized(4, 5), Prioritized(5, INT32_MIN)}});
+    h.RunToEnd();
+    EXPECT_EQ(h.admitted, low_first ? (Ids{5, 3, 1, 2, 4}) : (Ids{2, 4, 1, 3, 5}));
+  }
+}
+
+TEST(PriorityTest, TakesTheRowOfAMuchWorseOne) {
+  for (const int priority : {10, 11}) {
+    for (const bool preemption : {true, false}) {
+      SchedulerConfig config = OneRow("fcfs");
+      config.priority_scheduling = true;
+      config.priority_preemption = preemption;
+      Harness h(config);
+      h.Step({.arrivals = {Prioritized(1, 0, 5, 20)}});
+      for (int i = 0; i < 5; ++i) h.Step();
+      h.Step({.arrivals = {Prioritized(2, priority)}});
+      h.RunToEnd();
+      const bool taken = priority > 10 && preemption;
+      EXPECT_EQ(h.events[1].retractions, taken ? 1 : 0);
+      EXPECT_EQ(h.events[1].tokens, Count(105, 20));
+      EXPECT_EQ(h.events[2].tokens, Count(105, 4));
+    }
+  }
+}
+
+TEST(PriorityTest, TakesThePagesOfJustEnoughWorseOnes) {
+  SchedulerConfig config = SmallConfig(60);
+  config.priority_scheduling = true;
+  config.max_inflight = 1;
+  Harness h(config);
+  // Two that fill the cache, of which the second is worse, and one that needs half of it.
+  h.Step({.arrivals = {Prioritized(1, 1, 15, 14), Prioritized(2, 0, 15, 14)}});
+  for (int i = 0; i < 3; ++i) h.Step();
+  h.Step({.arrivals = {Prioritized(3, 50, 12, 8)}});
+  h.RunToEnd();
+  EXPECT_EQ(h.events[1].retractions, 0);
+  EXPECT_EQ(h.events[2].retractions, 1);
+  EXPECT_EQ(h.events[2].tokens, Count(115, 14));
+  EXPECT_EQ(h.events[3].retractions, 0);
+  EXPECT_LT(std::find(h.admitted.begin(), h.admitted.end(), 3u) - h.admitted.begin(), 3);
+}
+
+TEST(PriorityTest, AFullQueueGivesUpItsLeast) {
+  SchedulerConfig config = OneRow("fcfs");
+  config.priority_scheduling = true;
+  config.max_queued = 2;
+  Harness h(config);
+  h.Step({.arrivals = {Prioritized(1, 0, 5, 30)}});
+  h.Step({.arrivals = {Prioritized(2, 3), Prioritized(3, 1), Prioritized(4, 1), Prioritized(5, 2),
+                       Prioritized(6, 2)}});
+  // No better than the least: refused. Better: the least goes, the newest of them.
+  EXPECT_EQ(h.events[4].finished->status.code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(h.events[3].finished->status.code(), StatusCode::kResourceExhausted);
+  EXPECT_TRUE(RetryAfter(h.events[3].finished->status).has_value());
+  EXPECT_EQ(h.events[6].finished->status.code(), StatusCode::kResourceExhausted);
+  h.RunToEnd();
+  EXPECT_EQ(h.admitted, (Ids{1, 2, 5}));
+}
+
+TEST(QueueBoundTest, ByRequestsAndByTokens) {
+  SchedulerConfig config = OneRow("fcfs");
+  config.max_queued_tokens = 20;
+  Harness h(config);
+  h.Step({.arrivals = {MakeArrival(1, Count(0, 30), 5)}});  // alone any length may wait
+  h.Step({.arrivals = {MakeArrival(2, Count(50, 15), 5), MakeArrival(3, Count(70, 6), 5),
+                       MakeArrival(4, Count(90, 5), 5)}});
+  EXPECT_EQ(h.events[3].finished->status.code(), StatusCode::kResourceExhausted);
+  h.RunToEnd();
+  EXPECT_EQ(h.admitted, (Ids{1, 2, 4}));
+}
+
+// Two clients, one of whom sends ten times as much, get equal tokens while both wait.
+TEST(FairShareTest, TenToOneIsEqualWhileBothWait) {
+  SchedulerConfig config = SmallConfig(4000, 4);
+  config.fair_share = true;
+  Harness h(config);
+  std::mt19937 random(7);
+  std::map<RequestId, std::string> keys;
+  SchedulerInput input;
+  for (RequestId id = 1; id <= 2200; ++id) {
+    Arrival arrival = MakeArrival(id, Count(static_cast<TokenId>(200 * id), 5 + random() % 60), 1);
+    arrival.sampling.max_new_tokens = static_cast<int>(1 + random() % 40);
+    // The modest one comes late, when the other has been served for a while.
+    keys[id] = arrival.fair_key = id > 500 && id % 9 == 0 ? "modest" : "greedy";
+    input.arrivals.push_back(std::move(arrival));
+  }
+  std::vector<Arrival> late(input.arrivals.begin() + 500, input.arrivals.end());
+  input.arrivals.resize(500);
+  std::map<RowId, std::string> rows;
+  std::map<std::string, int64_t> served;
+  int modest = 0;
+  for (int step = 0; step < 5000 && modest < 160; ++step) {
+    if (step == 100) input.arrivals = std::move(late);
+    const SchedulerOutput output = h.Step(std::exchange(input, {}));
+    if (!output.plan || step < 100) continue;
+    for (const RowOpened& opened : output.plan->opened) {
+      rows[opened.row] = keys[opened.request];
+      modest += keys[opened.request] == "modest";
+    }
+    for (const Span& span : output.plan->spans) served[rows[span.row]] += span.num_tokens;
+  }
+  EXPECT_GE(modest, 160);
+  EXPECT_NEAR(static_cast<double>(served["greedy"]) / static_cast<double>(served["modest"]), 1.0,
+              0.1);
+}
+
+// Ten times more comes than is served, for a minute: the queue stays at its bound, and whoever is
+// refused is told when those that waited then will have left the queue.
+TEST(OverloadTest, RetryAfterIsRightWithinAFactorOfTwo) {
+  SchedulerConfig config = SmallConfig(4000, 4);
+  config.max_queued = 100;
+  Harness h(config);
+  std::mt19937 random(3);
+  const TimePoint start = TimePoint() + std::chrono::hours(1);
+  struct Refused {
+    double at;
+    int retry_after;
+    RequestId last;  // of those that waited
+  };
+  std::vector<Refused> refused;
+  std::map<RequestId, double> admitted_at;
+  RequestId next = 1, last_accepted = 0, seen = 1;
+  for (int step = 0; step < 1800; ++step) {
+    const double now = step * 0.05;
+    SchedulerInput input;
+    input.now = start + std::chrono::milliseconds(50 * step);
+    for (int i = 0; i < 4 && now < 60; ++i) {
+      Arrival arrival = MakeArrival(next, Count(static_cast<TokenId>(100 * next), 30), 1);
+      arrival.sampling.max_new_tokens = static_cast<int>(5 + random() % 30);
+      ++next;
+      input.arrivals.push_back(std::move(arrival));
+    }
+    const SchedulerOutput output = h.Step(std::move(input));
+    EXPECT_LE(h.scheduler->stats().waiting, 100);
+    for (const RequestEvent& event : output.events) {
+      if (event.admitted) admitted_at[event.id] = now;
+    }
+    for (; seen < next; ++seen) {
+      const RequestId id = seen;
+      if (!h.events[id].finished || h.events[id].finished->status.ok()) {
+        last_accepted = id;
+      } else {
+        const auto seconds = RetryAfter(h.events[id].finished->status);
+        ASSERT_TRUE(seconds.has_value());
+        if (now > 5) refused.push_back({now, *seconds, last_accepted});
+      }
+    }
+  }
+  ASSERT_GT(refused.size(), 3000u);
+  for (const Refused& one : refused) {
+    ASSERT_TRUE(admitted_at.contains(one.last));
+    const double took = admitted_at[one.last] - one.at;
+    EXPECT_GT(one.retry_after, took / 2) << "at " << one.at;
+    EXPECT_LT(one.retry_after, took * 2) << "at " << one.at;
+  }
+}
+
+}  // namespace
+}  // namespace banyan
