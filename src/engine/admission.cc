@@ -2,6 +2,7 @@
 #include "engine/admission.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 namespace banyan {
@@ -44,6 +45,18 @@ StatusOr<int> ResolveMaxNewTokens(const GenerateRequest& request, const Admissio
         "cache holds {} tokens in all.",
         prompt + wanted.value_or(1), prompt, wanted.value_or(1), limits.max_request_length);
   return static_cast<int>(wanted.value_or(static_cast<int>(std::min<int64_t>(room, 1 << 30))));
+}
+
+StatusOr<int> ResolvePriority(std::optional<int> given, const AdmissionLimits& limits) {
+  if (limits.priorities) {
+    if (given) return *given;
+    if (limits.default_priority) return *limits.default_priority;
+    return limits.low_priority_first ? std::numeric_limits<int>::max()
+                                     : std::numeric_limits<int>::min();
+  }
+  if (given && limits.refuse_priorities)
+    return Unavailable("priority: the server runs without --enable-priority-scheduling");
+  return given.value_or(0);
 }
 
 Status CheckLogprobs(const GenerateRequest& request, const AdmissionLimits& limits) {
@@ -92,7 +105,10 @@ StatusOr<Arrival> MakeArrival(const GenerateRequest& request, const AdmissionLim
                           arrival.end_ids.end());
   }
   arrival.seed = sampling.seed.value_or(fallback_seed);
-  arrival.priority = request.priority;
+  BANYAN_ASSIGN_OR_RETURN(arrival.priority, ResolvePriority(request.priority, limits));
+  arrival.routing_key = request.routing_key;
+  arrival.fair_key = request.user.empty() ? request.routing_key : request.user;
+  arrival.checkpoints = request.checkpoints;
   arrival.cache_namespace = request.extra_key;
   arrival.arrived = now;
   arrival.queue_deadline = After(now, limits.waiting_timeout);

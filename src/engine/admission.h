@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "base/status.h"
@@ -21,6 +22,10 @@ struct AdmissionLimits {
   std::vector<TokenId> end_ids;  // of the model, its generation config and its tokenizer
   double waiting_timeout = 0;    // seconds, 0: none
   double running_timeout = 0;
+  bool priorities = false;         // requests are ordered by priority
+  bool refuse_priorities = false;  // and if not, one that brings a priority is refused
+  bool low_priority_first = false;
+  std::optional<int> default_priority;  // none: the worst there is
 };
 
 // The arrival of sample 0, without its id; max_new_tokens is resolved. kInvalidArgument names the

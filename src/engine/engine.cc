@@ -5,6 +5,7 @@
 #include <random>
 #include <utility>
 
+#include "base/retry_after.h"
 #include "engine/engine_impl.h"
 
 namespace banyan {
@@ -22,6 +23,10 @@ class EngineImpl final : public Engine {
   void Abort(RequestId id) override;
   int AbortByRid(std::string_view rid_prefix, bool all) override;
   void FlushCache(std::function<void(Status)> done) override;
+  void Pause(PauseMode mode, std::function<void(Status)> done) override;
+  void Continue(std::function<void(Status)> done) override;
+  StatusOr<std::string> OpenSession(const SessionSettings& settings) override;
+  Status CloseSession(std::string_view id) override;
   void Drain(std::function<void()> done) override;
 
   EngineSnapshot Snapshot() const override;
@@ -47,6 +52,8 @@ class EngineImpl final : public Engine {
   };
 
   OutputHooks Hooks();
+  StatusOr<RequestId> SubmitTurn(GenerateRequest request, GenerateSink sink);
+  StatusOr<RequestId> SubmitOne(GenerateRequest request, GenerateSink sink);
   void PostAborts(RequestId first, int samples);
   void Ended(RequestId sample);
 
@@ -55,6 +62,7 @@ class EngineImpl final : public Engine {
   EngineMetrics metrics_;
   std::atomic<int> waiting_{0};
   std::atomic<uint64_t> seeds_drawn_{0};
+  Sessions sessions_;
 
   mutable std::mutex mutex_;
   RequestId next_id_ = 1;
@@ -75,11 +83,23 @@ AdmissionLimits Limits(const EngineParts& parts) {
       .has_tokenizer = parts.tokenizer != nullptr,
       .end_ids = parts.end_ids,
       .waiting_timeout = parts.config.request_waiting_timeout,
-      .running_timeout = parts.config.request_running_timeout};
+      .running_timeout = parts.config.request_running_timeout,
+      .priorities = parts.config.enable_priority_scheduling,
+      .refuse_priorities = parts.config.abort_on_priority_when_disabled,
+      .low_priority_first = parts.config.schedule_low_priority_values_first,
+      .default_priority = parts.config.default_priority_value};
+}
+
+// Tokens that sessions may keep: as many as some caches full, and always a fair number.
+int64_t SessionTokens(const EngineConfig& config) {
+  return std::max<int64_t>(4 * config.max_total_tokens, 1 << 22);
 }
 
 EngineImpl::EngineImpl(EngineParts parts, std::unique_ptr<Scheduler> scheduler)
-    : parts_(std::move(parts)), limits_(Limits(parts_)), metrics_(parts_.config.served_model_name) {
+    : parts_(std::move(parts)),
+      limits_(Limits(parts_)),
+      metrics_(parts_.config.served_model_name),
+      sessions_(SessionTokens(parts_.config)) {
   const int64_t pages =
       parts_.scheduler.pages_per_group.empty() ? 0 : parts_.scheduler.pages_per_group.front();
   metrics_.SetLimits(parts_.config.max_total_tokens, parts_.scheduler.page_size, pages,
@@ -111,6 +131,42 @@ OutputHooks EngineImpl::Hooks() {
 }
 
 StatusOr<RequestId> EngineImpl::Submit(GenerateRequest request, GenerateSink sink) {
+  return request.session ? SubmitTurn(std::move(request), std::move(sink))
+                         : SubmitOne(std::move(request), std::move(sink));
+}
+
+// A request of a session: what was before is put in front of its prompt, and its output is kept.
+StatusOr<RequestId> EngineImpl::SubmitTurn(GenerateRequest request, GenerateSink sink) {
+  if (request.sampling.n != 1) {
+    return InvalidArgument("session_params: a request of a session has one sample, not {}",
+                           request.sampling.n);
+  }
+  const std::optional<TokenId> bos =
+      parts_.tokenizer != nullptr ? parts_.tokenizer->bos_id() : std::nullopt;
+  const std::string session = request.session->id, rid = request.rid;
+  const auto now = [] { return std::chrono::steady_clock::now(); };
+  BANYAN_ASSIGN_OR_RETURN(
+      Sessions::Begun begun,
+      sessions_.Begin(*request.session, rid, std::move(request.input_ids), bos, now()));
+  for (const std::string& replaced : begun.replaced) {
+    std::unique_lock lock(mutex_);
+    for (const auto& [id, live] : live_) {
+      if (live.rid == replaced) PostAborts(id, live.samples);
+    }
+  }
+  request.input_ids = std::move(begun.prompt);
+  // Kept before it is told, so that whoever hears the end can go on from it.
+  auto accepted = SubmitOne(
+      std::move(request), [this, session, rid, now, sink = std::move(sink)](GenerateUpdate update) {
+        sessions_.Append(session, rid, update.tokens);
+        if (update.finish) sessions_.End(session, rid, false, now());
+        sink(std::move(update));
+      });
+  if (!accepted.ok()) sessions_.End(session, rid, true, now());
+  return accepted;
+}
+
+StatusOr<RequestId> EngineImpl::SubmitOne(GenerateRequest request, GenerateSink sink) {
   const TimePoint now = std::chrono::steady_clock::now();
   // Neighbouring counters give unrelated seeds.
   std::seed_seq mixed{parts_.config.random_seed, parts_.config.random_seed >> 32,
@@ -121,10 +177,14 @@ StatusOr<RequestId> EngineImpl::Submit(GenerateRequest request, GenerateSink sin
                           MakeArrival(request, limits_, uint64_t{words[0]} << 32 | words[1], now));
 
   const int n = request.sampling.n;
-  if (waiting_.fetch_add(n) + n > parts_.config.max_queued_requests) {
+  // The scheduler has the last word, with priorities the only one. But what it has not seen yet is
+  // bounded too, and a refusal here costs nothing.
+  const int64_t most = int64_t{parts_.config.max_queued_requests} * (limits_.priorities ? 2 : 1);
+  if (waiting_.fetch_add(n) + n > most) {
     waiting_ -= n;
-    return ResourceExhausted("The request queue is full ({} requests waiting).",
-                             parts_.config.max_queued_requests);
+    return WithRetryAfter(ResourceExhausted("The request queue is full ({} requests waiting).",
+                                            parts_.config.max_queued_requests),
+                          loop_->stats().queue_seconds);
   }
   Submission submission;
   const auto shared_sink = std::make_shared<const GenerateSink>(std::move(sink));
@@ -190,6 +250,20 @@ int EngineImpl::AbortByRid(std::string_view rid_prefix, bool all) {
 void EngineImpl::FlushCache(std::function<void(Status)> done) {
   if (!loop_->Post(FlushCacheRequest{done})) done(Unavailable("the engine has stopped"));
 }
+
+void EngineImpl::Pause(PauseMode mode, std::function<void(Status)> done) {
+  if (!loop_->Post(PauseRequest{mode, done})) done(Unavailable("the engine has stopped"));
+}
+
+void EngineImpl::Continue(std::function<void(Status)> done) {
+  if (!loop_->Post(ContinueRequest{done})) done(Unavailable("the engine has stopped"));
+}
+
+StatusOr<std::string> EngineImpl::OpenSession(const SessionSettings& settings) {
+  return sessions_.Open(settings, std::chrono::steady_clock::now());
+}
+
+Status EngineImpl::CloseSession(std::string_view id) { return sessions_.Close(id); }
 
 void EngineImpl::Drain(std::function<void()> done) {
   {

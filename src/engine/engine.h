@@ -20,6 +20,7 @@
 #include "base/metrics.h"
 #include "base/status.h"
 #include "engine/config.h"
+#include "engine/sessions.h"
 #include "nn/model.h"
 #include "sched/request.h"
 #include "sched/scheduler.h"
@@ -33,8 +34,13 @@ struct GenerateRequest {
   std::vector<TokenId> input_ids;
   SamplingParams sampling;
   LogprobParams logprobs;
-  int priority = 0;
-  std::string extra_key;  // cache salt
+  std::optional<int> priority;
+  std::string extra_key;    // cache salt
+  std::string routing_key;  // for --schedule-policy routing-key
+  std::string user;         // for --enable-fair-share; empty: the routing key
+  std::optional<SessionParams> session;
+  // Prompt positions at which messages end.
+  std::vector<int32_t> checkpoints;
   bool want_text = true;  // false: ids only, no tokenizer needed
   bool stream = true;     // false: one update, at the end
   std::optional<std::chrono::milliseconds> timeout;
@@ -82,6 +88,11 @@ class Engine {
   virtual void Abort(RequestId id) = 0;
   virtual int AbortByRid(std::string_view rid_prefix, bool all) = 0;  // how many were found
   virtual void FlushCache(std::function<void(Status)> done) = 0;
+  // No steps begin until Continue; `done` is called when those that had begun have ended.
+  virtual void Pause(PauseMode mode, std::function<void(Status)> done) = 0;
+  virtual void Continue(std::function<void(Status)> done) = 0;
+  virtual StatusOr<std::string> OpenSession(const SessionSettings& settings) = 0;
+  virtual Status CloseSession(std::string_view id) = 0;
   // No new requests from now on; `done` is called when the last one has ended.
   virtual void Drain(std::function<void()> done) = 0;
 

@@ -67,8 +67,10 @@ void EngineLoop::Run() {
     Collect(messages);
     output_->EndAll(Internal("the engine failed: {}", error.what()));
   }
-  for (const auto& done : std::exchange(flushes_, {}))
-    done(Unavailable("the engine has been shut down"));
+  for (auto* waiting : {&flushes_, &pauses_, &continues_}) {
+    for (const auto& done : std::exchange(*waiting, {}))
+      done(Unavailable("the engine has been shut down"));
+  }
 }
 
 TimePoint EngineLoop::WakeTime() const {
@@ -91,6 +93,14 @@ SchedulerInput EngineLoop::Collect(std::vector<EngineMessage>& messages) {
       if (TakeOutcome(*outcome)) input.outcomes.push_back(std::move(*outcome));
     } else if (auto* flush = std::get_if<FlushCacheRequest>(&message)) {
       flushes_.push_back(std::move(flush->done));
+    } else if (auto* pause = std::get_if<PauseRequest>(&message)) {
+      input.pause = pause->mode;
+      input.resume = false;
+      pauses_.push_back(std::move(pause->done));
+    } else if (auto* resume = std::get_if<ContinueRequest>(&message)) {
+      input.resume = true;
+      input.pause.reset();
+      continues_.push_back(std::move(resume->done));
     }
   }
   if (!opened.empty()) output_->Open(std::move(opened));
@@ -131,6 +141,11 @@ void EngineLoop::Turn(SchedulerInput input) {
     }
   }
   if (scheduler_->idle() || Now() - published_ > kPublishInterval) Publish();
+  if (!continues_.empty() || (!pauses_.empty() && inflight_.empty())) {
+    Publish();
+    for (const auto& done : std::exchange(continues_, {})) done(OkStatus());
+    for (const auto& done : std::exchange(pauses_, {})) done(OkStatus());
+  }
 }
 
 void EngineLoop::Submit(StepPlan plan) {

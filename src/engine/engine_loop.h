@@ -38,7 +38,15 @@ struct AbortSample {
 struct FlushCacheRequest {
   std::function<void(Status)> done;  // called on the engine's thread
 };
-using EngineMessage = std::variant<Submission, AbortSample, StopAt, StepOutcome, FlushCacheRequest>;
+struct PauseRequest {
+  PauseMode mode = PauseMode::kAbort;
+  std::function<void(Status)> done;  // called on the engine's thread, when no step is out any more
+};
+struct ContinueRequest {
+  std::function<void(Status)> done;
+};
+using EngineMessage = std::variant<Submission, AbortSample, StopAt, StepOutcome, FlushCacheRequest,
+                                   PauseRequest, ContinueRequest>;
 
 struct EngineLoopOptions {
   int max_inflight = 1;
@@ -93,6 +101,7 @@ class EngineLoop {
   std::set<PlanNumber> given_up_;
   std::vector<RequestId> row_owner_;
   std::vector<std::function<void(Status)>> flushes_;
+  std::vector<std::function<void(Status)>> pauses_, continues_;
   TimePoint published_;
   int64_t generated_ = 0;  // tokens since the last decode line
   int decode_steps_ = 0;

@@ -255,9 +255,33 @@ void ReadTools(Fields& fields, ChatInput& input) {
 }
 
 ChatRenderer::ChatRenderer(std::shared_ptr<const text::Tokenizer> tokenizer,
-                           std::shared_ptr<const text::ChatTemplate> chat_template)
-    : tokenizer_(std::move(tokenizer)), template_(std::move(chat_template)) {
+                           std::shared_ptr<const text::ChatTemplate> chat_template, bool find_ends)
+    : tokenizer_(std::move(tokenizer)), template_(std::move(chat_template)), find_ends_(find_ends) {
   if (template_ != nullptr) wants_parts_ = TemplateWantsParts(template_->source());
+}
+
+// The prompt of fewer messages, without the beginning of an answer, as far as it is the beginning
+// of the whole one. A template that refuses them tells nothing.
+void ChatRenderer::FindEnds(json::object variables, Prompt& prompt) const {
+  variables["add_generation_prompt"] = false;
+  const json::array messages = variables["messages"].get_array();
+  std::size_t system = 0;
+  for (; system < messages.size(); ++system) {
+    const std::string_view role = View(messages[system].get_object().at("role").get_string());
+    if (role != "system" && role != "developer") break;
+  }
+  for (const std::size_t count : {system, messages.size()}) {
+    if (count == 0) continue;
+    variables["messages"] = json::array(messages.begin(), messages.begin() + count);
+    const auto text = template_->Render(variables, std::nullopt);
+    if (!text.ok() || !prompt.text.starts_with(*text)) continue;
+    const auto ids = tokenizer_->Encode(*text, false);
+    if (!ids.ok()) continue;
+    // The last token may differ where the text goes on.
+    const auto end = std::mismatch(ids->begin(), ids->end(), prompt.ids.begin(), prompt.ids.end());
+    const auto position = static_cast<int32_t>(end.first - ids->begin());
+    if (position > 0) prompt.message_ends.push_back(position);
+  }
 }
 
 StatusOr<Prompt> ChatRenderer::Render(const ChatInput& input) const {
@@ -294,6 +318,7 @@ StatusOr<Prompt> ChatRenderer::Render(const ChatInput& input) const {
   prompt.text += begun;
   // The template writes BOS itself.
   BANYAN_ASSIGN_OR_RETURN(prompt.ids, tokenizer_->Encode(prompt.text, false));
+  if (find_ends_) FindEnds(std::move(variables), prompt);
   return prompt;
 }
 

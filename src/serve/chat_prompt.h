@@ -31,20 +31,28 @@ void ReadTools(Fields& fields, ChatInput& input);
 struct Prompt {
   std::string text;
   std::vector<text::TokenId> ids;
+  // Where later prompts are likely to part from this one: the ends of the leading system messages
+  // and of the last message, in tokens.
+  std::vector<int32_t> message_ends;
 };
 
 class ChatRenderer {
  public:
   // Either may be null: rendering then fails with a sentence that says what the model lacks.
+  // With `find_ends` prompts tell where messages end, at the cost of rendering them more than once:
+  // for models that can resume only where something was kept.
   ChatRenderer(std::shared_ptr<const text::Tokenizer> tokenizer,
-               std::shared_ptr<const text::ChatTemplate> chat_template);
+               std::shared_ptr<const text::ChatTemplate> chat_template, bool find_ends = false);
 
   StatusOr<Prompt> Render(const ChatInput& input) const;
 
  private:
+  void FindEnds(json::object variables, Prompt& prompt) const;
+
   std::shared_ptr<const text::Tokenizer> tokenizer_;
   std::shared_ptr<const text::ChatTemplate> template_;
   bool wants_parts_ = false;
+  const bool find_ends_;
 };
 
 // Whether a template walks through a message's content as a list of parts ("openai" format) rather

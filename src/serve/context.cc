@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "serve/context.h"
 
+#include <algorithm>
 #include <random>
 
 #include "serve/errors.h"
@@ -12,6 +13,11 @@ std::string NameOf(const EngineConfig& config) {
   return config.served_model_name.empty() ? config.model_path : config.served_model_name;
 }
 
+bool HasStates(const nn::ModelInfo& model) {
+  return std::any_of(model.cache_groups.begin(), model.cache_groups.end(),
+                     [](const auto& group) { return group.type == CacheKindType::kState; });
+}
+
 }  // namespace
 
 ServeContext::ServeContext(Engine& engine, const ServeConfig& config, const RequestLog* log)
@@ -19,7 +25,7 @@ ServeContext::ServeContext(Engine& engine, const ServeConfig& config, const Requ
       config(config),
       model_name(NameOf(engine.config())),
       created(UnixTime()),
-      renderer(engine.tokenizer(), engine.chat_template()),
+      renderer(engine.tokenizer(), engine.chat_template(), HasStates(engine.model())),
       openai_defaults{engine.default_sampling(), config.stream_include_usage},
       log(log) {}
 
@@ -47,6 +53,10 @@ std::optional<json::object> ReadBody(const HttpRequest& request, const ReplyPtr&
   if (body.ok()) return *std::move(body);
   reply->Send(ErrorResponse(body.status()));
   return std::nullopt;
+}
+
+std::string RoutingKey(const HttpRequest& request, std::string_view own) {
+  return std::string(own.empty() ? request.Header("x-smg-routing-key") : own);
 }
 
 void SendJson(const ReplyPtr& reply, std::string body) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "serve/errors.h"
 
+#include "base/retry_after.h"
 #include "serve/json_writer.h"
 
 namespace banyan::serve {
@@ -57,7 +58,7 @@ HttpResponse ErrorResponse(int http_status, std::string_view message, std::strin
   HttpResponse response;
   response.status = http_status;
   response.body = ErrorJson(http_status, message, param, code);
-  // One second: a step or two of the engine; when the queue will have moved is not known here.
+  // Where nobody knows better: a step or two of the engine.
   if (http_status == 429 || http_status == 503) response.headers.emplace_back("Retry-After", "1");
   if (http_status == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer");
   return response;
@@ -70,7 +71,13 @@ std::string ErrorJson(const Status& status) {
 
 HttpResponse ErrorResponse(const Status& status) {
   const std::string message = Message(status);
-  return ErrorResponse(HttpStatus(status), message, ParamOf(message));
+  HttpResponse response = ErrorResponse(HttpStatus(status), message, ParamOf(message));
+  if (const std::optional<int> seconds = RetryAfter(status)) {
+    for (auto& [name, value] : response.headers) {
+      if (name == "Retry-After") value = std::to_string(*seconds);
+    }
+  }
+  return response;
 }
 
 }  // namespace banyan::serve

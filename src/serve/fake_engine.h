@@ -37,6 +37,10 @@ class FakeEngine final : public Engine {
   void Abort(RequestId id) override;
   int AbortByRid(std::string_view rid_prefix, bool all) override;
   void FlushCache(std::function<void(Status)> done) override;
+  void Pause(PauseMode mode, std::function<void(Status)> done) override;
+  void Continue(std::function<void(Status)> done) override;
+  StatusOr<std::string> OpenSession(const SessionSettings& settings) override;
+  Status CloseSession(std::string_view id) override;
   void Drain(std::function<void()> done) override;
   EngineSnapshot Snapshot() const override;
   const EngineConfig& config() const override { return config_; }
@@ -52,6 +56,8 @@ class FakeEngine final : public Engine {
 
   SamplingParams default_sampling_;
   bool healthy = true;
+  std::optional<PauseMode> paused;
+  Sessions sessions{1 << 20};
 
  private:
   struct Live {

@@ -23,7 +23,7 @@ class FakeTemplate final : public text::ChatTemplate {
     if (variables.at("tools").is_array()) out += json::serialize(variables.at("tools")) + '\n';
     if (variables.contains("enable_thinking"))
       out += variables.at("enable_thinking").get_bool() ? "[think]" : "[no think]";
-    return out + "assistant: ";
+    return variables.at("add_generation_prompt").get_bool() ? out + "assistant: " : out;
   }
   StatusOr<std::string> RenderJson(std::string_view, const json::object&,
                                    std::optional<int64_t>) const override {
@@ -121,6 +121,22 @@ void FakeEngine::FlushCache(std::function<void(Status)> done) {
   lock.unlock();
   done(idle ? OkStatus() : FailedPrecondition("requests are running"));
 }
+
+void FakeEngine::Pause(PauseMode mode, std::function<void(Status)> done) {
+  paused = mode;
+  done(OkStatus());
+}
+
+void FakeEngine::Continue(std::function<void(Status)> done) {
+  paused.reset();
+  done(OkStatus());
+}
+
+StatusOr<std::string> FakeEngine::OpenSession(const SessionSettings& settings) {
+  return sessions.Open(settings, TimePoint());
+}
+
+Status FakeEngine::CloseSession(std::string_view id) { return sessions.Close(id); }
 
 void FakeEngine::Drain(std::function<void()> done) { done(); }
 

@@ -67,6 +67,25 @@ std::vector<std::string> ReadRids(Fields& fields) {
   return rids;
 }
 
+std::optional<SessionParams> ReadSession(Fields& fields, const json::value* value) {
+  if (value == nullptr || value->is_null()) return std::nullopt;
+  if (!value->is_object()) {
+    fields.Fail("session_params",
+                fmt::format("expected an object, found {}", JsonTypeName(*value)));
+    return std::nullopt;
+  }
+  Fields inner(value->get_object(), "session_params");
+  SessionParams session;
+  session.id = inner.Required<std::string>("id");
+  session.rid = inner.Optional<std::string>("rid", "");
+  session.offset = inner.Optional<int64_t>("offset", 0, {-kMaxInt, kMaxInt});
+  session.replace = inner.Optional<bool>("replace", false);
+  session.drop_previous_output = inner.Optional<bool>("drop_previous_output", false);
+  if (Status status = FinishFields(inner); !status.ok())
+    fields.Fail("session_params", "is not valid: " + Message(status));
+  return session;
+}
+
 void ReadLogitBias(Fields& fields, SamplingParams& sampling) {
   const json::value* value = fields.Raw("logit_bias");
   if (value == nullptr) return;

@@ -4,12 +4,14 @@
 // field.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/fields.h"
+#include "engine/sessions.h"
 #include "sched/sampling_params.h"
 
 namespace banyan::serve {
@@ -31,6 +33,9 @@ std::vector<std::string> ReadStrings(Fields& fields, std::string_view key);
 
 // One name for a request or a list of them; short ones, since every event of a stream repeats it.
 std::vector<std::string> ReadRids(Fields& fields);
+
+// SGLang's session_params: {id, rid, offset, replace, drop_previous_output}; null is as absent.
+std::optional<SessionParams> ReadSession(Fields& fields, const json::value* value);
 
 // {"id": bias}; ids are decimal strings.
 void ReadLogitBias(Fields& fields, SamplingParams& sampling);

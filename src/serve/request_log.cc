@@ -127,14 +127,14 @@ void RequestLog::Received(const GenerateRequest& request) const {
     std::string out;
     JsonWriter json(out);
     json.Key("obj").Begin('{').Field("prompt_tokens", request.input_ids.size());
-    json.Field("priority", request.priority).Field("stream", request.stream);
+    json.Field("priority", request.priority.value_or(0)).Field("stream", request.stream);
     if (level_ >= 1) WriteSampling(json, request.sampling);
     if (level_ >= 2) json.Key("input_ids").Raw("[" + ids + "]").Field("input_ids_cut", cut);
     json.End('}');
     return Write("request.received", request.rid, {}, out);
   }
-  std::string text =
-      fmt::format(" prompt_tokens={} priority={}", request.input_ids.size(), request.priority);
+  std::string text = fmt::format(" prompt_tokens={} priority={}", request.input_ids.size(),
+                                 request.priority.value_or(0));
   if (level_ >= 1) text += SamplingText(request.sampling);
   if (level_ >= 2) text += fmt::format(" input_ids=[{}{}]", ids, cut ? ", ..." : "");
   Write("request.received", request.rid, text, {});

@@ -135,6 +135,10 @@ class ServerImpl final : public Server {
     Add("GET", "/metrics", HandleMetrics);
     Add("GET|POST", "/flush_cache", HandleFlushCache, Access::kAdmin);
     Add("POST", "/abort_request", HandleAbort, Access::kAdmin);
+    Add("POST", "/pause_generation", HandlePause, Access::kAdmin);
+    Add("POST", "/continue_generation", HandleContinue, Access::kAdmin);
+    Add("GET|POST", "/open_session", HandleOpenSession);
+    Add("GET|POST", "/close_session", HandleCloseSession);
     for (const UnservedRoute& unserved : UnservedRoutes()) {
       router_->Add(unserved.methods, unserved.path, Access::kNormal, false,
                    [unserved](const HttpRequest& request, const ReplyPtr& reply) {

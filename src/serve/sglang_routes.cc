@@ -10,8 +10,6 @@ constexpr std::string_view kResponses = "the Responses API is not built yet";
 constexpr std::string_view kEmbedding = "embedding and reward models are not built yet";
 constexpr std::string_view kAdapters = "adapters are not built yet";
 constexpr std::string_view kWeights = "weight updates are not built yet";
-constexpr std::string_view kSessions = "sessions are not built yet";
-constexpr std::string_view kPause = "pausing generation is not built yet";
 constexpr std::string_view kTiers = "the cache has one tier so far";
 constexpr std::string_view kExperts = "expert statistics are not built yet";
 constexpr std::string_view kFormats = "reasoning and tool-call formats are not built yet";
@@ -27,8 +25,6 @@ constexpr UnservedRoute kRoutes[] = {
     {"GET|POST", "/clear_hicache_storage_backend", true, kTiers},
     {"GET|PUT|DELETE", "/hicache/storage-backend", true, kTiers},
     {"POST", "/hicache/storage-backend/clear", true, kTiers},
-    {"GET|POST", "/open_session", true, kSessions},
-    {"GET|POST", "/close_session", true, kSessions},
     {"GET|POST", "/start_expert_distribution_record", true, kExperts},
     {"GET|POST", "/stop_expert_distribution_record", true, kExperts},
     {"GET|POST", "/dump_expert_distribution_record", true, kExperts},
@@ -50,8 +46,6 @@ constexpr UnservedRoute kRoutes[] = {
     {"POST", "/send_weights_to_remote_instance", true, kWeights},
     {"GET", "/get_remote_instance_transfer_engine_info", true, kWeights},
     {"GET", "/remote_instance_transfer_engine_info", true, kWeights},
-    {"POST", "/pause_generation", true, kPause},
-    {"POST", "/continue_generation", true, kPause},
     {"POST", "/load_lora_adapter", true, kAdapters},
     {"POST", "/load_lora_adapter_from_tensors", true, kAdapters},
     {"POST", "/unload_lora_adapter", true, kAdapters},

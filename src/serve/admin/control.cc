@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "serve/admin/handlers.h"
 #include "serve/errors.h"
+#include "serve/json_writer.h"
 #include "serve/request_fields.h"
 
 namespace banyan::serve {
@@ -15,12 +16,23 @@ void SendText(const ReplyPtr& reply, std::string text) {
   reply->Send(std::move(response));
 }
 
+// Fields that all of these have.
+void ReadCommon(Fields& fields) {
+  fields.Ignore({"rid"});
+  constexpr RefusedField kRefused[] = {
+      {"http_worker_ipc", "it is for the parts of an SGLang server among themselves", ""},
+  };
+  RefuseFields(fields, kRefused);
+}
+
 }  // namespace
 
 void HandleHealthGenerate(const ServeContext& context, const ReplyPtr& reply) {
   const EngineSnapshot now = context.engine.Snapshot();
   if (!now.healthy) return reply->Send(ErrorResponse(503, "the engine has stopped answering"));
-  if (now.scheduler.running + now.scheduler.waiting > 0) return SendText(reply, "");
+  // Busy, or told to stand still.
+  if (now.scheduler.running + now.scheduler.waiting > 0 || now.scheduler.paused)
+    return SendText(reply, "");
   GenerateRequest probe;
   probe.rid = NewId("HEALTH_CHECK_");
   probe.input_ids = {0};
@@ -52,6 +64,77 @@ void HandleFlushCache(const ServeContext& context, const HttpRequest&, const Rep
     if (!status.ok()) return reply->Send(ErrorResponse(status));
     SendText(reply, "Cache flushed.\n");
   });
+}
+
+void HandlePause(const ServeContext& context, const HttpRequest& request, const ReplyPtr& reply) {
+  const auto body = ReadBody(request, reply);
+  if (!body) return;
+  Fields fields(*body, "request");
+  const std::string name = fields.Optional<std::string>("mode", "abort");
+  PauseMode mode = PauseMode::kAbort;
+  if (name == "retract") {
+    mode = PauseMode::kRetract;
+  } else if (name == "in_place") {
+    mode = PauseMode::kInPlace;
+  } else if (name != "abort") {
+    fields.Fail("mode", "is none of abort, retract, in_place");
+  }
+  ReadCommon(fields);
+  if (Status status = FinishFields(fields); !status.ok()) return reply->Send(ErrorResponse(status));
+  context.engine.Pause(mode, [reply](const Status& status) {
+    if (!status.ok()) return reply->Send(ErrorResponse(status));
+    SendJson(reply, R"({"message":"Generation paused successfully.","status":"ok"})");
+  });
+}
+
+void HandleContinue(const ServeContext& context, const HttpRequest& request,
+                    const ReplyPtr& reply) {
+  const auto body = ReadBody(request, reply);
+  if (!body) return;
+  Fields fields(*body, "request");
+  fields.Maybe<bool>("torch_empty_cache");  // there is no such cache
+  ReadCommon(fields);
+  if (Status status = FinishFields(fields); !status.ok()) return reply->Send(ErrorResponse(status));
+  context.engine.Continue([reply](const Status& status) {
+    if (!status.ok()) return reply->Send(ErrorResponse(status));
+    SendJson(reply, R"({"message":"Generation continued successfully.","status":"ok"})");
+  });
+}
+
+void HandleOpenSession(const ServeContext& context, const HttpRequest& request,
+                       const ReplyPtr& reply) {
+  const auto body = ReadBody(request, reply);
+  if (!body) return;
+  Fields fields(*body, "request");
+  SessionSettings settings;
+  // The bound is of tokens, over all sessions.
+  fields.Required<int64_t>("capacity_of_str_len", {0, 9e15});
+  settings.id = fields.Optional<std::string>("session_id", "");
+  settings.timeout = fields.Maybe<double>("timeout", {0, 1e9});
+  constexpr RefusedField kRefused[] = {
+      {"streaming", "every request of a session is found again through the prefix cache", "false"},
+  };
+  RefuseFields(fields, kRefused);
+  ReadCommon(fields);
+  if (Status status = FinishFields(fields); !status.ok()) return reply->Send(ErrorResponse(status));
+  const auto id = context.engine.OpenSession(settings);
+  if (!id.ok()) return reply->Send(ErrorResponse(id.status()));
+  std::string out;
+  AppendJsonString(out, *id);
+  SendJson(reply, std::move(out));
+}
+
+void HandleCloseSession(const ServeContext& context, const HttpRequest& request,
+                        const ReplyPtr& reply) {
+  const auto body = ReadBody(request, reply);
+  if (!body) return;
+  Fields fields(*body, "request");
+  const auto id = fields.Required<std::string>("session_id");
+  ReadCommon(fields);
+  if (Status status = FinishFields(fields); !status.ok()) return reply->Send(ErrorResponse(status));
+  if (Status status = context.engine.CloseSession(id); !status.ok())
+    return reply->Send(ErrorResponse(status));
+  SendText(reply, "");
 }
 
 void HandleAbort(const ServeContext& context, const HttpRequest& request, const ReplyPtr& reply) {

@@ -18,5 +18,11 @@ void HandleLoads(const ServeContext& context, const HttpRequest&, const ReplyPtr
 void HandleMetrics(const ServeContext& context, const HttpRequest&, const ReplyPtr& reply);
 void HandleFlushCache(const ServeContext& context, const HttpRequest&, const ReplyPtr& reply);
 void HandleAbort(const ServeContext& context, const HttpRequest& request, const ReplyPtr& reply);
+void HandlePause(const ServeContext& context, const HttpRequest& request, const ReplyPtr& reply);
+void HandleContinue(const ServeContext& context, const HttpRequest& request, const ReplyPtr& reply);
+void HandleOpenSession(const ServeContext& context, const HttpRequest& request,
+                       const ReplyPtr& reply);
+void HandleCloseSession(const ServeContext& context, const HttpRequest& request,
+                        const ReplyPtr& reply);
 
 }  // namespace banyan::serve

@@ -33,7 +33,6 @@ constexpr RefusedField kRefused[] = {
     {"return_routed_experts", kNoExperts, "false"},
     {"routed_experts_start_len", kNoExperts, "0"},
     {"return_indexer_topk", "index choices are not returned yet", "false"},
-    {"session_params", "sessions are not built yet", ""},
     {"lora_path", kNoLora, R"("")"},
     {"lora_id", kNoLora, ""},
     {"custom_logit_processor", "requests cannot carry code", ""},
@@ -49,7 +48,6 @@ constexpr RefusedField kRefused[] = {
     {"require_reasoning", "reasoning cannot be parsed yet", "false"},
     {"background", "every request is answered while it is waited for", "false"},
     {"conversation_id", "conversations are not kept", ""},
-    {"routing_key", "requests are not ordered by key yet", ""},
     {"custom_labels", "requests carry no metric labels", "{}"},
     {"return_bytes", "replies are JSON", "false"},
     {"return_entropy", "entropies are not returned yet", "false"},
@@ -226,7 +224,8 @@ StatusOr<GenerateBody> ParseGenerateBody(const json::object& object,
   Fields fields(object, "request");
   body.stream = fields.Optional<bool>("stream", false);
   body.text_in_logprobs = fields.Optional<bool>("return_text_in_logprobs", false);
-  body.priority = fields.Optional<int>("priority", 0);
+  body.priority = fields.Maybe<int>("priority");
+  body.routing_key = fields.Optional<std::string>("routing_key", "");
   body.log = !fields.Optional<bool>("no_logs", false);
   fields.Maybe<bool>("log_metrics");  // every request is counted
   ReadInputs(fields, body);
@@ -236,6 +235,7 @@ StatusOr<GenerateBody> ParseGenerateBody(const json::object& object,
   ReadRids(fields);  // their form and length
   const PerItem rids(fields, "rid", body.items.size(), body.batch);
   const PerItem keys(fields, "extra_key", body.items.size(), body.batch);
+  const PerItem sessions(fields, "session_params", body.items.size(), body.batch);
   BANYAN_RETURN_IF_ERROR(fields.status());
   for (std::size_t i = 0; i < body.items.size(); ++i) {
     GenerateItem& item = body.items[i];
@@ -243,6 +243,7 @@ StatusOr<GenerateBody> ParseGenerateBody(const json::object& object,
     if (!item.rid.empty() && !rids.is_list() && body.items.size() > 1)
       item.rid += fmt::format("_{}", i);
     item.extra_key = Get<std::string>(fields, "extra_key", keys.at(i), "");
+    item.session = ReadSession(fields, sessions.at(i));
   }
   RefuseFields(fields, kRefused);
   BANYAN_RETURN_IF_ERROR(FinishFields(fields));

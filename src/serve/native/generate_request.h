@@ -9,6 +9,7 @@
 
 #include "base/json.h"
 #include "base/status.h"
+#include "engine/sessions.h"
 #include "sched/sampling_params.h"
 
 namespace banyan::serve {
@@ -20,6 +21,7 @@ struct GenerateItem {
   LogprobParams logprobs;
   std::string rid;  // empty: one is made
   std::string extra_key;
+  std::optional<SessionParams> session;
 };
 
 struct GenerateBody {
@@ -27,7 +29,8 @@ struct GenerateBody {
   bool batch = false;  // the reply is a list: several prompts were given as one, or n > 1
   bool stream = false;
   bool text_in_logprobs = false;
-  int priority = 0;
+  std::optional<int> priority;
+  std::string routing_key;
   bool log = true;
 };
 

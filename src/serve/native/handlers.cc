@@ -50,6 +50,8 @@ void HandleGenerate(const ServeContext& context, const HttpRequest& request,
     one.sampling = std::move(item.sampling);
     one.logprobs = std::move(item.logprobs);
     one.priority = body->priority;
+    one.routing_key = RoutingKey(request, body->routing_key);
+    one.session = std::move(item.session);
     one.extra_key = std::move(item.extra_key);
     one.want_text = info.tokenizer != nullptr;
   }

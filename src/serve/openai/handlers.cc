@@ -34,8 +34,8 @@ OpenAiReplyInfo MakeInfo(const ServeContext& context, const OpenAiOptions& optio
   return info;
 }
 
-GenerateRequest MakeRequest(const OpenAiOptions& options, const OpenAiReplyInfo& info,
-                            std::size_t prompt, std::size_t prompts) {
+GenerateRequest MakeRequest(const HttpRequest& http, const OpenAiOptions& options,
+                            const OpenAiReplyInfo& info, std::size_t prompt, std::size_t prompts) {
   auto pick = [prompt](const std::vector<std::string>& list) {
     return list.empty() ? std::string() : list[list.size() == 1 ? 0 : prompt];
   };
@@ -46,6 +46,9 @@ GenerateRequest MakeRequest(const OpenAiOptions& options, const OpenAiReplyInfo&
   request.logprobs.enabled = options.logprobs;
   request.logprobs.top_n = options.top_logprobs;
   request.priority = options.priority;
+  request.routing_key = RoutingKey(http);
+  request.user = options.user;
+  request.session = options.session;
   request.extra_key = pick(options.extra_keys);
   return request;
 }
@@ -110,8 +113,9 @@ void HandleChat(const ServeContext& context, const HttpRequest& request, const R
 
   OpenAiReplyInfo info = MakeInfo(context, options, "chatcmpl-");
   std::vector<GenerateRequest> requests;
-  requests.push_back(MakeRequest(options, info, 0, 1));
+  requests.push_back(MakeRequest(request, options, info, 0, 1));
   requests[0].input_ids = std::move(prompt->ids);
+  requests[0].checkpoints = std::move(prompt->message_ends);
   Generation::Start(context.engine, std::move(requests), MakeChatFormat(std::move(info)),
                     options.stream, reply, context.log);
 }
@@ -131,7 +135,7 @@ void HandleCompletions(const ServeContext& context, const HttpRequest& request,
   std::vector<std::string> echo;
   for (std::size_t i = 0; i < parsed->prompts.size(); ++i) {
     GenerateRequest& one =
-        requests.emplace_back(MakeRequest(options, info, i, parsed->prompts.size()));
+        requests.emplace_back(MakeRequest(request, options, info, i, parsed->prompts.size()));
     if (auto* text = std::get_if<std::string>(&parsed->prompts[i])) {
       auto ids = context.Encode(*text, true);
       if (!ids.ok()) return reply->Send(ErrorResponse(ids.status()));

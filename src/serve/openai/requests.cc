@@ -28,7 +28,6 @@ constexpr RefusedField kRefusedInBoth[] = {
     {"ebnf", kNoGrammar, ""},
     {"stop_regex", "stop strings are exact texts so far", "[]"},
     {"lora_path", kNoLora, R"("")"},
-    {"session_params", "sessions are not built yet", ""},
     {"custom_logit_processor", kNoCode, ""},
     {"custom_params", kNoCode, ""},
     {"return_hidden_states", kNoStates, "false"},
@@ -109,7 +108,8 @@ Status ReadOptions(Fields& fields, const OpenAiDefaults& defaults, OpenAiOptions
     options.sampling.seed = static_cast<uint64_t>(fields.Optional<int64_t>("seed", 0));
   }
   fields.Ignore({"seed"});
-  options.priority = fields.Optional<int>("priority", 0);
+  options.priority = fields.Maybe<int>("priority");
+  options.session = ReadSession(fields, fields.Raw("session_params"));
   options.rids = ReadRids(fields);
   // SGLang joins the two; either alone is the key.
   options.extra_keys = ReadStrings(fields, "cache_salt");
@@ -123,8 +123,9 @@ Status ReadOptions(Fields& fields, const OpenAiDefaults& defaults, OpenAiOptions
     }
     for (std::size_t i = 0; i < extra.size(); ++i) options.extra_keys[i] += extra[i];
   }
-  fields.Maybe<std::string>("user");               // names the end user to OpenAI; no effect there
-  fields.Maybe<std::string>("safety_identifier");  // the same
+  // Both name the end user to OpenAI.
+  options.user = fields.Optional<std::string>("user", "");
+  options.user = fields.Optional<std::string>("safety_identifier", options.user);
   RefuseFields(fields, kRefusedInBoth);
   return fields.status();
 }

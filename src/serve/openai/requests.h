@@ -11,6 +11,7 @@
 
 #include "base/json.h"
 #include "base/status.h"
+#include "engine/sessions.h"
 #include "sched/sampling_params.h"
 #include "serve/chat_prompt.h"
 
@@ -24,7 +25,9 @@ struct OpenAiOptions {
   SamplingParams sampling;
   bool logprobs = false;
   int top_logprobs = 0;
-  int priority = 0;
+  std::optional<int> priority;
+  std::string user;
+  std::optional<SessionParams> session;
   std::vector<std::string> rids;  // none, one for all prompts, or one per prompt
   std::vector<std::string> extra_keys;
 };

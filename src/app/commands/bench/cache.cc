@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// banyan bench cache: the prefix tree at size (match, insert, evict), and what the cache costs an
-// engine whose prompts share nothing.
+// banyan bench cache: the prefix tree at size (match, insert, evict, memory), what the cache costs
+// an engine whose prompts share nothing, and what it finds of a recorded trace.
+#include <malloc.h>
+
 #include <algorithm>
 #include <utility>
 
 #include "app/commands/bench/load.h"
+#include "app/commands/bench/replay.h"
 #include "app/commands/bench/report.h"
 #include "base/log.h"
 #include "cache/prefix_cache.h"
@@ -17,13 +20,20 @@ struct Options {
   int length = 512;
   int page_size = 16;
   int requests = 2000;
+  ReplayOptions replay;
   bool json = false;
 };
+
+// Bytes in use, of all that was allocated.
+int64_t Allocated() {
+  const struct mallinfo2 info = mallinfo2();
+  return static_cast<int64_t>(info.uordblks + info.hblkhd);
+}
 
 // A tree of `nodes` nodes under prompts that share beginnings pairwise, through leases as the
 // scheduler does it.
 Status Tree(const Options& options, Report& report) {
-  const int64_t prompts = options.nodes / 2;
+  const int64_t prompts = options.nodes * 2 / 3;  // three nodes for two of them
   const int64_t page = options.page_size;
   const int64_t per_prompt = options.length / page * page;
   PrefixCacheConfig config;
@@ -41,6 +51,7 @@ Status Tree(const Options& options, Report& report) {
     return tokens;
   };
   double inserting = 0, matching = 0;
+  const int64_t before = Allocated();
   std::vector<PageChange> changes;
   for (int64_t i = 0; i < prompts; ++i) {
     const std::vector<TokenId> tokens = prompt(i);
@@ -54,9 +65,17 @@ Status Tree(const Options& options, Report& report) {
   }
   const int64_t tokens_in_tree = cache->tree().num_tokens();
   const int64_t nodes = cache->tree().num_nodes();
+  changes = {};
+  const int64_t memory = Allocated() - before;
   report.Figure("nodes", static_cast<double>(nodes), "");
   report.Figure("insert (match, lease, publish)",
                 static_cast<double>(prompts * per_prompt) / inserting * 1e-6, "M tokens/s");
+
+  report.Figure(
+      "memory", static_cast<double>(memory) * 1e-6, "MB",
+      static_cast<double>((160 + 48) * nodes + 4 * tokens_in_tree + 4 * tokens_in_tree / page) *
+          1e-6,
+      "160 bytes a node, 48 a kind, 4 a token, 4 a page");
 
   std::mt19937_64 random(9);
   const int64_t matches = std::min<int64_t>(prompts, 20000);
@@ -104,6 +123,11 @@ Status Run(const Options& options) {
   Report report("cache");
   report.Setting("page size", fmt::format("{}", options.page_size));
   report.Setting("prompt", fmt::format("{} tokens", options.length));
+  if (!options.replay.path.empty()) {
+    BANYAN_RETURN_IF_ERROR(Replay(options.replay, report));
+    report.Print(options.json);
+    return OkStatus();
+  }
   BANYAN_RETURN_IF_ERROR(Tree(options, report));
   double with = 0, without = 0;
   for (int i = 0; i < 3; ++i) {
@@ -130,6 +154,11 @@ std::function<Status()> DeclareCache(CLI::App& app) {
       ->check(CLI::Range(1, 4096));
   app.add_option("--num-requests", options->requests, "through the engine (2000)")
       ->check(CLI::Range(1, 1 << 24));
+  app.add_option("--trace", options->replay.path,
+                 "replay this instead: JSON lines {timestamp, input_length, output_length, "
+                 "hash_ids}, a hash for 512 tokens");
+  app.add_option("--scale", options->replay.scale, "tokens of the trace for one here (32)")
+      ->check(CLI::Range(1, 512));
   AddJsonFlag(app, options->json);
   return [options] { return Run(*options); };
 }

@@ -18,7 +18,7 @@ namespace {
 
 struct Options {
   int running = 256, waiting = 10000;
-  std::string policy = "fcfs";
+  std::string policy;  // empty: all of them
   int batch = 64;
   int output = 2000;
   bool json = false;
@@ -45,8 +45,13 @@ StepOutcome Answer(const StepPlan& plan) {
   return outcome;
 }
 
-// Microseconds of one Step call while `running` rows decode and `waiting` requests wait.
-StatusOr<double> PlanningTime(const Options& options) {
+struct Planning {
+  double median = 0, p99 = 0;  // microseconds
+};
+
+// Of one Step call while `running` rows decode and `waiting` requests wait; with `churn`, about one
+// row ends in each step and another begins.
+StatusOr<Planning> PlanningTime(const Options& options, const std::string& policy, bool churn) {
   constexpr int kPrompt = 64, kSteps = 400, kWarmUp = 50;
   SchedulerConfig config;
   config.groups = {CacheGroupSpec{.name = "full"}};
@@ -57,15 +62,20 @@ StatusOr<double> PlanningTime(const Options& options) {
   config.chunked_prefill_size = -1;
   config.max_prefill_tokens = options.running * kPrompt;
   config.schedule_conservativeness = 0;
-  config.policy = options.policy;
+  config.policy = policy;
   BANYAN_ASSIGN_OR_RETURN(const std::unique_ptr<Scheduler> scheduler, Scheduler::Create(config));
   std::mt19937_64 random(5);
   SchedulerInput input;
   for (int i = 0; i < options.running + options.waiting; ++i) {
     Arrival& arrival = input.arrivals.emplace_back();
     arrival.id = i + 1;
-    arrival.prompt = RandomPrompt(random, kPrompt, 50000);
-    arrival.sampling.max_new_tokens = 900;
+    // Some begin alike, so that the cache has something to say.
+    std::mt19937_64 trunk(random() % 100);
+    arrival.prompt = RandomPrompt(trunk, kPrompt / 2, 50000);
+    for (const TokenId token : RandomPrompt(random, kPrompt / 2, 50000))
+      arrival.prompt.push_back(token);
+    arrival.routing_key = std::to_string(random() % 100);
+    arrival.sampling.max_new_tokens = churn ? static_cast<int>(1 + random() % 512) : 900;
   }
   std::vector<double> times;
   for (int step = 0; step < kSteps; ++step) {
@@ -77,9 +87,9 @@ StatusOr<double> PlanningTime(const Options& options) {
     if (!output.plan) return Internal("the scheduler made no plan at step {}", step);
     input.outcomes.push_back(Answer(*output.plan));
   }
-  if (scheduler->stats().running != options.running)
+  if (!churn && scheduler->stats().running != options.running)
     LogWarning("{} requests ran, not {}", scheduler->stats().running, options.running);
-  return Percentile(times, 0.5);
+  return Planning{Percentile(times, 0.5), Percentile(times, 0.99)};
 }
 
 // Microseconds of processor time, and of time, of one decode step of the echo engine.
@@ -115,10 +125,18 @@ StatusOr<std::pair<double, double>> HostWork(const Options& options) {
 Status Run(const Options& options) {
   BANYAN_RETURN_IF_ERROR(InitLog("warning"));
   Report report("sched");
-  report.Setting("policy", options.policy);
-  BANYAN_ASSIGN_OR_RETURN(const double planning, PlanningTime(options));
-  report.Figure(fmt::format("one step, {} running, {} waiting", options.running, options.waiting),
-                planning, "us");
+  report.Setting("requests",
+                 fmt::format("{} running, {} waiting", options.running, options.waiting));
+  std::vector<std::string> policies = {options.policy};
+  if (options.policy.empty())
+    policies = {"fcfs", "lpm", "dfs-weight", "lof", "random", "routing-key"};
+  for (const std::string& policy : policies) {
+    BANYAN_ASSIGN_OR_RETURN(const Planning still, PlanningTime(options, policy, false));
+    BANYAN_ASSIGN_OR_RETURN(const Planning churn, PlanningTime(options, policy, true));
+    report.Figure(fmt::format("one step, {}, all rows decode", policy), still.median, "us");
+    report.Figure(fmt::format("one step, {}, rows end and begin", policy), churn.median, "us");
+    report.Figure(fmt::format("the same, 99th percentile", policy), churn.p99, "us");
+  }
   BANYAN_ASSIGN_OR_RETURN(const auto host, HostWork(options));
   report.Figure(fmt::format("host work of a decode step, batch {}", options.batch), host.first,
                 "us of processor time");
@@ -134,7 +152,7 @@ std::function<Status()> DeclareSched(CLI::App& app) {
   app.add_option("--running", options->running, "rows (256)")->check(CLI::Range(1, 1 << 16));
   app.add_option("--waiting", options->waiting, "requests waiting (10000)")
       ->check(CLI::Range(0, 1 << 24));
-  app.add_option("--schedule-policy", options->policy, "order of the waiting queue (fcfs)");
+  app.add_option("--schedule-policy", options->policy, "order of the waiting queue (each in turn)");
   app.add_option("--batch-size", options->batch, "rows of the decode step (64)")
       ->check(CLI::Range(1, 1 << 12));
   app.add_option("--output-len", options->output, "steps to measure over (2000)")

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where the messages of a prompt end, for models that resume only where something was kept.
+#include "serve/chat_prompt.h"
+
+#include <gtest/gtest.h>
+
+#include "engine/byte_tokenizer.h"
+#include "serve/fake_engine.h"
+
+namespace banyan::serve {
+namespace {
+
+StatusOr<Prompt> Render(const char* body, bool find_ends) {
+  const ChatRenderer renderer(*MakeByteTokenizer(), MakeFakeTemplate(), find_ends);
+  BANYAN_ASSIGN_OR_RETURN(const json::object object, ParseJsonObject(body, "test"));
+  Fields fields(object, "test");
+  ChatInput input;
+  ReadChatInput(fields, input);
+  BANYAN_RETURN_IF_ERROR(fields.status());
+  return renderer.Render(input);
+}
+
+// The prompt up to each of the ends.
+std::vector<std::string> Parts(const Prompt& prompt) {
+  std::vector<std::string> parts;
+  for (const int32_t end : prompt.message_ends) parts.push_back(prompt.text.substr(0, end));
+  return parts;
+}
+
+TEST(MessageEndsTest, OfTheSystemMessagesAndOfTheLastOne) {
+  const char* body = R"({"messages":[{"role":"system","content":"be"},
+      {"role":"user","content":"a"},{"role":"assistant","content":"b"},
+      {"role":"user","content":"c"}]})";
+  const auto prompt = Render(body, true);
+  ASSERT_TRUE(prompt.ok()) << prompt.status();
+  EXPECT_EQ(prompt->text, "system: be\nuser: a\nassistant: b\nuser: c\nassistant: ");
+  EXPECT_EQ(Parts(*prompt), (std::vector<std::string>{
+                                "system: be\n", "system: be\nuser: a\nassistant: b\nuser: c\n"}));
+  EXPECT_TRUE(Render(body, false)->message_ends.empty());
+}
+
+TEST(MessageEndsTest, WithoutASystemMessageAndWithABegunAnswer) {
+  const auto prompt = Render(R"({"messages":[{"role":"user","content":"a"}]})", true);
+  EXPECT_EQ(Parts(*prompt), std::vector<std::string>{"user: a\n"});
+  const auto begun = Render(R"({"messages":[{"role":"user","content":"a"},
+      {"role":"assistant","content":"I"}],"continue_final_message":true})",
+                            true);
+  EXPECT_EQ(begun->text, "user: a\nassistant: I");
+  EXPECT_EQ(Parts(*begun), std::vector<std::string>{"user: a\n"});
+}
+
+}  // namespace
+}  // namespace banyan::serve
