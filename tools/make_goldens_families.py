@@ -4,6 +4,8 @@
 gguf: the architecture's name in GGUF, then flags for make_goldens_gguf.py.
 """
 
+from make_goldens_families_state import STATE_FAMILIES
+
 SMALL = {"vocab_size": 128, "hidden_size": 64, "intermediate_size": 80, "num_hidden_layers": 2,
          "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 512,
          "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
@@ -38,7 +40,8 @@ LATENT = {"num_hidden_layers": 3, "num_key_value_heads": 4, "kv_lora_rank": 32, 
           "qk_nope_head_dim": 16, "qk_rope_head_dim": 8, "v_head_dim": 24}
 DEEPSEEK = {"n_routed_experts": 8, "num_experts_per_tok": 3, "moe_intermediate_size": 32,
             "n_shared_experts": 2, "first_k_dense_replace": 1}
-INDEX = {"index_n_heads": 4, "index_head_dim": 16, "index_topk": 12}
+# Of few heads' scores several are 0, and transformers breaks ties by how long the prompt is.
+INDEX = {"index_n_heads": 16, "index_head_dim": 16, "index_topk": 12}
 DEEPSEEK_YARN = rope("yarn", factor=4.0, original_max_position_embeddings=32, beta_fast=32.0, beta_slow=1.0,
                      mscale=1.0, mscale_all_dim=1.0)
 
@@ -206,5 +209,8 @@ FAMILIES = {
         indexer_types=["full", "shared", "full"], **LATENT, **DEEPSEEK, **INDEX)),
     "minicpm3": dict(type="minicpm3", gguf=("minicpm3", "kv_b"), config=small(
         tie_word_embeddings=True, dim_model_base=256, **dict(LATENT, v_head_dim=16))),
-    "youtu": dict(type="youtu", gguf=("deepseek2",), config=small(tie_word_embeddings=True, **LATENT)),
+    # (Loading it with a padding id clears that row of the embedding.)
+    "youtu": dict(type="youtu", gguf=("deepseek2",), config=small(
+        tie_word_embeddings=True, pad_token_id="drop", **LATENT)),
 }
+FAMILIES.update(STATE_FAMILIES)

@@ -16,6 +16,7 @@ import torch
 
 from make_goldens_gguf_latent import add_latent_metadata, split_latent
 from make_goldens_gguf_moe import add_moe_metadata, split_moe
+from make_goldens_gguf_state import add_state_metadata, convert_state
 
 ARCH = {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}
 
@@ -29,15 +30,15 @@ class Facts:
 
     def __init__(self, config):
         self.config = config
-        self.layers = first(config, "num_hidden_layers", "n_layer")
+        self.layers = first(config, "num_hidden_layers", "n_layer", default=len(config.get("layers_block_type", [])))
         self.hidden = first(config, "hidden_size", "n_embd")
-        self.heads = first(config, "num_attention_heads", "n_head")
+        self.heads = first(config, "num_attention_heads", "n_head", default=0)
         self.kv_heads = first(config, "num_key_value_heads", "num_kv_heads", default=self.heads)
         if config["model_type"] == "falcon" and not config["new_decoder_architecture"]:
             self.kv_heads = 1 if config["multi_query"] else self.heads
-        self.head_dim = first(config, "head_dim", default=self.hidden // self.heads)
+        self.head_dim = first(config, "head_dim", default=self.hidden // max(self.heads, 1))
         self.ffn = first(config, "intermediate_size_mlp", "intermediate_size", "ffn_hidden_size", "n_inner", default=4 * self.hidden)
-        self.context = first(config, "max_position_embeddings", "n_positions")
+        self.context = first(config, "max_position_embeddings", "n_positions", default=1 << 20)
         rope = config.get("rope_parameters") or {}
         self.rope = rope.get("full_attention", rope)
         self.rope_swa = rope.get("sliding_attention")
@@ -51,12 +52,13 @@ def add_metadata(writer, arch, f, flags):
     writer.add_embedding_length(f.hidden)
     writer.add_block_count(f.layers)
     writer.add_feed_forward_length(f.ffn)
-    add_moe_metadata(writer, arch, config)
+    if arch != "nemotron_h" and config.get("num_local_experts") != 0:
+        add_moe_metadata(writer, arch, config)
     writer.add_head_count(f.heads)
     latent = add_latent_metadata(writer, arch, config, flags)
     writer.add_head_count_kv(1 if latent and "kv_b" not in flags else f.kv_heads)
     writer.add_vocab_size(config["vocab_size"])
-    if config.get("head_dim") and not latent:
+    if config.get("head_dim") and f.heads and not latent:
         writer.add_key_length(f.head_dim)
         writer.add_value_length(f.head_dim)
     if "rms_norm_eps" in config:
@@ -75,8 +77,9 @@ def add_metadata(writer, arch, f, flags):
                      ("embedding_multiplier", writer.add_embedding_scale),
                      ("residual_multiplier", writer.add_residual_scale),
                      ("attention_multiplier", writer.add_attention_scale)):
-        if config.get(key) is not None:
+        if config.get(key) is not None and arch != "falcon-h1":  # in its weights
             add(config[key])
+    add_state_metadata(writer, arch, config)
     if arch == "mistral3":
         writer.add_attn_temperature_scale(f.rope["llama_4_scaling_beta"])
     writer.add_bos_token_id(config["bos_token_id"])
@@ -185,6 +188,7 @@ def write_gguf(path, rules, model, config):
         add_xielu(writer, state, f)
     if arch == "stablelm":
         stack_heads(state, f)
+    state, f32 = convert_state(state, arch, config)
     tensors = list(rope_tensors(f))
     for name in list(state):
         parts = split_moe(name, state[name], arch) or split_latent(name, state[name], config, flags)
@@ -195,10 +199,12 @@ def write_gguf(path, rules, model, config):
     for name, tensor in state.items():
         stem = name.removesuffix(".weight").removesuffix(".bias")
         target = names.get_name(stem)
+        if target is None and names.get_name(name) is not None:  # without ".weight" (Falcon H1)
+            stem, target = name, names.get_name(name)
         if target is None:
             raise ValueError(f"{arch} has no name for {name}")
         converted = convert(name, tensor, arch, flags, f).contiguous()
-        plain = "norm" in name or "position_embd" in target or ("mixed" in flags and "attn_v" in target)
+        plain = name in f32 or "norm" in name or "position_embd" in target or ("mixed" in flags and "attn_v" in target)
         if "ffn_gate_inp" in target and converted.ndim == 2:
             plain = True
             converted = converted.squeeze(0) if converted.shape[0] == 1 else converted

@@ -116,7 +116,7 @@ void AddDeepseekMoe(Config& config, Definition& definition, int first_sparse) {
     }
   }
   config.Moe(spec, "moe_intermediate_size", [&](int layer) { return sparse[layer]; });
-  const int shared = fields.Optional<int>("n_shared_experts", 1, {0, 1024});
+  const int shared = fields.Optional<int>("n_shared_experts", 1, {0, 64});
   if (!config.gguf()) spec.moe.shared_intermediate = shared * spec.moe.intermediate;
   AddMoe(definition.tensors, spec);
   // Of training alone.

@@ -250,7 +250,9 @@ StatusOr<std::unique_ptr<nn::Model>> LoadModel(const ops::OpContext& context,
         std::ranges::find(layers, nn::FeedForward::kDense, &nn::LayerSpec::feed_forward) -
         layers.begin();
     const bool gate = checkpoint.Find(fmt::format("blk.{}.ffn_gate.weight", dense)) != nullptr;
-    if (checkpoint.Find("blk.0.attn_qkv.weight") != nullptr)
+    // (The gated delta rule has a tensor of that name too.)
+    if (layers[0].mixer == nn::Mixer::kAttention &&
+        checkpoint.Find("blk.0.attn_qkv.weight") != nullptr)
       FuseQkv(definition.tensors, definition.spec, "", "blk.{l}.attn_qkv");
     if (definition.spec.mlp.gated && !gate)
       FuseGateUp(definition.tensors, definition.spec, "", "blk.{l}.ffn_up");
@@ -262,6 +264,7 @@ StatusOr<std::unique_ptr<nn::Model>> LoadModel(const ops::OpContext& context,
   BANYAN_RETURN_IF_ERROR(config.status());
   BANYAN_RETURN_IF_ERROR(CheckUnread(config.fields, def->family));
   nn::DecoderSpec& spec = definition.spec;
+  spec.latent.expand_rows = options.expand_latents;
   if (options.context_length > 0) {
     if (spec.learned_positions > 0 && options.context_length > spec.context_length)
       return InvalidArgument("a context of {} tokens, but the model has positions for {}",

@@ -32,7 +32,7 @@ Tensor ByHeads(const Tensor& x, int64_t heads) {
 Mla::Mla(Scope& scope, const std::string& name, const LatentSpec& spec, const LayerSpec& layer,
          int hidden, int index)
     : spec_(spec), layer_(layer), index_number_(index) {
-  const int q_dim = spec.heads * (spec.nope_dim + spec.rope_dim);
+  const int64_t q_dim = int64_t{spec.heads} * (spec.nope_dim + spec.rope_dim);
   const LinearPart kv_a = {name + ".kv_a", spec.rank + spec.rope_dim, Axis::kNone};
   if (spec.q_rank > 0) {
     in_ = scope.AddLinear({{name + ".q_a", spec.q_rank, Axis::kNone}, kv_a}, hidden, Axis::kHidden,
@@ -160,15 +160,23 @@ void Mla::Attend(const StepInputs& step, const Tensor& q, const Tensor& out) con
   };
   if (std::ranges::none_of(sequences, expands))
     return Absorbed(context, step.plans[group_], params, q, latent, out);
-  std::vector<ops::AttentionSequence> others;
-  for (const ops::AttentionSequence& sequence : sequences) {
-    if (expands(sequence)) {
-      Expanded(context, params, sequence, pool.page_size, q, latent, out);
-    } else {
-      others.push_back(sequence);
+  // Runs of sequences that do not, whose rows follow each other.
+  for (std::size_t i = 0; i < sequences.size();) {
+    if (expands(sequences[i])) {
+      Expanded(context, params, sequences[i++], pool.page_size, q, latent, out);
+      continue;
     }
+    std::vector<ops::AttentionSequence> run;
+    const int32_t first = sequences[i].q_begin;
+    int32_t end = first;
+    for (; i < sequences.size() && !expands(sequences[i]); ++i) {
+      run.push_back(sequences[i]);
+      run.back().q_begin -= first;
+      end = sequences[i].q_begin + sequences[i].q_len;
+    }
+    Absorbed(context, ops::PlanAttention(context, run, pool.page_size), params,
+             q.Slice(0, first, end), latent, out.Slice(0, first, end));
   }
-  Absorbed(context, ops::PlanAttention(context, others, pool.page_size), params, q, latent, out);
 }
 
 void Mla::Absorbed(const ops::OpContext& context, const ops::AttentionPlan& plan,
