@@ -34,6 +34,9 @@ std::string Convert(const json::value& value, Range range, T& out) {
       if (!(std::abs(number) < 9.0e15) || number != std::floor(number))
         return "expected an integer, found a fraction";
       if (number < 0 && std::is_unsigned_v<T>) return "expected a non-negative integer";
+      if (number < static_cast<double>(std::numeric_limits<T>::min()) ||
+          number > static_cast<double>(std::numeric_limits<T>::max()))
+        return "the integer does not fit";
       out = static_cast<T>(number);
     } else {
       boost::system::error_code error;
@@ -52,6 +55,7 @@ std::string Convert(const json::value& value, Range range, T& out) {
       return fmt::format("{} is not within [{}, {}]", number, range.min, range.max);
     }
     out = static_cast<T>(number);
+    if (!std::isfinite(out)) return fmt::format("{} does not fit", number);
   } else if constexpr (std::is_same_v<T, std::string>) {
     if (!value.is_string()) return expected("a string");
     out.assign(View(value.get_string()));

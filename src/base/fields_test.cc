@@ -27,10 +27,11 @@ TEST(Fields, NullCountsAsAbsent) {
 
 TEST(Fields, TypesAndRangesAreChecked) {
   json::object object =
-      Parse(R"({"s": "x", "f": 1.5, "i": 3.0, "big": 5000000000, "list": [1, "2"]})");
+      Parse(R"({"s": "x", "f": 1.5, "i": 3.0, "big": 5000000000, "bigf": 5e9, "list": [1, "2"]})");
   for (auto [key, problem] : {std::pair{"s", "expected an integer, found string"},
                               {"f", "found a fraction"},
-                              {"big", "the integer does not fit"}}) {
+                              {"big", "the integer does not fit"},
+                              {"bigf", "the integer does not fit"}}) {
     Fields fields(object, "c");
     fields.Required<int>(key);
     EXPECT_NE(Message(fields.status()).find(problem), std::string::npos)
@@ -44,6 +45,15 @@ TEST(Fields, TypesAndRangesAreChecked) {
   Fields list(object, "c");
   list.Required<std::vector<int>>("list");
   EXPECT_NE(Message(list.status()).find("item 1"), std::string::npos);
+}
+
+TEST(Fields, AFloatThatWouldBecomeInfiniteIsRefused) {
+  json::object object = Parse(R"({"f": 1e300})");
+  Fields fields(object, "c");
+  EXPECT_EQ(fields.Required<double>("f"), 1e300);
+  EXPECT_TRUE(fields.status().ok());
+  fields.Required<float>("f");
+  EXPECT_NE(Message(fields.status()).find("1e+300 does not fit"), std::string::npos);
 }
 
 TEST(Fields, UnreadKeysAreListed) {
