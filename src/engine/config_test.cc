@@ -67,6 +67,8 @@ TEST(GenerationConfig, IsReadOrRefusedByKey) {
   EXPECT_THAT(ParseGenerationConfig(R"({"eos_token_id": 2})")->end_ids, ElementsAre(2));
   EXPECT_THAT(Message(ParseGenerationConfig(R"({"top_p": "high"})").status()), HasSubstr("top_p"));
   EXPECT_THAT(Message(ParseGenerationConfig("[]").status()), HasSubstr("generation_config.json"));
+  EXPECT_THAT(Message(ParseGenerationConfig(R"({"eos_token_id": [4294967298]})").status()),
+              HasSubstr("eos_token_id"));
   EXPECT_TRUE(ReadGenerationConfig("/nowhere")->json.empty());
 }
 
@@ -91,6 +93,13 @@ TEST(PlanMemory, TakesItsShareOfWhatIsFree) {
   EXPECT_EQ(plan->pages_per_group[0], (50000 - 1000) / 10 / 16);
   EXPECT_EQ(config.context_length, 1000);
   EXPECT_EQ(plan->max_length, 1000);
+}
+
+TEST(PlanMemory, LessThanAPageIsRefusedAsSuch) {
+  EngineConfig config;
+  config.max_total_tokens = 5;
+  EXPECT_THAT(Message(PlanMemory(config, Model(1), int64_t{1} << 40).status()),
+              HasSubstr("--max-total-tokens 5 is less than one page of 16 tokens"));
 }
 
 TEST(PlanMemory, HoldsNoMoreThanCouldBeUsed) {

@@ -20,8 +20,7 @@ StatusOr<GenerationConfig> ParseGenerationConfig(std::string_view text) {
   BANYAN_ASSIGN_OR_RETURN(out.json, ParseJsonObject(text, kFile));
   Fields fields(out.json, kFile);
   if (const json::value* eos = fields.Raw("eos_token_id"); eos != nullptr && eos->is_array()) {
-    const auto ids = fields.Optional<std::vector<int64_t>>("eos_token_id", {});
-    for (const int64_t id : ids) out.end_ids.push_back(static_cast<TokenId>(id));
+    out.end_ids = fields.Optional<std::vector<int>>("eos_token_id", {});
   } else if (const auto id = fields.Maybe<int>("eos_token_id")) {
     out.end_ids.push_back(*id);
   }

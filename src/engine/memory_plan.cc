@@ -116,6 +116,9 @@ StatusOr<SchedulerConfig> PlanMemory(EngineConfig& config, const nn::ModelInfo& 
                config.max_total_tokens, for_pages >> 20);
   }
   const int64_t pages = config.max_total_tokens / config.page_size;
+  if (pages < 1 && config.max_total_tokens > 0)
+    return InvalidArgument("--max-total-tokens {} is less than one page of {} tokens",
+                           config.max_total_tokens, config.page_size);
   if (pages < 1 || (needs.slot() > 0 && slots < 1))
     return ResourceExhausted(
         "the cache needs {} bytes for one page of {} tokens{}, and {} bytes are left for it "
