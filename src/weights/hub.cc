@@ -145,8 +145,14 @@ StatusOr<std::string> ResolveRepo(const Name& name, const HubOptions& options) {
   if (options.offline)
     return NotFound("{} is {} in {}, and HF_HUB_OFFLINE forbids to download it", name.repo,
                     commit.empty() ? "not" : "not whole", options.cache_dir);
-  BANYAN_ASSIGN_OR_RETURN(HubRepo repo, ListRepo(name.repo, options));
-  BANYAN_RETURN_IF_ERROR(DownloadAll(name, repo, cache, options));
+  const auto failed = [&](const Status& status) {
+    return Annotate(status, fmt::format("{} is {} in {}, and its download failed", name.repo,
+                                        commit.empty() ? "not" : "not whole", options.cache_dir));
+  };
+  const StatusOr<HubRepo> listed = ListRepo(name.repo, options);
+  if (!listed.ok()) return failed(listed.status());
+  const HubRepo& repo = *listed;
+  if (Status status = DownloadAll(name, repo, cache, options); !status.ok()) return failed(status);
   BANYAN_RETURN_IF_ERROR(cache.WriteRef(options.revision, repo.commit));
   const std::string path = FindWhole(cache.Snapshot(repo.commit), name.quant);
   if (path.empty())
@@ -204,8 +210,12 @@ StatusOr<std::string> ResolveModel(const std::string& model, const HubOptions& o
   if (fs::is_directory(model, error)) {
     if (fs::exists(fs::path(model) / "config.json", error)) return model;
     std::vector<std::string> names;
-    for (const std::string& name : FilesBelow(model))
-      if (name.find('/') == std::string::npos) names.push_back(name);
+    for (fs::directory_iterator entry(model, error), end; !error && entry != end;
+         entry.increment(error)) {
+      const std::string name = entry->path().filename();
+      if (name.ends_with(".gguf") && entry->is_regular_file(error)) names.push_back(name);
+    }
+    std::sort(names.begin(), names.end());
     auto files = SelectGguf(names, "");
     if (files.status().code() == StatusCode::kInvalidArgument)
       return InvalidArgument("{}: name one of its GGUF files: {}", model, fmt::join(names, ", "));

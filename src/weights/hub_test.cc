@@ -350,7 +350,9 @@ TEST(Hub, EveryRefusalIsOneSentence) {
   TempFolder cache;
   auto closed = ResolveModel(
       "org/name", {.cache_dir = cache.path(), .endpoint = "http://127.0.0.1:1", .attempts = 1});
-  EXPECT_THAT(Message(closed.status()), HasSubstr("127.0.0.1: Connection refused"));
+  EXPECT_EQ(Message(closed.status()),
+            "org/name is not in " + cache.path() +
+                ", and its download failed: 127.0.0.1: Connection refused");
   EXPECT_FALSE(ResolveModel("org/name", {}).ok());
 }
 
@@ -372,6 +374,10 @@ TEST(Hub, LocalPathsComeFirst) {
   const std::string gguf = folder.Write("m.gguf", "GGUF");
   EXPECT_EQ(*ResolveModel(gguf, {}), gguf);
   EXPECT_EQ(*ResolveModel(folder.path(), {}), gguf);
+  folder.Write("README.md", "");
+  folder.Write("a.gguf", "GGUF");
+  EXPECT_THAT(Message(ResolveModel(folder.path(), {}).status()),
+              HasSubstr("name one of its GGUF files: a.gguf, m.gguf"));
   folder.Write("config.json", "{}");
   EXPECT_EQ(*ResolveModel(folder.path(), {}), folder.path());
   EXPECT_THAT(Message(ResolveModel("/no/such/model", {}).status()), HasSubstr("neither a file"));
