@@ -24,8 +24,10 @@ std::string Read(const fs::path& path) {
 
 class LoadTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    const fs::path source = fs::path(BANYAN_SOURCE_DIR) / "tests/golden/models/llama";
+  void SetUp() override { UseModel("llama"); }
+
+  void UseModel(std::string_view name) {
+    const fs::path source = fs::path(BANYAN_SOURCE_DIR) / "tests/golden/models" / name;
     config_ = *ParseJsonObject(Read(source / "config.json"), "config.json");
     weights_ = Read(source / "model.safetensors");
   }
@@ -134,6 +136,27 @@ TEST_F(LoadTest, LeftOverAndMissingTensorsAreNamed) {
   RenameTensor("model.layers.1.mlp.up_proj.bios", "model.layers.1.mlp.up_proj.bias");
   config_["num_hidden_layers"] = 1;
   ExpectError(StatusCode::kInvalidArgument, "model.layers.1.");
+}
+
+TEST_F(LoadTest, MixturesThatDoNotFitAreRefused) {
+  UseModel("qwen3_moe");
+  ASSERT_TRUE(Load().ok());
+  config_["num_experts_per_tok"] = 7;
+  ExpectError(StatusCode::kInvalidArgument, "a choice of 7 of 6 experts");
+  config_["num_experts_per_tok"] = {2, 3};
+  ExpectError(StatusCode::kInvalidArgument, "'num_experts_per_tok' is not the same in all layers");
+  config_["num_experts_per_tok"] = {3, 3};
+  EXPECT_TRUE(Load().ok());
+  config_["num_local_experts"] = 5;
+  ExpectError(StatusCode::kInvalidArgument, "'model.layers.0.mlp.gate.weight': has shape [6, 64]");
+  config_["num_local_experts"] = nullptr;
+  ExpectError(StatusCode::kInvalidArgument, "'num_experts' is missing");
+  config_["num_local_experts"] = 6;
+  config_["hidden_act"] = "xielu";
+  ExpectError(StatusCode::kUnimplemented, "experts with xIELU");
+  config_["hidden_act"] = "silu";
+  RenameTensor("mlp.experts.5.up_proj.weight", "mlp.experts.6.up_proj.weight");
+  ExpectError(StatusCode::kInvalidArgument, "mlp.experts.5.up_proj.weight' is missing");
 }
 
 TEST_F(LoadTest, TokensOutsideTheVocabularyAreRefused) {

@@ -12,6 +12,7 @@ Status CheckMoe(const MoeSpec& spec) {
       routing.top_k > spec.experts / groups * routing.top_groups)
     return InvalidArgument("a choice of {} of {} experts, in {} of {} groups", routing.top_k,
                            spec.experts, routing.top_groups, groups);
+  if (spec.activation == ops::Activation::kXielu) return Unimplemented("experts with xIELU");
   return OkStatus();
 }
 

@@ -18,7 +18,8 @@
 
 namespace banyan::nn {
 
-// kInvalidArgument where the numbers of experts, groups and choices do not fit each other.
+// kInvalidArgument where the numbers of experts, groups and choices do not fit each other,
+// kUnimplemented where the activation is one that experts have not.
 Status CheckMoe(const MoeSpec& spec);
 
 class Moe final : public Block {
