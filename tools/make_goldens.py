@@ -19,6 +19,7 @@ import zlib
 
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from make_goldens_families import FAMILIES, V4
@@ -41,12 +42,12 @@ def randomize(model, generator):
             data.add_(noise * 0.2)
 
 
-def answers(model, prompts, new_tokens):
-    """The cases of golden.json: each prompt whole, then token by token with a cache."""
+def answers(model, prompts, new_tokens, cached=True):
+    """The cases of golden.json: each prompt whole, then token by token with a cache (or all anew)."""
     cases = []
     for ids in prompts:
         with torch.no_grad():
-            output = model(torch.tensor([ids]), use_cache=True)
+            output = model(torch.tensor([ids]), use_cache=cached)
             logprobs = torch.log_softmax(output.logits[0].float(), -1)
             case = {
                 "prompt_ids": ids,
@@ -61,8 +62,10 @@ def answers(model, prompts, new_tokens):
                 case["greedy_logprobs"].append(best[0][1])
                 case["greedy_top10"].append(best)
                 case["gap"].append(round(best[0][1] - best[1][1], 6))
-                output = model(torch.tensor([[best[0][0]]]), use_cache=True,
-                               past_key_values=output.past_key_values)
+                if cached:
+                    output = model(torch.tensor([[best[0][0]]]), use_cache=True, past_key_values=output.past_key_values)
+                else:
+                    output = model(torch.tensor([ids + case["greedy_ids"]]), use_cache=False)
                 row = torch.log_softmax(output.logits[0, -1].float(), -1)
         cases.append(case)
     return cases
@@ -108,8 +111,11 @@ def make(name, spec):
     (folder / "model.safetensors").chmod(0o644)
 
     prompts = prompts_of(spec.get("prompts", PROMPTS), config.vocab_size, generator)
+    if "drop" in spec:
+        path = folder / "model.safetensors"
+        save_file({n: t for n, t in load_file(path).items() if n.rsplit(".", 1)[-1] not in spec["drop"]}, path)
     model = load(folder, spec.get("attention", "eager"))
-    cases = answers(model, prompts, NEW_TOKENS)
+    cases = answers(model, prompts, NEW_TOKENS, spec.get("cached", True))
     (folder / "golden.json").write_text(json.dumps(cases, separators=(",", ":")) + "\n")
     written = json.loads((folder / "config.json").read_text())
     if spec.get("v4", True):
@@ -133,7 +139,7 @@ def main():
     if arguments.model:
         model = load(arguments.model)
         prompts = prompts_of((5, 17, 40, 96), model.config.vocab_size, torch.Generator().manual_seed(1))
-        cases = answers(model, prompts, 32)
+        cases = answers(model, prompts, 32, cached=False)
         pathlib.Path(arguments.answers).write_text(json.dumps(cases) + "\n")
         return
     for name in arguments.names or FAMILIES:

@@ -41,7 +41,7 @@ def add_moe_metadata(writer, arch, config):
 
 def split_moe(name, tensor, arch):
     """(name in the file, tensor) pairs of one of a mixture's own tensors; none for the others."""
-    layer = name.split(".")[2] if name.startswith("model.layers.") else None
+    layer = name.split(".")[2] if name.startswith(("model.layers.", "backbone.layers.")) else None
     part = name.rsplit(".", 1)[-1]
     if part in ("e_score_correction_bias", "expert_bias"):
         return [(f"blk.{layer}.exp_probs_b.bias", tensor.reshape(-1))]
@@ -59,6 +59,8 @@ def split_moe(name, tensor, arch):
     if arch == "llama":  # as before experts were stacked
         named = zip(("down",) if stem == "down_proj" else ("gate", "up"), tensor.chunk(1 if stem == "down_proj" else 2, dim=1))
         return [(f"blk.{layer}.ffn_{part}.{e}.weight", half[e]) for part, half in named for e in range(len(half))]
+    if stem == "up_proj":
+        return [(f"blk.{layer}.ffn_up_exps.{suffix}", tensor)]
     if stem == "down_proj":
         return [(f"blk.{layer}.ffn_down_exps.{suffix}", tensor)]
     assert stem == "gate_up_proj", name
