@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention over wide bf16 rows (latents) by AMX's tiles: there the arithmetic of f32 vectors, not
-// memory, would set the pace.
+// Attention over wide bf16 rows (latents), and the index of sparse attention over bf16 keys, by
+// AMX's tiles: there the arithmetic of f32 vectors, not memory, would set the pace.
 //
 // A query or weight x becomes two bf16 numbers, x rounded and what is left of it rounded, so that
 // products keep 16 bits of it; keys and values are bf16 already. A tile product sums 32 elements;
@@ -9,6 +9,7 @@
 
 #include "kernels/cpu/amx/tiles.h"
 #include "kernels/cpu/avx512/vec.h"
+#include "kernels/cpu/generic/index.h"
 #include "kernels/cpu/table.h"
 
 namespace banyan::kernels {
@@ -21,8 +22,11 @@ struct Tiles {
   using Panel = uint16_t[16][32];        // [pair of them][16 columns][2]
 
   static bool Serve(const ops::AttentionTask& task) {
-    return task.dtype == DType::kBF16 && task.key_dim > 256 && task.key_dim % kDepth == 0 &&
-           task.value_dim % kDepth == 0;
+    return task.key_dim > 256 && task.value_dim % kDepth == 0 &&
+           ServeRows(task.dtype, task.key_dim);
+  }
+  static bool ServeRows(DType dtype, int64_t dim) {
+    return dtype == DType::kBF16 && dim % kDepth == 0;
   }
 
   // n floats (a multiple of 32) as two halves each.
@@ -174,7 +178,10 @@ struct Tiles {
 }  // namespace
 
 namespace amx {
-void FillAttention(ops::OpTable& table) { Attention<Vec, Tiles>::Fill(table); }
+void FillAttention(ops::OpTable& table) {
+  Attention<Vec, Tiles>::Fill(table);
+  Index<Vec, Tiles>::Fill(table);
+}
 }  // namespace amx
 
 }  // namespace banyan::kernels

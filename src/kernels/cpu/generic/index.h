@@ -8,18 +8,24 @@
 
 namespace banyan::kernels {
 
-template <class V>
+template <class V, class Tiles = NoTiles>
 struct Index {
   using F = typename V::F;
   using Task = ops::IndexTask;
-  using Blocks = Attention<V>;
+  using Blocks = Attention<V, Tiles>;
   static constexpr int64_t kLanes = V::kLanes;
   static constexpr int64_t kBlock = Blocks::kBlock;
 
   static std::size_t WorkspaceBytes(int64_t rows, int64_t heads, int64_t dim) {
-    const int64_t floats =
-        Blocks::RoundUp(rows * heads * dim) + rows * heads * kBlock + dim * kBlock;
+    const int64_t padded = Blocks::PadRows(rows * heads);
+    int64_t floats = Blocks::RoundUp(padded * dim) + padded * kBlock + dim * kBlock;
+    if (Tiles::kAny) floats += padded * dim;
     return static_cast<std::size_t>(floats) * sizeof(float);
+  }
+
+  static bool TilesServe(const Task& task) {
+    if constexpr (Tiles::kAny) return Tiles::ServeRows(task.dtype, task.dim);
+    return false;
   }
 
   template <DType kType>
@@ -29,11 +35,16 @@ struct Index {
     const char* at[kBlock];
     const char* unused[kBlock];
     Blocks::Locate(where, block, task.key_end, block, at, unused);
-    Blocks::template TransposeKeys<kType>(at, task.dim, keys);
-    Blocks::Multiply(
-        rows, kBlock, q, task.dim,
-        [&](int64_t k, int64_t i) { return V::Load(keys + k * kBlock + i); }, 0, task.dim, nullptr,
-        products, kBlock);
+    if (TilesServe(task)) {
+      if constexpr (Tiles::kAny)
+        Tiles::Scores(reinterpret_cast<const uint16_t*>(q), rows, task.dim, at, keys, products);
+    } else {
+      Blocks::template TransposeKeys<kType>(at, task.dim, keys);
+      Blocks::Multiply(
+          rows, kBlock, q, task.dim,
+          [&](int64_t k, int64_t i) { return V::Load(keys + k * kBlock + i); }, 0, task.dim,
+          nullptr, products, kBlock);
+    }
     const int64_t count = task.key_end - block < kBlock ? task.key_end - block : kBlock;
     for (int64_t row = 0; row < task.rows; ++row) {
       const float* product = products + row * task.heads * kBlock;
@@ -54,9 +65,10 @@ struct Index {
   }
 
   static void Score(const Task& task) {
+    const int64_t padded = Blocks::PadRows(task.rows * task.heads);
     auto* q = reinterpret_cast<float*>(task.workspace);
-    float* products = q + Blocks::RoundUp(task.rows * task.heads * task.dim);
-    float* keys = products + task.rows * task.heads * kBlock;
+    float* products = q + Blocks::RoundUp(padded * task.dim);
+    float* keys = products + padded * kBlock;
     // The same queries as attention would copy, and the keys where it would find them.
     ops::AttentionTask where;
     where.q = task.q;
@@ -75,6 +87,13 @@ struct Index {
     typename Blocks::Workspace w;
     w.q = q;
     Blocks::CopyQueries(where, w);
+    if constexpr (Tiles::kAny) {
+      if (TilesServe(task)) {
+        float* halves = keys + task.dim * kBlock;
+        Tiles::Begin(q, task.rows * task.heads, task.dim, reinterpret_cast<uint16_t*>(halves));
+        q = halves;
+      }
+    }
     for (int64_t block = task.key_begin; block < task.key_end; block += kBlock) {
       if (task.dtype == DType::kBF16) {
         ScoreBlock<DType::kBF16>(task, where, block, q, keys, products);
@@ -84,6 +103,8 @@ struct Index {
         ScoreBlock<DType::kF32>(task, where, block, q, keys, products);
       }
     }
+    if constexpr (Tiles::kAny)
+      if (TilesServe(task)) Tiles::End();
   }
 
   static void Fill(ops::OpTable& table) { table.index = {WorkspaceBytes, Score}; }
