@@ -8,13 +8,13 @@ MAMBA = dict(TOKENS, hidden_size=48, num_hidden_layers=2, state_size=12)
 MAMBA2 = dict(TOKENS, hidden_size=64, num_hidden_layers=2, state_size=16, num_heads=8, head_dim=16, chunk_size=8)
 SSM = {"mamba_d_state": 16, "mamba_n_heads": 8, "mamba_d_head": 16, "mamba_expand": 2, "mamba_chunk_size": 8}
 EXPERTS = {"num_local_experts": 6, "num_experts_per_tok": 3, "intermediate_size": 24}
-DELTA = {"num_hidden_layers": 4, "linear_num_key_heads": 2, "linear_num_value_heads": 6, "linear_key_head_dim": 12,
+DELTA = {"num_hidden_layers": 4, "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 12,
          "linear_value_head_dim": 12}
 QWEN = dict(DELTA, head_dim=16, layer_types=["linear_attention", "full_attention"] * 2)
 QWEN_MOE = {"num_experts": 6, "num_experts_per_tok": 3, "moe_intermediate_size": 16,
             "shared_expert_intermediate_size": 24}
 NEMOTRON = dict(SMALL, num_hidden_layers=4, head_dim=16, mamba_num_heads=8, mamba_head_dim=16, ssm_state_size=16,
-                n_groups=2, chunk_size=8)
+                n_groups=2, chunk_size=8, time_step_min=1e-20)
 
 
 def hybrid(**changes):
@@ -46,12 +46,16 @@ STATE_FAMILIES = {
         mamba_d_ssm=128, head_dim=16, mamba_rms_norm=True, mamba_norm_before_gate=False, mamba_n_groups=2)),
     "falcon_h1_norm_first": dict(type="falcon_h1", config=hybrid(
         mamba_d_ssm=None, head_dim=16, mamba_rms_norm=True, mamba_n_groups=2, mamba_proj_bias=True, projectors_bias=True)),
-    "granitemoehybrid": dict(type="granitemoehybrid", keep_layer_types=True, config=hybrid(
-        layer_types=["mamba", "attention", "mamba"], position_embedding_type="rope", shared_intermediate_size=40,
+    "granitemoehybrid": dict(type="granitemoehybrid", keep_layer_types=True, gguf=("granitehybrid", "permute"), config=hybrid(
+        layer_types=["mamba", "attention", "mamba"], shared_intermediate_size=40,
         attention_multiplier=0.2, embedding_multiplier=3.0, residual_multiplier=0.7, logits_scaling=1.5, **EXPERTS)),
     "granite_hybrid_dense": dict(type="granitemoehybrid", keep_layer_types=True, gguf=("granitehybrid", "permute"),
                                  config=hybrid(layer_types=["mamba", "attention", "mamba"], num_local_experts=0, intermediate_size=40,
                                                shared_intermediate_size=40)),
+    "granite_hybrid_rope": dict(type="granitemoehybrid", config=hybrid(
+        num_hidden_layers=2, layer_types=["attention", "mamba"], num_local_experts=0, intermediate_size=40,
+        shared_intermediate_size=40, position_embedding_type="rope", mamba_n_groups=2, mamba_proj_bias=True),
+        keep_layer_types=True),
     "jamba": dict(type="jamba", gguf=("jamba",), config=dict(
         SMALL, num_hidden_layers=4, mamba_d_state=12, mamba_dt_rank=5, attn_layer_period=2, attn_layer_offset=1,
         num_experts=4, num_experts_per_tok=2, expert_layer_period=2, expert_layer_offset=0)),
@@ -71,7 +75,7 @@ STATE_FAMILIES = {
     "nemotron_h_dense": dict(type="nemotron_h", gguf=("nemotron_h",), config=dict(
         NEMOTRON, layers_block_type=["mamba", "mlp", "attention", "mamba"])),
     "nemotron_h_bias": dict(type="nemotron_h", config=dict(
-        NEMOTRON, layers_block_type=["mamba", "mlp"], use_bias=True, mlp_bias=True, time_step_min=0.3)),
+        dict(NEMOTRON, time_step_min=0.3), layers_block_type=["mamba", "mlp"], use_bias=True, mlp_bias=True)),
     "nemotron_h_latent": dict(type="nemotron_h", gguf=("nemotron_h_moe",), config=dict(
         NEMOTRON, layers_block_type=["mamba", "moe", "attention", "moe"], n_routed_experts=6, num_experts_per_tok=2,
         moe_intermediate_size=24, moe_shared_expert_intermediate_size=40, moe_latent_size=32)),

@@ -77,6 +77,8 @@ def add_state_metadata(writer, arch, config):
         writer.add_ssm_dt_b_c_rms(config["model_type"] == "falcon_mamba")
     if arch == "granitehybrid":
         writer.add_rope_scaling_finetuned(False)
+        if config["num_local_experts"]:
+            writer.add_expert_shared_feed_forward_length(config["shared_intermediate_size"])
 
 
 def multiplier(name, config):
@@ -131,6 +133,7 @@ def convert_state(state, arch, config):
     if arch not in ARCHS:
         return state, set()
     converted, plain = {}, set()
+    shared = "mlp.shared_expert" if config.get("num_local_experts") else "mlp"  # Granite's
     for name, tensor in state.items():
         if arch.startswith("nemotron_h") and name.startswith("model."):
             name = "backbone." + name.removeprefix("model.")
@@ -142,9 +145,10 @@ def convert_state(state, arch, config):
             tensor = tensor + 1
         if name.endswith("shared_mlp.input_linear.weight"):
             stem = name.removesuffix("shared_mlp.input_linear.weight")
-            converted[stem + "mlp.gate_proj.weight"], converted[stem + "mlp.up_proj.weight"] = tensor.chunk(2)
+            for part, half in zip(("gate", "up"), tensor.chunk(2)):
+                converted[f"{stem}{shared}.{part}_proj.weight"] = half
             continue
-        name = name.replace("shared_mlp.output_linear", "mlp.down_proj")
+        name = name.replace("shared_mlp.output_linear", f"{shared}.down_proj")
         if name.endswith("in_proj_qkvz.weight"):
             stem = name.removesuffix("in_proj_qkvz.weight")
             converted[stem + "in_proj_qkv.weight"], converted[stem + "in_proj_z.weight"] = split_qkvz(tensor, config)

@@ -62,14 +62,18 @@ void CausalConv(const OpContext& context, const ConvParams& params,
                   });
                 });
   // Only now, for every row has read the old states.
-  for (const StateSequence& s : sequences) {
-    if (s.count == 0) continue;
+  const auto carry = [&](const StateSequence& s) {
+    if (s.count == 0) return;
     float* own = StateAt(state, s.slot);
     const float* old = s.fresh ? nullptr : own;
     for (const StateSnapshot& snapshot : s.snapshots)
       Carry(old, in, s.begin, snapshot.after, kept, StateAt(state, snapshot.slot));
     Carry(old, in, s.begin, s.count, kept, own);
-  }
+  };
+  ParallelItems(context, static_cast<int64_t>(sequences.size()), kNanosecondsPerTap * kept * in.dim,
+                [&](int64_t begin, int64_t end) {
+                  for (const StateSequence& s : sequences.subspan(begin, end - begin)) carry(s);
+                });
 }
 
 }  // namespace banyan::ops

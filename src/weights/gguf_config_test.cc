@@ -104,6 +104,36 @@ TEST(GgufConfig, PerLayerNumbersStayArraysOnlyWhenTheyDiffer) {
   EXPECT_THAT(with({2, 4}), HasSubstr(R"("num_key_value_heads":[2,4])"));
 }
 
+TEST(GgufConfig, LayersWithoutKeyHeadsDoNotAttend) {
+  GgufWriter writer;
+  writer.String("general.architecture", "nemotron_h")
+      .U32("nemotron_h.block_count", 3)
+      .U32("nemotron_h.embedding_length", 64)
+      .U32("nemotron_h.attention.head_count", 4)
+      .Array("nemotron_h.attention.head_count_kv", 5, std::vector<int32_t>{0, 2, 0})
+      .Array("nemotron_h.feed_forward_length", 5, std::vector<int32_t>{0, 0, 96})
+      .U32("nemotron_h.ssm.conv_kernel", 4)
+      .U32("nemotron_h.ssm.state_size", 16)
+      .U32("nemotron_h.ssm.group_count", 2)
+      .U32("nemotron_h.ssm.time_step_rank", 8)
+      .U32("nemotron_h.ssm.inner_size", 128)
+      .Tensor("token_embd.weight", 0, {2, 3}, std::string(24, '\0'));
+  auto config = Config(writer);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->at("layer_types"), Parse(R"(["linear_attention", "full_attention", "mlp"])"));
+  EXPECT_EQ(config->at("num_key_value_heads"), 2);
+  EXPECT_EQ(config->at("intermediate_size"), 96);
+  EXPECT_EQ(config->at("mamba_num_heads"), 8);
+  EXPECT_EQ(config->at("mamba_head_dim"), 16);
+  EXPECT_EQ(config->at("ssm_state_size"), 16);
+
+  GgufWriter odd = Model("mamba2");
+  odd.U32("mamba2.ssm.inner_size", 100).U32("mamba2.ssm.time_step_rank", 8);
+  auto bad = Config(odd);
+  ASSERT_FALSE(bad.ok());
+  EXPECT_THAT(Message(bad.status()), HasSubstr("'mamba2.ssm.inner_size' 100"));
+}
+
 TEST(GgufConfig, RopeFactorsBecomeLongrope) {
   const std::array<float, 2> factors{1.0f, 8.0f};
   const std::string bytes(reinterpret_cast<const char*>(factors.data()), sizeof(factors));

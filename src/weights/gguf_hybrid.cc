@@ -55,29 +55,25 @@ Status AddSizes(const GgufMetadata& metadata, const std::string& prefix, const S
   return OkStatus();
 }
 
-// Per layer, attention where there are key heads; for Nemotron H, a network where it has a width.
+// Per layer, attention where there are key heads; for Nemotron H, a network where it has a width
+// (of experts, if the layer has any: the tensors tell).
 Status AddLayerTypes(const GgufMetadata& metadata, const std::string& prefix, const GgufArch& arch,
                      json::object& config) {
   BANYAN_ASSIGN_OR_RETURN(auto heads, metadata.Ints(prefix + "attention.head_count_kv"));
+  BANYAN_ASSIGN_OR_RETURN(auto queries, metadata.Ints(prefix + "attention.head_count"));
   BANYAN_ASSIGN_OR_RETURN(auto widths, metadata.Ints(prefix + "feed_forward_length"));
-  BANYAN_ASSIGN_OR_RETURN(auto expert_width, metadata.Int(prefix + "expert_feed_forward_length"));
   if (!heads || std::ranges::find(*heads, 0) == heads->end()) return OkStatus();
-  const bool single = arch.name.starts_with("nemotron_h");
+  const bool single = arch.name.starts_with("nemotron_h") && widths && !widths->empty();
   json::array types;
   for (std::size_t i = 0; i < heads->size(); ++i) {
-    const bool feeds = single && widths && i < widths->size() && (*widths)[i] > 0;
-    types.push_back((*heads)[i] > 0 ? "full_attention"
-                    : !feeds        ? "linear_attention"
-                    : arch.name == "nemotron_h_moe" && (*widths)[i] == expert_width.value_or(-1)
-                        ? "moe"
-                        : "mlp");
+    const bool feeds = single && (*widths)[std::min(i, widths->size() - 1)] > 0;
+    types.push_back((*heads)[i] > 0 ? "full_attention" : feeds ? "mlp" : "linear_attention");
   }
   config["layer_types"] = std::move(types);
   config["num_key_value_heads"] = *std::ranges::max_element(*heads);
-  BANYAN_ASSIGN_OR_RETURN(auto queries, metadata.Ints(prefix + "attention.head_count"));
   if (queries && !queries->empty())
     config["num_attention_heads"] = *std::ranges::max_element(*queries);
-  if (single && widths && !widths->empty())
+  if (single)
     config["intermediate_size"] = std::max<int64_t>(*std::ranges::max_element(*widths), 1);
   return OkStatus();
 }
@@ -112,7 +108,6 @@ Status AddHybridKeys(const GgufMetadata& metadata, const GgufArch& arch, json::o
     if (norms.value_or(false)) {
       config["architectures"] = json::array(1, "FalconMambaForCausalLM");
       config["model_type"] = "falcon_mamba";
-      config["mixer_rms_eps"] = config["layer_norm_epsilon"];
     }
   }
   return OkStatus();

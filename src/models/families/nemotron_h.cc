@@ -42,7 +42,9 @@ void NemotronBlocks(Config& config, nn::DecoderSpec& spec) {
     } else if (type == "full_attention" || type == "attention") {
       layer.mixer = nn::Mixer::kAttention;
     } else if (type == "mlp") {
-      layer.feed_forward = nn::FeedForward::kDense;
+      const auto router = fmt::format("blk.{}.ffn_gate_inp.weight", spec.layers.size() - 1);
+      layer.feed_forward =
+          config.HasTensor(router) ? nn::FeedForward::kMoe : nn::FeedForward::kDense;
     } else if (type == "moe") {
       layer.feed_forward = nn::FeedForward::kMoe;
     } else {
@@ -97,7 +99,12 @@ void NemotronMoe(Config& config, nn::DecoderSpec& spec) {
   spec.layers = layers;
   config.GroupedRouting(spec, true);
   moe.gated = false;
-  if (config.gguf()) return;
+  if (config.gguf()) {
+    for (std::size_t i = 0; i < layers.size() && moe.latent == 0; ++i)
+      moe.latent =
+          static_cast<int>(config.TensorRows(fmt::format("blk.{}.ffn_latent_down.weight", i)));
+    return;
+  }
   moe.shared_intermediate =
       config.fields.Required<int>("moe_shared_expert_intermediate_size", kCount);
   moe.latent = config.fields.Optional<int>("moe_latent_size", 0, kCount);
