@@ -269,6 +269,9 @@ StatusOr<std::unique_ptr<nn::Model>> LoadModel(const ops::OpContext& context,
     if (spec.learned_positions > 0 && options.context_length > spec.context_length)
       return InvalidArgument("a context of {} tokens, but the model has positions for {}",
                              options.context_length, spec.context_length);
+    if (options.context_length > spec.context_length)
+      LogWarning("--context-length {} is more than the {} that the model declares",
+                 options.context_length, spec.context_length);
     spec.context_length = options.context_length;
   }
 
