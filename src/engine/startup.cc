@@ -162,7 +162,9 @@ StatusOr<EngineParts> ModelParts(EngineConfig config, Phases& phases) {
   {
     Phase phase(phases, "weights");
     const auto start = Clock::now();
-    models::LoadOptions options{.dtype = config.dtype, .context_length = config.context_length};
+    models::LoadOptions options{.dtype = config.dtype,
+                                .context_length = config.context_length,
+                                .expand_latents = config.mla_expand_rows};
     auto last_line = start;
     options.progress = [&](int64_t done, int64_t total) {
       if (Since(last_line) < 1) return;
