@@ -123,4 +123,13 @@ void AddDeepseekMoe(Config& config, Definition& definition, int first_sparse) {
   fields.Ignore({"ep_size", "aux_loss_alpha", "seq_aux", "num_mtp_layers", "router_aux_loss_coef"});
 }
 
+void RouteAsDeepseekV3(Config& config, nn::DecoderSpec& spec, double scale) {
+  Fields& fields = config.fields;
+  config.GroupedRouting(spec, true, scale);
+  if (fields.Optional<std::string>("topk_method", "noaux_tc") != "noaux_tc")
+    fields.Fail("topk_method", "other than noaux_tc is not of this family");
+  if (fields.Optional<std::string>("scoring_func", "sigmoid") != "sigmoid")
+    fields.Fail("scoring_func", "other than sigmoid is not of this family");
+}
+
 }  // namespace banyan::models

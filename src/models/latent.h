@@ -34,4 +34,7 @@ void AddSparseIndex(Config& config, Definition& definition, int heads,
 // mixture with shared experts. After DefineLatent.
 void AddDeepseekMoe(Config& config, Definition& definition, int first_sparse);
 
+// DeepSeek-V3's routing, and no other: topk_method and scoring_func say so or nothing.
+void RouteAsDeepseekV3(Config& config, nn::DecoderSpec& spec, double scale);
+
 }  // namespace banyan::models

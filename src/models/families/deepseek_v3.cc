@@ -7,14 +7,9 @@ namespace banyan::models {
 namespace {
 
 void DefineDeepseekV3(Config& config, Definition& definition) {
-  Fields& fields = config.fields;
   DefineLatent(config, definition, {.max_position = 4096});
   AddDeepseekMoe(config, definition, 3);
-  config.GroupedRouting(definition.spec, true, 2.5);
-  if (fields.Optional<std::string>("topk_method", "noaux_tc") != "noaux_tc")
-    fields.Fail("topk_method", "other than noaux_tc is not of this family");
-  if (fields.Optional<std::string>("scoring_func", "sigmoid") != "sigmoid")
-    fields.Fail("scoring_func", "other than sigmoid is not of this family");
+  RouteAsDeepseekV3(config, definition.spec, 2.5);
 }
 
 }  // namespace

@@ -9,8 +9,8 @@ void DefineDeepseekV32(Config& config, Definition& definition) {
   DefineLatent(config, definition, {.max_position = 163840});
   AddSparseIndex(config, definition, 64);
   AddDeepseekMoe(config, definition, 3);
-  config.GroupedRouting(definition.spec, true, 2.5);
-  config.fields.Ignore({"layer_types", "topk_method", "scoring_func"});
+  RouteAsDeepseekV3(config, definition.spec, 2.5);
+  config.fields.Ignore({"layer_types"});
 }
 
 }  // namespace

@@ -10,7 +10,7 @@ void DefineGlm4MoeLite(Config& config, Definition& definition) {
       config, definition,
       {.q_rank = 768, .nope_dim = 192, .value_dim = 256, .max_position = 202752, .eps = 1e-5});
   AddDeepseekMoe(config, definition, 1);
-  config.GroupedRouting(definition.spec, true, 1.8);
+  RouteAsDeepseekV3(config, definition.spec, 1.8);
 }
 
 }  // namespace

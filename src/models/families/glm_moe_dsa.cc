@@ -32,7 +32,7 @@ void DefineGlmMoeDsa(Config& config, Definition& definition) {
       {.q_rank = 2048, .nope_dim = 192, .value_dim = 256, .max_position = 202752, .eps = 1e-5});
   AddSparseIndex(config, definition, 32, ops::RopePairing::kInterleaved);
   AddDeepseekMoe(config, definition, 3);
-  config.GroupedRouting(spec, true, 2.5);
+  RouteAsDeepseekV3(config, spec, 2.5);
   const auto types = IndexTypes(fields, spec.layers.size());
   if (types.size() < spec.layers.size())
     return fields.Fail("indexer_types",
@@ -42,8 +42,8 @@ void DefineGlmMoeDsa(Config& config, Definition& definition) {
     if ((types[i] != "full" && types[i] != "shared") || (i == 0 && types[i] != "full"))
       return fields.Fail("indexer_types", fmt::format("item {}: '{}' is not known", i, types[i]));
   }
-  fields.Ignore({"layer_types", "topk_method", "scoring_func", "indexer_rope_interleave",
-                 "index_topk_freq", "index_skip_topk_offset", "index_topk_pattern"});
+  config.Only("indexer_rope_interleave", true);
+  fields.Ignore({"layer_types", "index_topk_freq", "index_skip_topk_offset", "index_topk_pattern"});
 }
 
 }  // namespace
