@@ -118,12 +118,14 @@ TEST(Attention, SoftcapSinkLogitsAndAlibi) {
 TEST(Attention, PlanCoversEachQueryOnce) {
   OpTable table = Table();
   table.attention.segment = 512;
-  for (int threads : {1, 2, 16}) {
+  // Where queries choose 2048 keys, no more are shared out.
+  for (const auto& [threads, most_keys] :
+       {std::pair(1, 0), std::pair(2, 0), std::pair(16, 0), std::pair(16, 2048)}) {
     TestBench bench(table, threads);
     const std::vector<PageId> pages(10000, 1);
     const std::vector<AttentionSequence> sequences = {
         {0, 1, 9000, pages}, {1, 300, 300, pages}, {301, 3, 4000, pages}, {304, 1, 5, pages}};
-    const AttentionPlan plan = PlanAttention(bench.context(), sequences, 1);
+    const AttentionPlan plan = PlanAttention(bench.context(), sequences, 1, most_keys);
     std::vector<int> seen(305);
     std::vector<std::vector<int>> segments(4);
     for (const AttentionWork& work : plan.work) {
@@ -141,6 +143,9 @@ TEST(Attention, PlanCoversEachQueryOnce) {
       std::vector<int>& tiled = segments[merge.sequence];
       std::sort(tiled.begin(), tiled.end());
       ASSERT_EQ(tiled.size(), static_cast<std::size_t>(merge.segment_end));
+      const int keys = sequences[merge.sequence].kv_len;
+      EXPECT_EQ(merge.segment_end,
+                ((most_keys > 0 ? std::min(keys, most_keys) : keys) + 511) / 512);
       for (int s = 0; s < merge.segment_end; ++s) EXPECT_EQ(tiled[static_cast<std::size_t>(s)], s);
     }
     for (int count : seen) EXPECT_EQ(count, 1);
