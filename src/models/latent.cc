@@ -80,6 +80,9 @@ void DefineLatent(Config& config, Definition& definition, const LatentDefaults& 
   config.Tied(spec, defaults.tied);
   definition.tensors = LlamaTensors();
   AddNames(definition.tensors);
+  // Some files have kv_b whole besides its parts.
+  if (config.HasTensor("blk.0.attn_k_b.weight"))
+    definition.tensors.ignored_gguf.push_back("blk.*.attn_kv_b.weight");
 }
 
 void AddSparseIndex(Config& config, Definition& definition, int heads, ops::RopePairing pairing) {

@@ -69,7 +69,7 @@ LatentHeads Scope::AddLatentHeads(const std::string& name, const LatentShape& sh
     auto turned = Turn(context_, matrices);
     if (Keep(turned)) pack(Heads(turned->tensor), std::move(turned->owned), linear);
   };
-  if (!Has(name + ".kv_b.weight") && Has(name + ".k_b.0.weight")) {
+  if (Has(name + ".k_b.0.weight")) {
     std::vector<std::string> keys, values;
     for (int h = 0; h < shape.heads; ++h) {
       keys.push_back(fmt::format("{}.k_b.{}", name, h));
