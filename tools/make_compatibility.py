@@ -40,12 +40,14 @@ METRIC_REASONS = [
     ),
     ("num_grammar grammar_ num_so_requests", "not yet", "constrained decoding is not built"),
     ("eplb_", "not yet", "mixtures of experts are not spread over devices yet"),
-    ("num_streaming_sessions streaming_session failed_session", "not yet", "sessions are not built"),
-    ("num_unique_running_routing routing_key", "not yet", "requests are not ordered by key yet"),
+    (
+        "num_streaming_sessions streaming_session failed_session",
+        "not yet",
+        "sessions find their past through the prefix cache",
+    ),
     ("prefill_delayer", "not yet", "the prefill delayer is not built"),
     ("dp_cooperation", "not yet", "there is one data-parallel rank"),
     ("estimated_", "not yet", "operation counts are not estimated"),
-    ("num_paused", "not yet", "pausing generation is not built"),
     ("startup_available_gpu", "refused", "there is no GPU backend that it could speak of"),
     ("func_latency process_cpu get_loads", "refused", "it measures SGLang's Python functions"),
     ("", "not yet", "not counted so far"),
@@ -67,6 +69,22 @@ DIFFERENCES = """\
 - **Any model name** is accepted, as in SGLang; replies carry the name of the model that answered, not the one asked for.
 - **`best_of`** beyond `n` is refused (SGLang ignores it).
 - **`prompt_tokens_details.cached_tokens`** is always there; **metrics** are always on.
+- **Schedule policies** never let a request starve: but for `fcfs` and for priorities, every eighth admission is that of the
+  request that came first. `lpm` works at any length of the queue (SGLang: fcfs beyond 128), on matches that are brought up to
+  date within a budget per step; `dfs-weight` orders the 128 requests that came first. `--schedule-policy priority` is
+  `--enable-priority-scheduling`.
+- **`--enable-dynamic-chunking`** needs no pipeline: chunks of equal time, by a fit to the steps measured while serving.
+- **A retracted or preempted request** leaves what it computed in the cache, and is never given up for a newcomer.
+- **`/flush_cache`** answers 200 whenever nothing holds any of the cache: after a pause with mode `retract` too, while requests
+  wait (SGLang: only when none is there).
+- **`/pause_generation`** answers when no step is under way any more; deadlines go on while generation stands still.
+- **Sessions** keep token ids, and the prefix cache what was computed; `capacity_of_str_len` is read and bounds nothing, all
+  sessions together keep at most four caches full of tokens. A request of a session has one sample.
+- **`--max-queued-tokens`** and **`--enable-fair-share`** are Banyan's own: a bound on what waits, and equal shares for the
+  users (`user`, else `routing_key` or the header `x-smg-routing-key`) that wait.
+- **`--mamba-backend`** and **`--linear-attn-backend`** (and its decode and prefill) take `auto` and `cpu`: there is one set of
+  kernels for recurrent layers, the same for prefill and decode, whose bits do not depend on how a prompt is cut.
+- **`--mamba-track-interval`** is 64 (SGLang: 256), so that a conversation computes at most so many tokens again.
 - **`--enable-mixed-chunk`** is on by default, `--page-size` is 16 (SGLang: off, 1).
 - **Reasoning** stays in `content`, and chat requests with `tools` are refused, until their formats are built; `/render` and
   `/tokenize` show the prompt with tools.
