@@ -373,12 +373,12 @@ class Translator {
       config_["num_ln_in_parallel_attn"] = two_norms ? 2 : 1;
     }
     if (name == "llama") {
-      if (config_.contains("sliding_window")) {
-        config_["architectures"] = json::array(1, "MistralForCausalLM");
-        config_["model_type"] = "mistral";
-      } else if (config_.contains("num_local_experts")) {
+      if (config_.contains("num_local_experts")) {
         config_["architectures"] = json::array(1, "MixtralForCausalLM");
         config_["model_type"] = "mixtral";
+      } else if (config_.contains("sliding_window")) {
+        config_["architectures"] = json::array(1, "MistralForCausalLM");
+        config_["model_type"] = "mistral";
       }
     }
     if (name == "apertus") {

@@ -94,6 +94,29 @@ TEST(GgufConfig, FamiliesHaveTheirOwnNames) {
               HasSubstr(R"("architectures":["some-new-one"])"));
 }
 
+TEST(GgufConfig, MixturesReadAsTheirConfigJson) {
+  EXPECT_THAT(
+      Text(Config(
+          Model("llama").U32("llama.expert_count", 8).U32("llama.attention.sliding_window", 8))),
+      HasSubstr("MixtralForCausalLM"));
+  // Layers of multi-token prediction are no layers of the model.
+  const std::string key = "exaone-moe.";
+  EXPECT_THAT(Text(Config(Model("exaone-moe")
+                              .U32(key + "nextn_predict_layers", 1)
+                              .U32(key + "attention.sliding_window", 8)
+                              .U32(key + "expert_count", 8)
+                              .U32(key + "expert_used_count", 2)
+                              .U32(key + "expert_group_count", 4)
+                              .U32(key + "expert_group_used_count", 2)
+                              .F32(key + "expert_weights_scale", 2.5f))),
+              AllOf(HasSubstr("ExaoneMoeForCausalLM"), HasSubstr(R"("num_hidden_layers":3)"),
+                    HasSubstr(R"("num_nextn_predict_layers":1)"), HasSubstr(R"("n_group":4)"),
+                    HasSubstr(R"("topk_group":2)"), HasSubstr(R"("num_experts_per_tok":2)"),
+                    HasSubstr(R"("routed_scaling_factor":2.5E0)"),
+                    HasSubstr(R"("layer_types":["sliding_attention","sliding_attention",)"
+                              R"("sliding_attention"])")));
+}
+
 TEST(GgufConfig, PerLayerNumbersStayArraysOnlyWhenTheyDiffer) {
   const auto with = [](const std::vector<int32_t>& kv) {
     GgufWriter writer;

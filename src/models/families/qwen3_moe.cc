@@ -16,7 +16,7 @@ void DefineQwen3Moe(Config& config, Definition& definition) {
   config.Rope(spec, 32768);
   config.QwenMoe(spec);
   // llama.cpp runs all of the family with weights that sum to 1, and its files do not say so.
-  if (config.gguf()) spec.moe.routing.normalize = true;
+  if (config.gguf() && !config.fields.Has("norm_topk_prob")) spec.moe.routing.normalize = true;
   const int window = config.Window("sliding_window", 4096);
   if (config.fields.Optional<bool>("use_sliding_window", false))
     for (nn::LayerSpec& layer : spec.layers) layer.window = window;
