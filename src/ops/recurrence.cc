@@ -11,23 +11,37 @@ namespace banyan::ops {
 namespace {
 constexpr double kNanosecondsPerState = 0.1;
 // Columns of one item when rows follow each other: key_dim rows of them stay in the first-level
-// cache. One row reads the state once, in the order of memory.
+// cache, if they lie together; in their pool they would crowd into some of its sets. One row reads
+// the state once, in the order of memory.
 constexpr int64_t kBlock = 64;
+constexpr int64_t kMaxTogether = int64_t{256} * kBlock;  // floats on the stack
+
+// `rows` rows of `width` floats.
+void CopyRows(const float* from, int64_t from_stride, float* to, int64_t to_stride, int64_t rows,
+              int64_t width) {
+  for (int64_t i = 0; i < rows; ++i)
+    std::memcpy(to + i * to_stride, from + i * from_stride,
+                static_cast<std::size_t>(width) * sizeof(float));
+}
 
 // Columns [begin, end) of one head of one sequence.
 void Run(const OpContext& context, const RecurrenceInputs& inputs, const StateSequence& s,
          int64_t head, const Tensor& state, const Tensor& out, int64_t begin, int64_t end) {
-  const int64_t key_dim = inputs.k.dim(2), value_dim = inputs.v.dim(2);
+  const int64_t key_dim = inputs.k.dim(2), value_dim = inputs.v.dim(2), width = end - begin;
   const int64_t key_heads = inputs.k.dim(1);
   const int64_t key_head =
       inputs.keys_in_turn ? head % key_heads : head / (inputs.v.dim(1) / key_heads);
-  const int64_t offset = head * key_dim * value_dim;
-  float* own = StateAt(state, s.slot) + offset;
-  const auto each_row = [&](auto&& fn) {
-    const auto bytes = static_cast<std::size_t>(end - begin) * sizeof(float);
-    for (int64_t i = begin; i < begin + key_dim * value_dim; i += value_dim) fn(i, bytes);
-  };
-  if (s.fresh) each_row([&](int64_t at, std::size_t bytes) { std::memset(own + at, 0, bytes); });
+  const int64_t offset = head * key_dim * value_dim + begin;
+  float* const own = StateAt(state, s.slot) + offset;
+  alignas(64) float block[kMaxTogether];
+  const bool together = s.count > 1 && width < value_dim && key_dim * width <= kMaxTogether;
+  float* const work = together ? block : own;
+  const int64_t stride = together ? width : value_dim;
+  if (s.fresh) {
+    for (int64_t i = 0; i < key_dim; ++i) std::fill_n(work + i * stride, width, 0.0f);
+  } else if (together) {
+    CopyRows(own, value_dim, work, stride, key_dim, width);
+  }
   RunAndSave(
       s,
       [&](int64_t first, int64_t last) {
@@ -37,23 +51,23 @@ void Run(const OpContext& context, const RecurrenceInputs& inputs, const StateSe
         RecurrenceTask task;
         task.rows = last - first;
         task.key_dim = key_dim;
-        task.value_dim = value_dim;
+        task.value_dim = stride;  // of which there are `width`
         task.q = at(inputs.q, key_head), task.q_stride = inputs.q.stride(0);
         task.k = at(inputs.k, key_head), task.k_stride = inputs.k.stride(0);
-        task.v = at(inputs.v, head), task.v_stride = inputs.v.stride(0);
+        task.v = at(inputs.v, head) + begin, task.v_stride = inputs.v.stride(0);
         task.decay = at(inputs.decay, head), task.decay_stride = inputs.decay.stride(0);
         if (!inputs.beta.empty())
           task.beta = at(inputs.beta, head), task.beta_stride = inputs.beta.stride(0);
         if (!inputs.skip.empty()) task.skip = inputs.skip.data<float>()[head];
         task.delta = inputs.delta;
-        task.state = own;
-        task.out = at(out, head), task.out_stride = out.stride(0);
-        context.table->recurrence.run(task, begin, end);
+        task.state = work;
+        task.out = at(out, head) + begin, task.out_stride = out.stride(0);
+        context.table->recurrence.run(task, 0, width);
       },
       [&](PageId slot) {
-        float* to = StateAt(state, slot) + offset;
-        each_row([&](int64_t at, std::size_t bytes) { std::memcpy(to + at, own + at, bytes); });
+        CopyRows(work, stride, StateAt(state, slot) + offset, value_dim, key_dim, width);
       });
+  if (together) CopyRows(work, stride, own, value_dim, key_dim, width);
 }
 }  // namespace
 
