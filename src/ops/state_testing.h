@@ -50,10 +50,10 @@ inline StateResult RunStateOp(const OpContext& context, const StateOp& op,
       all[s].back()->Fill(rng);
     }
   }
-  // Slot 0 is nobody's, 1 to count the sequences', the rest for snapshots. They begin as they may:
-  // a fresh sequence must not see it.
+  // Slot 0 is nobody's, 1 to count the sequences', the rest for snapshots. They begin otherwise
+  // in each run: a fresh sequence must not see it.
   TestTensor state(Shape{1 + 3 * count, op.state_size}, 3);
-  state.ForEach([](float& x) { x = 1e6f; });
+  state.ForEach([&](float& x) { x = 1e6f * static_cast<float>(chunk); });
   const auto slot_values = [&](PageId slot) {
     const float* from = state.view.data<float>() + slot * state.view.stride(0);
     return std::vector<float>(from, from + op.state_size);
