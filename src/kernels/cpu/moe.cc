@@ -20,8 +20,9 @@ using ops::ExpertMlp;
 using ops::ExpertsCall;
 using ops::OpContext;
 
-// Temporaries of one pass; longer calls are cut into passes of whole rows.
-constexpr int64_t kPassBytes = int64_t{64} << 20;
+// Temporaries of one pass; longer calls are cut into passes of whole rows. The more rows, the more
+// of them share an expert's weights, and the fuller are the tiles that products take them in.
+constexpr int64_t kPassBytes = int64_t{256} << 20;
 constexpr int64_t kLeastPassRows = 128;
 
 // All experts in one block of memory.
@@ -295,7 +296,8 @@ class Pass {
 
 int64_t RowBytes(const ExpertsCall& call, const ExpertMlp* mlp, int64_t slots) {
   if (mlp == nullptr) return 0;
-  const int64_t floats = call.x.dim(1) + UpWidth(*mlp) + 2 * mlp->up.rows() + call.out.dim(1);
+  const int64_t operands = (call.x.dim(1) + mlp->up.rows()) / 2;  // most are narrower than f32
+  const int64_t floats = operands + UpWidth(*mlp) + mlp->up.rows() + call.out.dim(1);
   return slots * floats * static_cast<int64_t>(sizeof(float));
 }
 
