@@ -66,6 +66,7 @@ TEST(GenerationConfig, IsReadOrRefusedByKey) {
   EXPECT_EQ(config->sampling.top_p, 1.0f);
   EXPECT_THAT(ParseGenerationConfig(R"({"eos_token_id": 2})")->end_ids, ElementsAre(2));
   EXPECT_THAT(Message(ParseGenerationConfig(R"({"top_p": "high"})").status()), HasSubstr("top_p"));
+  EXPECT_THAT(Message(ParseGenerationConfig(R"({"top_p": 0})").status()), HasSubstr("top_p"));
   EXPECT_THAT(Message(ParseGenerationConfig("[]").status()), HasSubstr("generation_config.json"));
   EXPECT_THAT(Message(ParseGenerationConfig(R"({"eos_token_id": [4294967298]})").status()),
               HasSubstr("eos_token_id"));
@@ -106,7 +107,7 @@ TEST(PlanMemory, HoldsNoMoreThanCouldBeUsed) {
   EngineConfig config;
   config.max_running_requests = 2;
   ASSERT_TRUE(PlanMemory(config, Model(1), int64_t{1} << 40).ok());
-  EXPECT_EQ(config.max_total_tokens, 2000);
+  EXPECT_EQ(config.max_total_tokens, 2 * 63 * 16);  // whole pages of each
 }
 
 // One group of each sort: full attention and a window of 64 at 10 bytes a token, states of 1000.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/generation_config.h"
 
+#include <limits>
 #include <optional>
 #include <utility>
 
@@ -34,6 +35,9 @@ StatusOr<GenerationConfig> ParseGenerationConfig(std::string_view text) {
   const int top_k = fields.Optional<int>("top_k", sampling.top_k, {-1, 1 << 30});
   sampling.top_k = top_k == 0 ? -1 : top_k;
   BANYAN_RETURN_IF_ERROR(fields.status());
+  // Else every request that leaves it alone would be refused for what it never said.
+  const Status valid = sampling.Validate(std::numeric_limits<int>::max());
+  if (!valid.ok()) return InvalidArgument("{}: {}", kFile, Message(valid));
   return out;
 }
 

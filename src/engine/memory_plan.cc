@@ -87,13 +87,12 @@ class Needs {
 
 StatusOr<SchedulerConfig> PlanMemory(EngineConfig& config, const nn::ModelInfo& model,
                                      int64_t available_bytes) {
-  if (config.context_length == 0) {
-    config.context_length = model.context_length;
-  } else if (config.context_length > model.context_length) {
-    LogWarning("--context-length {} is more than the {} that the model declares",
-               config.context_length, model.context_length);
+  if (config.context_length == 0) config.context_length = model.context_length;
+  if (config.max_running_requests == 0) {
+    config.max_running_requests = kDefaultRunning;
+  } else {
+    config.max_running_requests = std::max(1, config.max_running_requests / config.dp_size);
   }
-  if (config.max_running_requests == 0) config.max_running_requests = kDefaultRunning;
   if (config.max_queued_requests == 0) config.max_queued_requests = kDefaultQueued;
   if (config.max_queued_tokens == 0) config.max_queued_tokens = kDefaultQueuedTokens;
   if (config.chunked_prefill_size == 0) config.chunked_prefill_size = kDefaultChunk;
@@ -102,7 +101,7 @@ StatusOr<SchedulerConfig> PlanMemory(EngineConfig& config, const nn::ModelInfo& 
   const Needs needs(config, model.cache_groups);
   const auto share =
       static_cast<int64_t>(static_cast<double>(available_bytes) * config.mem_fraction_static);
-  const int64_t budget = std::max<int64_t>(0, share - model.weight_bytes);
+  const int64_t budget = std::max<int64_t>(0, share - model.weight_bytes) / config.dp_size;
   const int64_t slots = needs.Slots(budget);
   const int64_t for_pages = std::max<int64_t>(0, budget - slots * needs.slot());
   // More than every running request at its full length is never used.
