@@ -90,8 +90,8 @@ class NodeStore {
     return blocks_[id / kBlock].slots[id % kBlock * kinds_ + kind];
   }
   int kinds() const { return kinds_; }
-  int64_t size() const { return size_; }                                         // nodes in use
-  NodeId limit() const { return static_cast<NodeId>(blocks_.size() * kBlock); }  // ids are below
+  int64_t size() const { return size_; }   // nodes in use
+  NodeId limit() const { return limit_; }  // every id that was ever in use is below
 
  private:
   static constexpr uint32_t kBlock = 1024;
@@ -102,6 +102,7 @@ class NodeStore {
   const int kinds_;
   int64_t size_ = 0;
   std::vector<Block> blocks_;
+  NodeId limit_ = 0;
   std::vector<NodeId> free_;
 };
 

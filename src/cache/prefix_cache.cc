@@ -3,7 +3,6 @@
 
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
 #include "base/check.h"
 
 namespace banyan {
@@ -141,16 +140,14 @@ Status PrefixCache::CheckInvariants() const {
     pools_[kind].ForEach([&](PageId page) { visit(kind, page); });
   }
   BANYAN_RETURN_IF_ERROR(tree_.Check(visit));
-  absl::flat_hash_map<std::pair<NodeId, KindId>, uint32_t> locks;
+  std::vector<uint32_t> locks(static_cast<size_t>(tree_.id_limit()) * kinds());
   for (const CacheLease* lease : leases_) {
     lease->ForEachOwn(visit);
-    lease->ForEachLock([&](NodeId id, KindId kind) { ++locks[{id, kind}]; });
+    lease->ForEachLock([&](NodeId id, KindId kind) { ++locks[id * kinds() + kind]; });
   }
   BANYAN_RETURN_IF_ERROR(bad);
-  BANYAN_RETURN_IF_ERROR(tree_.CheckLocks([&](NodeId id, KindId kind) {
-    const auto found = locks.find({id, kind});
-    return found == locks.end() ? 0u : found->second;
-  }));
+  BANYAN_RETURN_IF_ERROR(
+      tree_.CheckLocks([&](NodeId id, KindId kind) { return locks[id * kinds() + kind]; }));
   for (KindId kind = 0; kind < kinds(); ++kind) {
     for (PageId page = 1; page <= pools_[kind].capacity(); ++page) {
       if (owners[kind][page] == 0) return Internal("kind {}: page {} is lost", kind, page);

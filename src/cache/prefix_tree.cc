@@ -290,7 +290,7 @@ void PrefixTree::Clear() {
 Status PrefixTree::CheckStructure() const {
   std::vector<Count> counts(kinds_.size());
   std::vector<int64_t> listed(kinds_.size());
-  absl::flat_hash_map<NodeId, uint32_t> children;
+  std::vector<uint32_t> children(store_.limit());
   int64_t tokens = 0, nodes = 0;
   for (NodeId id = 0; id < store_.limit(); ++id) {
     const Node& node = store_.node(id);

@@ -56,6 +56,7 @@ class PrefixTree {
   int64_t locked(KindId kind) const { return counts_[kind].locked; }  // of those, locked
   int64_t evictable(KindId kind) const { return pages(kind) - locked(kind); }
   // Counts up whenever a match may have become longer or shorter.
+  NodeId id_limit() const { return store_.limit(); }  // ids are below
   uint64_t changes() const { return changes_; }
   const Node& node(NodeId id) const { return store_.node(id); }
   const NodeSlot& slot(NodeId id, KindId kind) const { return store_.slot(id, kind); }

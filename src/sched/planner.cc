@@ -19,6 +19,8 @@ std::optional<StepPlan> SchedulerImpl::MakePlan() {
   }
   plan_ = {};
   record_ = {};
+  plan_.spans.reserve(running_.size() + 1);
+  record_.entries.reserve(running_.size() + 1);
   if (config_.retract_interval > 0 && (plans_ + 1) % config_.retract_interval == 0) RetractOne();
   Preempt();
   PlanSpans();

@@ -12,7 +12,8 @@ namespace {
 // Matching is given so much of a turn: tokens compared, where each request counts for some.
 constexpr int64_t kMatchBudget = 8192;
 constexpr int64_t kMatchCost = 128;
-constexpr int kRefreshed = 32;  // requests looked at in a turn
+constexpr int kRefreshed = 32;    // requests looked at in a turn
+constexpr int kTurnsAnOrder = 8;  // that dfs-weight keeps while none comes into its window
 
 uint64_t Mix(uint64_t x) {  // splitmix64
   x += 0x9e3779b97f4a7c15u;
@@ -176,7 +177,7 @@ void WaitingQueue::Rank(QueueGroup& group) {
 void WaitingQueue::BeginTurn() {
   match_budget_ = kMatchBudget;
   if (options_.policy == QueuePolicy::kLpm) RefreshSome();
-  if (options_.policy == QueuePolicy::kDfsWeight) ordered_ = false;
+  if (options_.policy == QueuePolicy::kDfsWeight && ++turns_ % kTurnsAnOrder == 0) ordered_ = false;
 }
 
 Request* WaitingQueue::First() {

@@ -11,16 +11,16 @@
 //   random       any
 //   routing-key  the key with most running requests first; keys that do not run, by arrival
 // With priorities the better priority comes first, the policy decides among equals. With fair
-// shares the key that has been served least comes first (start-time fair queueing: a key that comes
-// back begins where the others are), then the better priority and the older request of that key.
+// shares these are the requests of the key that has been served least (start-time fair queueing: a
+// key that comes back begins where the others are), by arrival.
 //
 // No request is passed over for ever: but for fcfs and for priorities, which are strict, every
 // eighth admission is that of the request that came first.
 //
 // Cost. Everything is O(log n) or less, whatever the length of the queue. What lpm and dfs-weight
 // know of the cache is therefore an estimate: a request is matched when it comes, when it is tried,
-// and in turn with the others, as far as the budget of one turn goes; dfs-weight orders the
-// kWindow requests that came first. (SGLang gives lpm up beyond 128 waiting requests.)
+// and in turn with the others, as far as the budget of one turn goes; dfs-weight orders the kWindow
+// requests that came first, anew every few turns. (SGLang gives lpm up beyond 128 waiting requests.)
 //
 // A request may follow another, which computes a prefix that both share: it still waits, but is not
 // tried until the other's prefill has ended.
@@ -160,6 +160,7 @@ class WaitingQueue {
   uint64_t refreshed_to_ = 0;          // sequence
   std::vector<Request*> depth_first_;  // from the back; null: gone since
   bool ordered_ = false;
+  uint64_t turns_ = 0;
   std::vector<Request*> shuffled_;
   uint64_t draws_ = 0;
 };

@@ -74,6 +74,8 @@ SchedulerOutput SchedulerImpl::Step(SchedulerInput input) {
   out_ = {};
   now_ = input.now;
   drain_rate_.Observe(now_, std::exchange(admitted_, 0), !waiting_.empty());
+  // Most steps tell one token of each row.
+  if (!input.outcomes.empty()) out_.events.reserve(running_.size() + 1);
   for (StepOutcome& outcome : input.outcomes) Commit(std::move(outcome));
   for (Arrival& arrival : input.arrivals) Arrive(std::move(arrival));
   for (const StopAt& stop : input.stops) StopRequest(stop);
@@ -85,8 +87,8 @@ SchedulerOutput SchedulerImpl::Step(SchedulerInput input) {
   if (input.resume) paused_ = false;
   if (input.pause) Pause(*input.pause);
   if (input.flush_cache) {
-    // What waits holds nothing.
-    if (running_.empty() && in_flight_.empty()) {
+    // What waits for the end of a pause holds nothing.
+    if (running_.empty() && in_flight_.empty() && (waiting_.empty() || paused_)) {
       cache_->Flush();
       out_.flushed = OkStatus();
     } else {

@@ -57,7 +57,7 @@ int64_t StepTime::Chunk(int64_t context, int64_t full) const {
   const double r = pair_cost_, c = static_cast<double>(context), f = static_cast<double>(full);
   const double target = f + r * f * f / 2, linear = 1 + r * c;
   const double x = (std::sqrt(linear * linear + 2 * r * target) - linear) / r;
-  return static_cast<int64_t>((1 - kFollow) * f + kFollow * x);
+  return std::max<int64_t>(1, static_cast<int64_t>((1 - kFollow) * f + kFollow * x));
 }
 
 }  // namespace banyan

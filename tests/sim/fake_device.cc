@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <set>
 #include <utility>
 
 namespace banyan::sim {
@@ -22,7 +23,7 @@ void FakeDevice::Fail(std::string what) {
 
 FakeDevice::Slot* FakeDevice::At(const Row& row, int layer, int position) {
   const auto index = static_cast<size_t>(position / page_size_);
-  const auto& table = row.tables[layer];
+  const auto& table = (*row.tables)[layer];
   if (index >= table.size() || table[index] < 1 ||
       table[index] * page_size_ >= static_cast<int64_t>(pools_[layer].size())) {
     Fail(fmt::format("layer {}: no page for position {}", layer, position));
@@ -32,7 +33,7 @@ FakeDevice::Slot* FakeDevice::At(const Row& row, int layer, int position) {
 }
 
 FakeDevice::Slot* FakeDevice::StateOf(const Row& row, int layer) {
-  const auto& table = row.tables[layer];
+  const auto& table = (*row.tables)[layer];
   if (table.size() != 1 || table[0] < 1 || table[0] >= static_cast<PageId>(pools_[layer].size())) {
     Fail(fmt::format("layer {}: no slot for the state", layer));
     return nullptr;
@@ -57,8 +58,7 @@ void FakeDevice::Issue(StepPlan plan) {
     if (rows_.erase(row) == 0) Fail(fmt::format("row {} is closed but was not open", row));
   }
   for (const RowOpened& opened : plan.opened) {
-    Row row = {opened.seed, opened.length, ++opened_, {}};
-    row.tables.resize(layers_.size());
+    Row row = {opened.seed, opened.length, ++opened_, std::make_shared<Tables>(layers_.size())};
     if (!rows_.emplace(opened.row, std::move(row)).second) {
       Fail(fmt::format("row {} is opened twice", opened.row));
     }
@@ -66,7 +66,9 @@ void FakeDevice::Issue(StepPlan plan) {
   for (const PageSet& set : plan.pages) {
     const auto row = rows_.find(set.row);
     if (row == rows_.end()) return Fail(fmt::format("a page for row {}, not open", set.row));
-    auto& table = row->second.tables[set.kind];
+    std::shared_ptr<Tables>& tables = row->second.tables;
+    if (tables.use_count() > 1) tables = std::make_shared<Tables>(*tables);
+    auto& table = (*tables)[set.kind];
     if (table.size() <= static_cast<size_t>(set.index)) table.resize(set.index + 1, 0);
     table[set.index] = set.page;
   }
@@ -74,18 +76,20 @@ void FakeDevice::Issue(StepPlan plan) {
     // The row that begins with it uses the target as well, as its own.
     Row nobody;
     for (const auto& [id, row] : rows_) {
-      const auto& table = row.tables[copy.kind];
+      const auto& table = (*row.tables)[copy.kind];
       if (table.size() == 1 && table[0] == copy.to) nobody.serial = row.serial;
     }
     Use(&pools_[copy.kind][copy.from], Row{.serial = -1}, false, copy.kind);
     Use(&pools_[copy.kind][copy.to], nobody, true, copy.kind);
   }
   Work work = {.plan = std::move(plan), .rows = {}};
+  std::set<RowId> named;
   int total = 0;
   for (const Span& span : work.plan.spans) {
     const auto found = rows_.find(span.row);
     if (found == rows_.end()) return Fail(fmt::format("a span of row {}, not open", span.row));
-    if (!work.rows.emplace(span.row, found->second).second) Fail("two spans of one row");
+    if (!named.insert(span.row).second) Fail("two spans of one row");
+    work.rows.push_back(found->second);
     total += span.num_tokens;
     IssueSpan(span, found->second);
   }
@@ -147,10 +151,11 @@ StepOutcome FakeDevice::Run() {
     to.weights = from.weights;
     to.position = from.position;
   }
-  for (const Span& span : work.plan.spans) {
+  for (size_t i = 0; i < work.plan.spans.size(); ++i) {
+    const Span& span = work.plan.spans[i];
     RowOutcome result;
     result.row = span.row;
-    RunSpan(span, work.rows.at(span.row), &result);
+    RunSpan(span, work.rows[i], &result);
     outcome.rows.push_back(std::move(result));
   }
   return outcome;

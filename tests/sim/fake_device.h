@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A device that runs plans late: its pools hold, instead of keys and values, the hash of a token at
-// a// position (for state: a hash of all tokens so far), and the token it samples is a hash of
+// a position (for state: a hash of all tokens so far), and the token it samples is a hash of
 // exactly the entries that the row may see. It fails at once when an entry is read that was never
 // written, belongs to another position or other weights, or when a plan writes where a plan that
 // has not ended may still read or write.
@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -38,15 +39,16 @@ class FakeDevice {
     PlanNumber last_use = 0;
     int64_t last_user = 0;  // the row, by the order of opening
   };
+  using Tables = std::vector<std::vector<PageId>>;
   struct Row {
     uint64_t weights = 0;
     int length = 0;
     int64_t serial = 0;
-    std::vector<std::vector<PageId>> tables;
+    std::shared_ptr<Tables> tables;  // shared with plans not yet run: copied before it changes
   };
   struct Work {
     StepPlan plan;
-    std::map<RowId, Row> rows;  // as they are before its spans
+    std::vector<Row> rows;  // of its spans, as they are before them
   };
   Slot* At(const Row& row, int layer, int position);
   Slot* StateOf(const Row& row, int layer);

@@ -19,7 +19,7 @@ int64_t Setting(const char* name, int64_t fallback) {
 class SimTest : public testing::TestWithParam<WorldConfig> {};
 
 TEST_P(SimTest, EveryRequestGetsTheExpectedText) {
-  const RunResult result = RunSeed(GetParam(), Setting("BANYAN_SIM_STEPS", 4000),
+  const RunResult result = RunSeed(GetParam(), Setting("BANYAN_SIM_STEPS", 100000),
                                    static_cast<uint32_t>(Setting("BANYAN_SIM_SEED", 1)));
   EXPECT_EQ(result.wrong, "");
   std::puts(result.summary.c_str());

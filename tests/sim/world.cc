@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <limits>
 #include <utility>
 
 #include "base/check.h"
@@ -15,7 +17,9 @@ namespace {
 
 constexpr int kVocabulary = 50;
 
-int Random(std::mt19937& rng, int below) { return static_cast<int>(rng() % below); }
+constexpr std::chrono::milliseconds kStep{10};
+
+int Random(Rng& rng, int below) { return static_cast<int>(rng() % below); }
 
 SchedulerConfig MakeSchedulerConfig(const WorldConfig& config) {
   SchedulerConfig made;
@@ -40,6 +44,11 @@ SchedulerConfig MakeSchedulerConfig(const WorldConfig& config) {
   made.decode_checkpoint_interval = config.checkpoint_interval / 2;
   made.retract_interval = config.retract_interval;
   made.policy = config.policy;
+  made.priority_scheduling = config.priorities;
+  made.low_priority_first = config.low_first;
+  made.fair_share = config.fair_share;
+  made.dynamic_chunking = config.dynamic_chunking;
+  made.max_queued = config.max_queued;
   made.eviction_policy = config.eviction;
   return made;
 }
@@ -57,10 +66,12 @@ std::string Describe(const WorldConfig& c) {
   return text +
          fmt::format(
              ", page {}, chunk {}, inflight {}, rows {}, mixed {}, cache {}, {}, {}, "
-             "conservativeness {}, prompts {}, outputs {}, retract every {}, delay {}, errors {}",
+             "conservativeness {}, prompts {}, outputs {}, retract every {}, delay {}, errors {}, "
+             "priorities {} (low first {}), fair {}, dynamic {}, queue {}, samples {}, pauses {}",
              c.page_size, c.chunk, c.max_inflight, c.max_running, c.mixed, c.prefix_cache, c.policy,
              c.eviction, c.conservativeness, c.longest_prompt, c.most_new_tokens,
-             c.retract_interval, c.output_delay, c.errors);
+             c.retract_interval, c.output_delay, c.errors, c.priorities, c.low_first, c.fair_share,
+             c.dynamic_chunking, c.max_queued, c.samples, c.pauses);
 }
 
 World::World(WorldConfig config)
@@ -71,7 +82,7 @@ World::World(WorldConfig config)
   scheduler_ = *std::move(made);
 }
 
-Arrival World::RandomArrival(std::mt19937& rng, Sent* sent) {
+Arrival World::RandomArrival(Rng& rng, Sent* sent) {
   Arrival arrival;
   arrival.id = next_id_++;
   // Most prompts go on from an earlier text, whole or cut.
@@ -95,16 +106,74 @@ Arrival World::RandomArrival(std::mt19937& rng, Sent* sent) {
     arrival.logprobs.enabled = true;
     arrival.logprobs.prompt_start = Random(rng, static_cast<int>(arrival.prompt.size()) + 1);
   }
+  if (config_.priorities) arrival.priority = Random(rng, 41) - 20;
+  arrival.routing_key = fmt::format("key {}", Random(rng, 3));
+  arrival.fair_key = fmt::format("user {}", Random(rng, 10) == 0 ? Random(rng, 3) : 0);
+  if (Random(rng, 12) == 0) arrival.queue_deadline = Now() + kStep * (20 + Random(rng, 100));
+  if (Random(rng, 24) == 0) arrival.deadline = Now() + kStep * (20 + Random(rng, 200));
   for (int n = Random(rng, 3); n > 0; --n) arrival.checkpoints.push_back(Random(rng, 60));
   if (Random(rng, 4) == 0) sent->stop = Random(rng, config_.most_new_tokens + 1);
   return arrival;
 }
 
 // Plans that the request takes when it is alone.
-int64_t World::Work(const Sent& sent) const {
-  const auto prompt = static_cast<int64_t>(sent.arrival.prompt.size());
-  const int outputs = *sent.arrival.sampling.max_new_tokens;
+int64_t World::Work(const Arrival& arrival) const {
+  const auto prompt = static_cast<int64_t>(arrival.prompt.size());
+  const int outputs = *arrival.sampling.max_new_tokens;
   return 2 + outputs + (prompt + outputs) / std::max(1, std::min(config_.chunk, config_.page_size));
+}
+
+// What comes before it may be all that is there. Fair shares let two other users go first for each
+// token of its own; a better priority may come later, and take its place; of the other policies
+// each lets seven go before the oldest.
+void World::Send(Sent sent, SchedulerInput* input) {
+  sent.sent_at = plans_;
+  sent.work = Work(sent.arrival);
+  int64_t work = sent.work;
+  for (const auto& [id, other] : alive_) work += other.work;
+  const bool by_age = config_.policy != "fcfs" && !config_.priorities;
+  sent.bound = plans_ + 4 * work * (by_age ? 8 : config_.fair_share ? 4 : 1) + 50;
+  sent.opened_bound = by_age ? opened_ + 8 * (static_cast<int64_t>(alive_.size()) + 2)
+                             : std::numeric_limits<int64_t>::max();
+  if (config_.priorities) {
+    const auto better = [&](const Arrival& a, const Arrival& b) {
+      return config_.low_first ? a.priority < b.priority : a.priority > b.priority;
+    };
+    for (auto& [id, other] : alive_) {
+      if (better(sent.arrival, other.arrival)) other.bound += 4 * (sent.work + other.work);
+    }
+  }
+  input->arrivals.push_back(sent.arrival);
+  alive_.emplace(sent.arrival.id, std::move(sent));
+}
+
+void World::PauseOrNot(Rng& rng, SchedulerInput* input) {
+  if (paused_) {
+    input->resume = Random(rng, 10) == 0;
+    return;
+  }
+  if (!config_.pauses || Random(rng, 80) > 0) return;
+  input->pause = static_cast<PauseMode>(Random(rng, 3));
+  ++pauses_;
+  int64_t again = 0;  // prompts that are computed once more
+  for (const auto& [id, sent] : alive_) again += sent.work;
+  for (auto& [id, sent] : alive_) {
+    sent.aborted = sent.aborted || *input->pause == PauseMode::kAbort;
+    if (*input->pause == PauseMode::kRetract) sent.bound += 4 * again;
+  }
+}
+
+std::string World::CheckStarvation() const {
+  const int64_t again = 8 * scheduler_->stats().retracted_total;
+  for (const auto& [id, sent] : alive_) {
+    if (plans_ > sent.bound) {
+      return fmt::format("request {} starves: {} plans since it came", id, plans_ - sent.sent_at);
+    }
+    if (!sent.admitted && opened_ - again > sent.opened_bound) {
+      return fmt::format("request {} starves: {} rows are opened, and none for it", id, opened_);
+    }
+  }
+  return "";
 }
 
 std::string World::Hear(const RequestEvent& event) {
@@ -112,6 +181,7 @@ std::string World::Hear(const RequestEvent& event) {
   if (found == alive_.end()) return fmt::format("an event of request {}, unknown", event.id);
   Sent& sent = found->second;
   if (sent.end) return fmt::format("request {}: an event after its end", event.id);
+  sent.admitted = sent.admitted || event.admitted;
   sent.told.insert(sent.told.end(), event.tokens.begin(), event.tokens.end());
   sent.prompt_logprobs.insert(sent.prompt_logprobs.end(), event.prompt_logprobs.begin(),
                               event.prompt_logprobs.end());
@@ -121,6 +191,7 @@ std::string World::Hear(const RequestEvent& event) {
   if (!event.finished) return "";
   sent.end = event;
   ++finished_;
+  refused_ += event.finished->status.code() == StatusCode::kResourceExhausted;
   std::string wrong = Judge(sent);
   if (wrong.empty() && event.output_length <= static_cast<int>(sent.told.size())) {
     std::vector<TokenId> text = sent.arrival.prompt;
@@ -148,8 +219,16 @@ std::string World::Judge(const Sent& sent) const {
   }
   const FinishReason& reason = *sent.end->finished;
   if (reason.kind == FinishReason::Kind::kAbort) {
-    if (!sent.aborted && !sent.failed) return "aborted: " + Message(reason.status);
-    return "";
+    switch (reason.status.code()) {
+      case StatusCode::kResourceExhausted:
+        return config_.max_queued > 0 && !sent.admitted ? "" : "refused for want of a queue";
+      case StatusCode::kDeadlineExceeded:
+        if (arrival.deadline <= Now() || (arrival.queue_deadline <= Now() && !sent.admitted))
+          return "";
+        return "ended before its deadline";
+      default:
+        return sent.aborted || sent.failed ? "" : "aborted: " + Message(reason.status);
+    }
   }
   if (!reason.stop_string.empty()) {
     if (!sent.stop_sent || static_cast<int>(kept) != sent.stop + 1) return "stopped elsewhere";
@@ -200,7 +279,7 @@ std::string World::LookAtOutputs(SchedulerInput* input, bool all) {
   return "";
 }
 
-void World::InjectErrors(std::mt19937& rng, StepOutcome* outcome) {
+void World::InjectErrors(Rng& rng, StepOutcome* outcome) {
   if (!config_.errors || Random(rng, 20) > 0) return;
   const bool whole = Random(rng, 4) == 0;
   for (auto& [id, sent] : alive_) sent.failed = true;  // any of them may be in this plan
@@ -213,7 +292,7 @@ void World::InjectErrors(std::mt19937& rng, StepOutcome* outcome) {
 
 std::string World::Step(uint32_t seed) {
   ++step_;
-  std::mt19937 rng(seed);
+  Rng rng(seed);
   SchedulerInput input;
   const bool quiet = seed == 0;
   if (!quiet) {
@@ -223,12 +302,13 @@ std::string World::Step(uint32_t seed) {
          --n) {
       Sent sent;
       sent.arrival = RandomArrival(rng, &sent);
-      sent.sent_at = plans_;
-      int64_t work = Work(sent);
-      for (const auto& [id, other] : alive_) work += Work(other);
-      sent.bound = plans_ + 4 * work + 50;
-      input.arrivals.push_back(sent.arrival);
-      alive_.emplace(sent.arrival.id, std::move(sent));
+      for (int more = Random(rng, config_.samples); more > 0; --more) {
+        Sent sample = sent;
+        sample.arrival.id = next_id_++;
+        sample.arrival.sampling.max_new_tokens = Random(rng, config_.most_new_tokens + 1);
+        Send(std::move(sample), &input);
+      }
+      Send(std::move(sent), &input);
     }
     if (Random(rng, 25) == 0 && !alive_.empty()) {
       auto victim = alive_.begin();
@@ -237,7 +317,10 @@ std::string World::Step(uint32_t seed) {
       input.aborts.push_back(victim->first);
     }
     input.flush_cache = Random(rng, 50) == 0;
+    PauseOrNot(rng, &input);
   }
+  input.resume = input.resume || (quiet && paused_);
+  input.now = Now();
   // Plans run in order; each turn some of those that are late are done.
   while (device_.queued() && (quiet || Random(rng, 2) == 0)) outcomes_.push_back(device_.Run());
   while (!outcomes_.empty() && (quiet || Random(rng, 2) == 0)) {
@@ -250,25 +333,26 @@ std::string World::Step(uint32_t seed) {
 
   const bool was_idle = scheduler_->idle() && input.arrivals.empty();
   const bool asked_flush = input.flush_cache;
+  if (input.pause) paused_ = true;
+  if (input.resume) paused_ = false;
+  const bool retracted = input.pause == PauseMode::kRetract;
   SchedulerOutput output = scheduler_->Step(std::move(input));
   if (asked_flush != output.flushed.has_value()) return "flush_cache without an answer";
   if (asked_flush && was_idle && !output.flushed->ok()) return "flush_cache refused when idle";
   for (const RequestEvent& event : output.events) {
     if (std::string wrong = Hear(event); !wrong.empty()) return wrong;
   }
+  if (paused_ && output.plan) return "a plan while generation is paused";
+  if (retracted && scheduler_->stats().running > 0) return "a row after all were retracted";
   if (output.plan) {
     ++plans_;
+    opened_ += static_cast<int64_t>(output.plan->opened.size());
     device_.Issue(*std::move(output.plan));
   }
   if (!device_.failure().empty()) return device_.failure();
   const Status invariants = scheduler_->CheckInvariants();
   if (!invariants.ok()) return Message(invariants);
-  for (const auto& [id, sent] : alive_) {
-    if (plans_ > sent.bound) {
-      return fmt::format("request {} starves: {} plans since it came", id, plans_ - sent.sent_at);
-    }
-  }
-  return "";
+  return CheckStarvation();
 }
 
 std::string World::Drain() {

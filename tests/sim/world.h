@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The hash model's world: random requests, aborts, late stops and flushes against the real
+// The hash model's world: random requests, aborts, late stops, pauses and flushes against the real
 // scheduler and cache, a fake device that runs late, and an output thread that looks later still.
 // Everything follows from the configuration and a list of numbers, one per step, so that a failure
 // can be repeated and its list be made shorter.
@@ -10,7 +10,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -31,6 +30,13 @@ struct WorldConfig {
   bool mixed = true;
   bool prefix_cache = true;
   std::string policy = "fcfs";
+  bool priorities = false;
+  bool low_first = false;
+  bool fair_share = false;
+  bool dynamic_chunking = false;
+  int max_queued = 0;
+  int samples = 1;      // a prompt may come for so many samples at once
+  bool pauses = false;  // generation is paused and continued now and then
   std::string eviction = "lru";
   double conservativeness = 0.3;  // low: admits too many, so that requests are retracted
   int longest_prompt = 60;
@@ -42,6 +48,21 @@ struct WorldConfig {
 };
 
 std::string Describe(const WorldConfig& config);
+
+// splitmix64: one is made in every step, which costs nothing.
+class Rng {
+ public:
+  explicit Rng(uint64_t seed) : state_(seed) {}
+  uint32_t operator()() {
+    uint64_t x = state_ += 0x9e3779b97f4a7c15u;
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    return static_cast<uint32_t>((x ^ (x >> 31)) >> 32);
+  }
+
+ private:
+  uint64_t state_;
+};
 
 class World {
  public:
@@ -59,6 +80,8 @@ class World {
   int64_t cached_tokens() const { return scheduler_->stats().cached_tokens_total; }
   int64_t late_stops() const { return late_stops_; }
   int64_t plans() const { return plans_; }
+  int64_t pauses() const { return pauses_; }
+  int64_t refused() const { return refused_; }
 
  private:
   struct Sent {
@@ -71,19 +94,27 @@ class World {
     bool stop_sent = false;
     std::optional<RequestEvent> end;
     int64_t sent_at = 0;
-    int64_t bound = 0;  // plans by which it has ended
+    // Nobody starves: plans by which it has ended, and rows opened by which it has one.
+    int64_t bound = 0;
+    int64_t opened_bound = 0;
+    bool admitted = false;
+    int64_t work = 0;
   };
   struct Seen {
     int64_t at;  // step
     RequestId id;
     int tokens;
   };
-  Arrival RandomArrival(std::mt19937& rng, Sent* sent);
-  int64_t Work(const Sent& sent) const;
+  TimePoint Now() const { return TimePoint() + std::chrono::milliseconds(10 * step_); }
+  Arrival RandomArrival(Rng& rng, Sent* sent);
+  int64_t Work(const Arrival& arrival) const;
+  void Send(Sent sent, SchedulerInput* input);
+  void PauseOrNot(Rng& rng, SchedulerInput* input);
+  std::string CheckStarvation() const;
   std::string Hear(const RequestEvent& event);
   std::string Judge(const Sent& sent) const;
   std::string LookAtOutputs(SchedulerInput* input, bool all);
-  void InjectErrors(std::mt19937& rng, StepOutcome* outcome);
+  void InjectErrors(Rng& rng, StepOutcome* outcome);
 
   const WorldConfig config_;
   std::unique_ptr<Scheduler> scheduler_;
@@ -93,7 +124,9 @@ class World {
   std::deque<std::vector<TokenId>> texts_;  // to begin prompts with
   std::deque<Seen> unseen_;                 // what the output thread has not looked at
   RequestId next_id_ = 1;
-  int64_t step_ = 0, plans_ = 0, finished_ = 0, late_stops_ = 0;
+  bool paused_ = false;
+  int64_t step_ = 0, plans_ = 0, finished_ = 0, late_stops_ = 0, pauses_ = 0, refused_ = 0;
+  int64_t opened_ = 0;  // rows
 };
 
 }  // namespace banyan::sim

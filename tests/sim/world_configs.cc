@@ -58,9 +58,10 @@ RunResult RunSeed(const WorldConfig& config, int64_t count, uint32_t seed) {
                                  fmt::join(fewest, ","), Play(config, fewest))};
   }
   return {.summary = fmt::format("seed {}: {} steps, {} plans, {} requests ended, {} retractions, "
-                                 "{} tokens from the cache, {} late stops",
+                                 "{} tokens from the cache, {} late stops, {} pauses, {} refused",
                                  seed, count, world.plans(), world.finished(), world.retractions(),
-                                 world.cached_tokens(), world.late_stops())};
+                                 world.cached_tokens(), world.late_stops(), world.pauses(),
+                                 world.refused())};
 }
 
 std::vector<WorldConfig> Configurations() {
@@ -78,7 +79,7 @@ std::vector<WorldConfig> Configurations() {
   std::vector<WorldConfig> all;
   for (const auto& [model, layers] : models) {
     for (int page_size : {1, 16, 64}) {
-      for (int inflight : {1, 2, 3}) {
+      for (int inflight : {1, 2}) {
         // The rest is drawn, the same way each time.
         std::mt19937 rng(static_cast<uint32_t>(all.size()));
         const auto pick = [&](auto... values) {
@@ -87,7 +88,7 @@ std::vector<WorldConfig> Configurations() {
         WorldConfig config;
         config.layers = layers;
         config.page_size = page_size;
-        config.max_inflight = inflight;
+        config.max_inflight = inflight == 1 ? 1 : pick(2, 2, 3);
         config.chunk = pick(7, 64, -1);
         config.max_running = pick(1, 3, 6, 12);
         config.mixed = pick(1, 1, 1, 0) != 0;
@@ -99,6 +100,15 @@ std::vector<WorldConfig> Configurations() {
         config.most_new_tokens = 30 + page_size / 4;
         config.retract_interval = pick(0, 0, 15);
         config.output_delay = pick(0, 10, 50);
+        config.policy = pick("fcfs", "fcfs", "lpm", "dfs-weight", "lof", "random", "routing-key");
+        const bool ordered = config.policy == "fcfs" || config.policy == "lof";
+        config.priorities = ordered && pick(0, 1) != 0;
+        config.low_first = pick(0, 1) != 0;
+        config.fair_share = config.policy == "fcfs" && pick(0, 1) != 0;
+        config.dynamic_chunking = pick(0, 0, 1) != 0;
+        config.max_queued = pick(0, 0, 6);
+        config.samples = pick(1, 3);
+        config.pauses = pick(0, 1, 1) != 0;
         // From a pool that holds one request and hardly more to one that holds them all.
         const int64_t one = (90 + 3 * page_size) / page_size + 2;
         const int64_t room = pick(1, 1, 2, 4);
