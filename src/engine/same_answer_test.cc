@@ -183,12 +183,14 @@ TEST_P(SameAnswer, OnOneThreadAndTwoAtATime) {
   Expect({.max_running = 2, .threads = 1}, {.requests = MakeRequests()});
 }
 
-// Full attention, windows with sinks, chunks of positions, experts with each kind of routing,
-// latents without and with a choice of positions (own and shared).
+// Full attention, windows without and with sinks, chunks of positions, experts with each kind of
+// routing, latents without and with a choice of positions (own and shared).
 INSTANTIATE_TEST_SUITE_P(Models, SameAnswer,
-                         testing::Values("llama", "gpt_oss", "llama4_text", "glm4_moe", "phimoe",
-                                         "qwen2_moe_mixed", "deepseek_v2", "deepseek_v3",
-                                         "deepseek_v32", "glm_moe_dsa_shared", "minicpm3"),
+                         testing::Values("llama", "mistral", "gemma2", "gemma3_text", "cohere2",
+                                         "exaone4", "gpt_oss", "qwen3_moe", "llama4_text",
+                                         "glm4_moe", "phimoe", "qwen2_moe_mixed", "deepseek_v2",
+                                         "deepseek_v3", "deepseek_v32", "glm_moe_dsa_shared",
+                                         "minicpm3"),
                          [](const auto& model) { return std::string(model.param); });
 
 }  // namespace

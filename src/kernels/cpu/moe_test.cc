@@ -207,6 +207,8 @@ TEST(RouteExperts, SoftmaxOverAllOrOverTheChosen) {
   ExpectChoice(Route({.top_k = 2}, {0, 2, 0, 1}), {1, 3}, {e2 / sum, e1 / sum});
   ExpectChoice(Route({.top_k = 2, .normalize = true, .scale = 3}, {0, 2, 0, 1}), {1, 3},
                {3 * e2 / (e1 + e2), 3 * e1 / (e1 + e2)});
+  ExpectChoice(Route({.top_k = 1, .normalize = true, .least_sum = 10}, {2, 0, 0}), {0},
+               {e2 / (e2 + 2.0) / 10});
   // Of equal ones the first.
   ExpectChoice(Route({.top_k = 3, .normalize = true}, {1, 1, 1, 1}), {0, 1, 2},
                {1.0 / 3, 1.0 / 3, 1.0 / 3});

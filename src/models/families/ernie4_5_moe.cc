@@ -26,6 +26,7 @@ void DefineErnie45Moe(Config& config, Definition& definition) {
   });
   const int shared = config.fields.Optional<int>("moe_num_shared_experts", 2, {0, 1024});
   spec.moe.routing.normalize = true;
+  spec.moe.routing.least_sum = config.fields.Optional<float>("moe_norm_min", 1e-12f, {1e-30, 1});
   if (!config.gguf()) {
     spec.moe.correction_bias = true;
     spec.moe.shared_bias = bias;

@@ -14,8 +14,6 @@ namespace reference {
 namespace {
 
 constexpr float kNever = -std::numeric_limits<float>::infinity();
-// Keeps a sum of scores that all vanished from dividing by 0; below the precision of any other.
-constexpr float kTiny = 1e-20f;
 
 void Softmax(const float* logits, int64_t n, float* scores) {
   const float largest = *std::max_element(logits, logits + n);
@@ -95,9 +93,9 @@ void Route(const Routing& routing, const float* logits, int64_t experts, const f
   }
   float factor = routing.scale;
   if (routing.normalize) {
-    float sum = kTiny;
+    float sum = 0.0f;
     for (int slot = 0; slot < k; ++slot) sum += weights[slot];
-    for (int slot = 0; slot < k; ++slot) weights[slot] /= sum;
+    for (int slot = 0; slot < k; ++slot) weights[slot] /= std::max(sum, routing.least_sum);
   }
   // A NaN among the logits may stand where nobody chose it.
   if (std::any_of(logits, logits + experts, [](float x) { return std::isnan(x); }))
