@@ -106,6 +106,11 @@ void AddModelFlags(CLI::App& app, EngineConfig& config) {
       ->check(CLI::IsMember({"auto", "reference", "avx2", "avx512", "avx512_vnni_bf16", "amx"}));
   Add(app, "--threads", config.threads, "compute threads (the cores given to the process)")
       ->check(CLI::Range(0, 4096));
+  Add(app, "--dp-size,--data-parallel-size", config.dp_size,
+      "engines that share the weights and split threads and memory for caches")
+      ->check(CLI::Range(1, 256));
+  Add(app, "--load-balance-method", config.load_balance_method,
+      "which of them gets a request: auto, round_robin, total_requests, total_tokens, cache_aware");
 }
 
 void AddMemoryFlags(CLI::App& app, EngineConfig& config) {
@@ -128,6 +133,11 @@ void AddMemoryFlags(CLI::App& app, EngineConfig& config) {
       ->check(CLI::Range(1, 1 << 20));
   Add(app, "--radix-eviction-policy", config.radix_eviction_policy, "which prefixes go first");
   app.add_flag("--disable-radix-cache", config.disable_radix_cache, "no prefix cache");
+  Add(app, "--kv-events-config", config.kv_events_config,
+      "JSON: tells routers over ZeroMQ what the prefix cache holds (publisher, endpoint, "
+      "replay_endpoint, buffer_steps, hwm, max_queue_size, topic)");
+  app.add_flag("--enable-cache-report", config.enable_cache_report,
+               "replies say why a prefix was not found");
 }
 
 void AddPriorityFlags(CLI::App& app, EngineConfig& config) {

@@ -21,8 +21,6 @@ constexpr Group kGroups[] = {
     {FlagFate::kNoEffect, "no code of a checkpoint is ever run", "--trust-remote-code"},
     {FlagFate::kNoEffect, "there is no hidden warm-up", "--skip-server-warmup"},
     {FlagFate::kNoEffect, "metrics are always on", "--enable-metrics"},
-    {FlagFate::kNoEffect, "usage always has prompt_tokens_details.cached_tokens",
-     "--enable-cache-report"},
     {FlagFate::kNoEffect, "the CPU backend has no graphs",
      "--disable-cuda-graph --disable-prefill-cuda-graph --disable-decode-cuda-graph "
      "--disable-cuda-graph-padding --disable-piecewise-cuda-graph"},
@@ -105,8 +103,8 @@ constexpr Group kGroups[] = {
     {FlagFate::kNotYet, "one process on one device is what there is so far",
      "--base-gpu-id=0 --gpu-id-step=1 --numa-node --nccl-port --dist-timeout --dist-init-addr "
      "--nccl-init-addr --nnodes=1 --node-rank=0 --tp-size=1 --tensor-parallel-size=1 --pp-size=1 "
-     "--pipeline-parallel-size=1 --pp-max-micro-batch-size --pp-async-batch-depth=0 --dp-size=1 "
-     "--data-parallel-size=1 --load-balance-method=auto --attn-cp-size=1 "
+     "--pipeline-parallel-size=1 --pp-max-micro-batch-size --pp-async-batch-depth=0 "
+     "--attn-cp-size=1 "
      "--attention-context-parallel-size=1 --moe-dp-size=1 --moe-data-parallel-size=1 "
      "--enable-prefill-cp=false --cp-strategy --enable-dp-attention=false "
      "--enable-dp-attention-local-control-broadcast=false --enable-dp-lm-head=false "
@@ -222,8 +220,8 @@ constexpr Group kGroups[] = {
      "--collect-tokens-histogram=false --enable-forward-pass-metrics=false "
      "--forward-pass-metrics-worker-id --forward-pass-metrics-ipc-name "
      "--export-metrics-to-file=false --export-metrics-to-file-dir"},
-    {FlagFate::kNotYet, "cache events and traces are not published",
-     "--kv-events-config --enable-trace=false --trace-modules --otlp-traces-endpoint"},
+    {FlagFate::kNotYet, "traces are not published",
+     "--enable-trace=false --trace-modules --otlp-traces-endpoint"},
     {FlagFate::kNotYet, "nothing is stored by the API", "--file-storage-path"},
 };
 

@@ -36,7 +36,7 @@ TEST(CheckLeftOver, RefusesWithTheReason) {
 }
 
 TEST(CheckLeftOver, AcceptsWhatChangesNothing) {
-  EXPECT_TRUE(Check({"--tp-size", "1", "--dp-size=1", "--nnodes", "1"}).ok());
+  EXPECT_TRUE(Check({"--tp-size", "1", "--pp-size=1", "--nnodes", "1"}).ok());
   EXPECT_TRUE(Check({"--enable-lora=false"}).ok());
   EXPECT_FALSE(Check({"--enable-lora"}).ok());
   std::vector<std::string> notes;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The nodes of the prefix tree in memory: an arena of nodes with one slot per kind beside each.
-// 72 bytes a node and 40 a slot, 4 a token and 4 a page. Ids stay valid until Free; addresses too.
+// 80 bytes a node and 40 a slot, 4 a token and 4 a page. Ids stay valid until Free; addresses too.
 // Not thread-safe.
 #pragma once
 
@@ -58,6 +58,7 @@ struct Node {
   uint32_t pins = 0;      // leases that end here
   uint32_t hits = 0;      // leases that passed through
   uint64_t inserted = 0;  // number of the last insertion that passed through
+  uint64_t chain = 0;     // BlockHash of its last page
   uint32_t hash = 0;      // of the parent and the first page: its place in the child index
   int32_t priority = 0;
   bool live = false;

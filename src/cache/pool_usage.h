@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 
 namespace banyan {
@@ -16,5 +17,8 @@ struct PoolUsage {
   int64_t leased = 0;     // held by requests, in the tree or their own
   int64_t fenced = 0;     // given back, but a plan in flight may still touch them
 };
+
+// "full: 15 available (12 free + 3 evictable) + 1 leased + 0 fenced of 16 pages; window 512: ..."
+std::string Describe(std::span<const PoolUsage> pools);
 
 }  // namespace banyan

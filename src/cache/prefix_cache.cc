@@ -22,6 +22,12 @@ std::vector<PagePool> MakePools(const PrefixCacheConfig& config) {
   return pools;
 }
 
+// What is remembered to explain misses: two megabytes at most.
+constexpr size_t kEvictedPages = 1 << 16;
+constexpr size_t kFirstPages = 1 << 14;
+// Namespaces left out of the hash.
+constexpr BlockHash kAnyNamespace = 0;
+
 }  // namespace
 
 StatusOr<std::unique_ptr<PrefixCache>> PrefixCache::Create(PrefixCacheConfig config) {
@@ -54,7 +60,10 @@ PrefixCache::PrefixCache(PrefixCacheConfig config, EvictionPolicy policy)
       kinds_(MakeKinds(config_)),
       pools_(MakePools(config_)),
       tree_(kinds_, pools_, config_.page_size, policy),
-      own_(kinds_.size()) {
+      own_(kinds_.size()),
+      evicted_(kEvictedPages),
+      first_pages_(kFirstPages) {
+  tree_.SetObserver(this);
   for (KindId kind = 0; kind < kinds(); ++kind) {
     if (!kinds_[kind]->paged()) state_kinds_.push_back(kind);
   }
@@ -73,6 +82,57 @@ CacheLease PrefixCache::Acquire(std::string_view name, const TreeMatch& match, i
   CacheLease lease(this, place.node, place.position);
   lease.LockPath(priority);
   return lease;
+}
+
+CacheMiss PrefixCache::Explain(std::string_view name, std::span<const TokenId> tokens,
+                               const TreeMatch& match) const {
+  const Position page_size = config_.page_size;
+  if (match.resume.position + page_size > static_cast<Position>(tokens.size())) {
+    return CacheMiss::kNone;
+  }
+  if (config_.disabled) return CacheMiss::kDisabled;
+  const TreePlace& known = match.deepest;
+  if (known.position > match.resume.position) {
+    return WindowGone(known) ? CacheMiss::kWindowGone : CacheMiss::kNoCheckpoint;
+  }
+  const std::span<const TokenId> page = tokens.subspan(known.position, page_size);
+  const BlockHash chain = known.node == kNoNode ? HashNamespace(name) : tree_.HashAt(known);
+  if (evicted_.Find(HashBlock(chain, page)) != nullptr) return CacheMiss::kEvicted;
+  if (known.position > 0) return CacheMiss::kNew;
+  const uint64_t* owner = first_pages_.Find(HashBlock(kAnyNamespace, page));
+  if (owner == nullptr) return CacheMiss::kNew;
+  return *owner == chain ? CacheMiss::kEvicted : CacheMiss::kNamespace;
+}
+
+// Whether entries of a window that a query at `place` reads are not there any more.
+bool PrefixCache::WindowGone(const TreePlace& place) const {
+  for (KindId kind = 0; kind < kinds(); ++kind) {
+    const CacheKind& rule = *kinds_[kind];
+    if (!rule.paged() || !rule.may_have_gaps()) continue;
+    for (NodeId id = place.node; tree_.node(id).parent != kNoNode; id = tree_.node(id).parent) {
+      const Node& node = tree_.node(id);
+      const bool read = node.end() > rule.NeedsFrom(place.position) || node.begin < rule.sinks();
+      if (read && !tree_.slot(id, kind).pages) return true;
+    }
+  }
+  return false;
+}
+
+void PrefixCache::OnStored(BlockHash before, bool first, std::span<const TokenId> tokens,
+                           std::span<const BlockHash> hashes) {
+  if (first) first_pages_.Add(HashBlock(kAnyNamespace, tokens.first(config_.page_size)), before);
+  if (config_.observer != nullptr) config_.observer->OnStored(before, first, tokens, hashes);
+}
+
+void PrefixCache::OnRemoved(std::span<const BlockHash> hashes) {
+  for (BlockHash hash : hashes) evicted_.Add(hash);
+  evicted_tokens_ += static_cast<int64_t>(hashes.size()) * config_.page_size;
+  if (config_.observer != nullptr) config_.observer->OnRemoved(hashes);
+}
+
+void PrefixCache::Flush() {
+  tree_.Clear();
+  if (tree_.num_tokens() == 0 && config_.observer != nullptr) config_.observer->OnCleared();
 }
 
 void PrefixCache::PlanEnded(uint64_t number) {
@@ -115,14 +175,9 @@ PoolUsage PrefixCache::usage(KindId kind) const {
 }
 
 std::string PrefixCache::Describe() const {
-  std::string text;
-  for (KindId kind = 0; kind < kinds(); ++kind) {
-    const PoolUsage pool = usage(kind);
-    text += fmt::format("{}{}: {} free + {} evictable + {} leased + {} fenced of {} pages",
-                        kind > 0 ? "; " : "", pool.name, pool.free, pool.evictable, pool.leased,
-                        pool.fenced, pool.total);
-  }
-  return text;
+  std::vector<PoolUsage> pools;
+  for (KindId kind = 0; kind < kinds(); ++kind) pools.push_back(usage(kind));
+  return banyan::Describe(pools);
 }
 
 Status PrefixCache::CheckInvariants() const {

@@ -16,12 +16,14 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "base/status.h"
+#include "cache/cache_events.h"
 #include "cache/cache_spec.h"
 #include "cache/kinds/kind.h"
 #include "cache/lease.h"
 #include "cache/page_pool.h"
 #include "cache/pool_usage.h"
 #include "cache/prefix_tree.h"
+#include "cache/recent_hashes.h"
 
 namespace banyan {
 
@@ -30,10 +32,11 @@ struct PrefixCacheConfig {
   std::vector<int64_t> pages_per_group;  // without the dump page
   int page_size = 1;
   std::string eviction_policy = "lru";
-  bool disabled = false;  // nothing is found and nothing is kept
+  bool disabled = false;             // nothing is found and nothing is kept
+  TreeObserver* observer = nullptr;  // borrowed; none: null
 };
 
-class PrefixCache {
+class PrefixCache : private TreeObserver {
  public:
   static StatusOr<std::unique_ptr<PrefixCache>> Create(PrefixCacheConfig config);
 
@@ -48,6 +51,10 @@ class PrefixCache {
   int64_t fenced(KindId kind) const;
 
   TreeMatch Match(std::string_view name, std::span<const TokenId> tokens) const;
+  // Why the match of `tokens` ended where it did: of all that could be shared, so without what has
+  // to be computed anyway.
+  CacheMiss Explain(std::string_view name, std::span<const TokenId> tokens,
+                    const TreeMatch& match) const;
   // Locks what the match found and begins a lease of it. The match must be of this moment.
   CacheLease Acquire(std::string_view name, const TreeMatch& match, int priority);
 
@@ -59,16 +66,21 @@ class PrefixCache {
   // Releases the lease when every plan given out so far has ended.
   void ReleaseAfter(CacheLease lease);
 
-  void Flush() { tree_.Clear(); }  // what nobody holds
+  void Flush();  // what nobody holds
   const PrefixTree& tree() const { return tree_; }
+  int64_t evicted_tokens() const { return evicted_tokens_; }  // since the start
   PoolUsage usage(KindId kind) const;
-  // "full: 12 free + 3 evictable + 1 leased + 0 fenced of 16 pages; window 512: ..."
-  std::string Describe() const;
+  std::string Describe() const;    // every pool, in one line
   Status CheckInvariants() const;  // O(pages + nodes)
 
  private:
   friend class CacheLease;
   explicit PrefixCache(PrefixCacheConfig config, EvictionPolicy policy);
+  void OnStored(BlockHash before, bool first, std::span<const TokenId> tokens,
+                std::span<const BlockHash> hashes) override;
+  void OnRemoved(std::span<const BlockHash> hashes) override;
+  void OnCleared() override {}
+  bool WindowGone(const TreePlace& place) const;
   bool MakeRoom(KindId kind, int64_t count);
   void GiveFenced(KindId kind, PageId page);
 
@@ -81,6 +93,9 @@ class PrefixCache {
   std::vector<int64_t> own_;  // pages that belong to leases, per kind
   absl::flat_hash_set<const CacheLease*> leases_;
   uint64_t issued_ = 0, ended_ = 0;
+  // For Explain: pages that were evicted, and for first pages the namespace that had them last.
+  RecentHashes evicted_, first_pages_;
+  int64_t evicted_tokens_ = 0;
   struct Waiting {
     uint64_t plan;
     CacheLease lease;

@@ -102,6 +102,7 @@ NodeId PrefixTree::Root(std::string_view name) {
   const auto [it, made] = roots_.try_emplace(std::string(name), kNoNode);
   if (made) {
     it->second = store_.Make();
+    store_.node(it->second).chain = HashNamespace(name);
     names_.emplace(it->second, std::string(name));
   }
   return it->second;
@@ -122,7 +123,54 @@ NodeId PrefixTree::AddChild(NodeId parent, std::span<const TokenId> tokens) {
   num_tokens_ += node.length;
   ++changes_;
   index_.Add(id);
+  const std::span<const BlockHash> hashes = HashPages(above.chain, tokens);
+  node.chain = hashes.back();
+  if (observer_ != nullptr) {
+    observer_->OnStored(above.chain, above.parent == kNoNode, tokens, hashes);
+  }
   return id;
+}
+
+std::span<const BlockHash> PrefixTree::HashPages(BlockHash chain, std::span<const TokenId> tokens) {
+  hashes_.clear();
+  for (; !tokens.empty(); tokens = tokens.subspan(page_size_)) {
+    chain = HashBlock(chain, tokens.first(page_size_));
+    hashes_.push_back(chain);
+  }
+  return hashes_;
+}
+
+BlockHash PrefixTree::HashAt(const TreePlace& place) const {
+  const Node& node = store_.node(place.node);
+  if (place.offset == node.length) return node.chain;
+  BlockHash chain = store_.node(node.parent).chain;
+  for (uint32_t at = 0; at < place.offset; at += page_size_) {
+    chain = HashBlock(chain, {node.tokens.data() + at, static_cast<size_t>(page_size_)});
+  }
+  return chain;
+}
+
+void PrefixTree::Visit(TreeObserver& observer) const {
+  // Parents first; the ids say nothing of the order.
+  std::vector<NodeId> nodes;
+  for (NodeId id = 0; id < store_.limit(); ++id) {
+    if (store_.node(id).live && store_.node(id).parent != kNoNode) nodes.push_back(id);
+  }
+  std::sort(nodes.begin(), nodes.end(),
+            [&](NodeId a, NodeId b) { return store_.node(a).begin < store_.node(b).begin; });
+  std::vector<BlockHash> hashes;
+  for (NodeId id : nodes) {
+    const Node& node = store_.node(id);
+    const Node& above = store_.node(node.parent);
+    hashes.clear();
+    BlockHash chain = above.chain;
+    for (uint32_t at = 0; at < node.length; at += page_size_) {
+      chain = HashBlock(chain, {node.tokens.data() + at, static_cast<size_t>(page_size_)});
+      hashes.push_back(chain);
+    }
+    observer.OnStored(above.chain, above.parent == kNoNode, {node.tokens.data(), node.length},
+                      hashes);
+  }
 }
 
 Position PrefixTree::Insert(std::string_view name, std::span<const TokenId> tokens) {
@@ -150,6 +198,7 @@ NodeId PrefixTree::Split(NodeId id, uint32_t offset) {
   upper.inserted = lower.inserted;
   upper.priority = lower.priority;
   upper.hash = lower.hash;
+  upper.chain = HashPages(store_.node(upper.parent).chain, {upper.tokens.data(), offset}).back();
   index_.Replace(id, made);
 
   for (KindId kind = 0; kind < kinds(); ++kind) {
@@ -279,6 +328,10 @@ void PrefixTree::Remove(NodeId id) {
     index_.Remove(id);
     --store_.node(node.parent).children;
     num_tokens_ -= node.length;
+    if (observer_ != nullptr) {
+      observer_->OnRemoved(
+          HashPages(store_.node(node.parent).chain, {node.tokens.data(), node.length}));
+    }
   }
   store_.Free(id);
 }

@@ -17,6 +17,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "base/status.h"
+#include "cache/cache_events.h"
 #include "cache/cache_spec.h"
 #include "cache/child_index.h"
 #include "cache/eviction.h"
@@ -45,6 +46,9 @@ class PrefixTree {
   PrefixTree(std::span<const std::unique_ptr<CacheKind>> kinds, std::span<PagePool> pools,
              int page_size, EvictionPolicy policy);
 
+  // Is told of every node from now on; none: null. Borrowed.
+  void SetObserver(TreeObserver* observer) { observer_ = observer; }
+
   int page_size() const { return page_size_; }
   int kinds() const { return store_.kinds(); }
 
@@ -52,15 +56,19 @@ class PrefixTree {
   TreeMatch Match(std::string_view name, std::span<const TokenId> tokens) const;
   int64_t num_tokens() const { return num_tokens_; }
   int64_t num_nodes() const { return store_.size(); }
+  NodeId id_limit() const { return store_.limit(); }  // ids are below
   int64_t pages(KindId kind) const { return counts_[kind].pages; }    // in the tree
   int64_t locked(KindId kind) const { return counts_[kind].locked; }  // of those, locked
   int64_t evictable(KindId kind) const { return pages(kind) - locked(kind); }
   // Counts up whenever a match may have become longer or shorter.
-  NodeId id_limit() const { return store_.limit(); }  // ids are below
   uint64_t changes() const { return changes_; }
   const Node& node(NodeId id) const { return store_.node(id); }
   const NodeSlot& slot(NodeId id, KindId kind) const { return store_.slot(id, kind); }
   uint32_t num_pages(NodeId id, KindId kind) const;  // in the slot, when it is there
+  // The hash of the page that ends at `place`; of the namespace itself at its root.
+  BlockHash HashAt(const TreePlace& place) const;
+  // Tells `observer` all that is stored. O(tree).
+  void Visit(TreeObserver& observer) const;
 
   // --- growing ---
   // Adds tokens (whole pages of them) without entries; returns how many were there already.
@@ -135,6 +143,8 @@ class PrefixTree {
     bool head = true;
   };
   Position Resumable(NodeId id, Position end, std::span<const Reach> reach) const;
+  // The hashes of `tokens` behind `chain`, in hashes_.
+  std::span<const BlockHash> HashPages(BlockHash chain, std::span<const TokenId> tokens);
   void FreeSlot(NodeId id, KindId kind);
   void DropIfUseless(NodeId id);
   void Remove(NodeId id);
@@ -152,6 +162,8 @@ class PrefixTree {
   int64_t num_tokens_ = 0;
   uint64_t insertion_ = 0;
   uint64_t changes_ = 0;
+  TreeObserver* observer_ = nullptr;
+  std::vector<BlockHash> hashes_;
 };
 
 }  // namespace banyan

@@ -10,6 +10,9 @@
 #include <optional>
 #include <string_view>
 
+#include "engine/data_parallel.h"
+#include "engine/kv_events.h"
+
 extern char** environ;
 
 namespace banyan {
@@ -76,6 +79,8 @@ Status EngineConfig::Validate() const {
   BANYAN_RETURN_IF_ERROR(
       one_of("--dtype", dtype, {"auto", "float32", "float", "bfloat16", "float16", "half"}));
   BANYAN_RETURN_IF_ERROR(one_of("--device", device, {"cpu"}));
+  BANYAN_RETURN_IF_ERROR(ParseLoadBalance(load_balance_method).status());
+  BANYAN_RETURN_IF_ERROR(ParseKvEventsConfig(kv_events_config).status());
   BANYAN_RETURN_IF_ERROR(one_of("--sampling-defaults", sampling_defaults, {"model", "openai"}));
   const struct {
     std::string_view flag;
@@ -84,6 +89,7 @@ Status EngineConfig::Validate() const {
       {"--context-length", context_length, 0, int64_t{1} << 31},
       {"--mla-expand-rows", mla_expand_rows, 0, 1 << 30},
       {"--threads", threads, 0, 4096},
+      {"--dp-size", dp_size, 1, 256},
       {"--page-size", page_size, 1, 4096},
       {"--max-total-tokens", max_total_tokens, 0, int64_t{1} << 40},
       {"--max-mamba-cache-size", max_mamba_cache_size, 0, 1 << 30},

@@ -51,10 +51,14 @@ struct EngineConfig {
   bool schedule_low_priority_values_first = false;
   int priority_scheduling_preemption_threshold = 10;
   std::optional<int> default_priority_value;  // none: the worst there is
-  bool enable_fair_share = false;  // among the users that requests name
-  int64_t max_queued_tokens = 0;   // 0: computed
-  int mamba_track_interval = 64;   // outputs between two checkpoints of a state
-  RequestFactory make_request;     // see app/deployment.h
+  bool enable_fair_share = false;             // among the users that requests name
+  int64_t max_queued_tokens = 0;              // 0: computed
+  int mamba_track_interval = 64;              // outputs between two checkpoints of a state
+  RequestFactory make_request;                // see app/deployment.h
+  int dp_size = 1;                            // engines in this process, each with its own cache
+  std::string load_balance_method = "auto";   // which of them a request goes to
+  std::string kv_events_config;               // JSON, see engine/kv_events.h; empty: none
+  bool enable_cache_report = false;           // replies say why a prefix was not found
   std::string radix_eviction_policy = "lru";
   bool disable_radix_cache = false;
   bool disable_overlap_schedule = false;

@@ -7,6 +7,7 @@
 
 #include "base/retry_after.h"
 #include "engine/engine_impl.h"
+#include "engine/kv_events.h"
 
 namespace banyan {
 namespace {
@@ -16,7 +17,8 @@ constexpr std::size_t kDetokenizerContext = 8;
 
 class EngineImpl final : public Engine {
  public:
-  EngineImpl(EngineParts parts, std::unique_ptr<Scheduler> scheduler);
+  EngineImpl(EngineParts parts, std::unique_ptr<KvEventPublisher> kv_events,
+             std::unique_ptr<Scheduler> scheduler);
   ~EngineImpl() override;
 
   StatusOr<RequestId> Submit(GenerateRequest request, GenerateSink sink) override;
@@ -28,6 +30,7 @@ class EngineImpl final : public Engine {
   StatusOr<std::string> OpenSession(const SessionSettings& settings) override;
   Status CloseSession(std::string_view id) override;
   void Drain(std::function<void()> done) override;
+  void InspectCache(int rank, std::function<void(StatusOr<CacheSnapshot>)> done) override;
 
   EngineSnapshot Snapshot() const override;
   const EngineConfig& config() const override { return parts_.config; }
@@ -70,6 +73,7 @@ class EngineImpl final : public Engine {
   bool draining_ = false;
   std::vector<std::function<void()>> drained_;
 
+  std::unique_ptr<KvEventPublisher> kv_events_;  // told by the loop until it ends
   // The loop ends before the output, which ends what is still open.
   std::unique_ptr<Output> output_;
   std::unique_ptr<EngineLoop> loop_;
@@ -95,11 +99,22 @@ int64_t SessionTokens(const EngineConfig& config) {
   return std::max<int64_t>(4 * config.max_total_tokens, 1 << 22);
 }
 
-EngineImpl::EngineImpl(EngineParts parts, std::unique_ptr<Scheduler> scheduler)
+// As SGLang's: ranks are told apart where there are several.
+Labels RankLabels(const EngineParts& parts) {
+  if (parts.config.dp_size == 1) return {};
+  return {{"dp_rank", std::to_string(parts.dp_rank)}};
+}
+
+EngineImpl::EngineImpl(EngineParts parts, std::unique_ptr<KvEventPublisher> kv_events,
+                       std::unique_ptr<Scheduler> scheduler)
     : parts_(std::move(parts)),
       limits_(Limits(parts_)),
-      metrics_(parts_.config.served_model_name),
-      sessions_(SessionTokens(parts_.config)) {
+      metrics_(parts_.metrics != nullptr
+                   ? parts_.metrics
+                   : EngineMetrics::MakeRegistry(parts_.config.served_model_name),
+               RankLabels(parts_), parts_.model.cache_groups),
+      sessions_(SessionTokens(parts_.config)),
+      kv_events_(std::move(kv_events)) {
   const int64_t pages =
       parts_.scheduler.pages_per_group.empty() ? 0 : parts_.scheduler.pages_per_group.front();
   metrics_.SetLimits(parts_.config.max_total_tokens, parts_.scheduler.page_size, pages,
@@ -112,7 +127,10 @@ EngineImpl::EngineImpl(EngineParts parts, std::unique_ptr<Scheduler> scheduler)
       EngineLoopOptions{.max_inflight = parts_.scheduler.max_inflight,
                         .watchdog_timeout = parts_.config.watchdog_timeout,
                         .decode_log_interval = parts_.config.decode_log_interval,
-                        .max_total_tokens = parts_.config.max_total_tokens});
+                        .max_total_tokens = parts_.config.max_total_tokens,
+                        .page_size = parts_.scheduler.page_size,
+                        .dp_rank = parts_.dp_rank,
+                        .kv_events = kv_events_.get()});
 }
 
 EngineImpl::~EngineImpl() {
@@ -131,6 +149,8 @@ OutputHooks EngineImpl::Hooks() {
 }
 
 StatusOr<RequestId> EngineImpl::Submit(GenerateRequest request, GenerateSink sink) {
+  if (request.dp_rank.value_or(0) != 0)
+    return InvalidArgument("data_parallel_rank: {} is none of the 1 ranks", *request.dp_rank);
   return request.session ? SubmitTurn(std::move(request), std::move(sink))
                          : SubmitOne(std::move(request), std::move(sink));
 }
@@ -259,6 +279,10 @@ void EngineImpl::Continue(std::function<void(Status)> done) {
   if (!loop_->Post(ContinueRequest{done})) done(Unavailable("the engine has stopped"));
 }
 
+void EngineImpl::InspectCache(int /*rank*/, std::function<void(StatusOr<CacheSnapshot>)> done) {
+  if (!loop_->Post(InspectCacheRequest{done})) done(Unavailable("the engine has stopped"));
+}
+
 StatusOr<std::string> EngineImpl::OpenSession(const SessionSettings& settings) {
   return sessions_.Open(settings, std::chrono::steady_clock::now());
 }
@@ -307,7 +331,15 @@ EngineSnapshot EngineImpl::Snapshot() const {
 
 StatusOr<std::unique_ptr<Engine>> MakeEngine(EngineParts parts) {
   BANYAN_ASSIGN_OR_RETURN(std::unique_ptr<Scheduler> scheduler, Scheduler::Create(parts.scheduler));
-  return std::make_unique<EngineImpl>(std::move(parts), std::move(scheduler));
+  return std::make_unique<EngineImpl>(std::move(parts), std::move(kv_events), std::move(scheduler));
+  BANYAN_ASSIGN_OR_RETURN(const KvEventsConfig events,
+                          ParseKvEventsConfig(parts.config.kv_events_config));
+  std::unique_ptr<KvEventPublisher> kv_events;
+  if (events.publisher == "zmq") {
+    BANYAN_ASSIGN_OR_RETURN(
+        kv_events, KvEventPublisher::Open(events, parts.scheduler.page_size, parts.dp_rank));
+    parts.scheduler.cache_observer = kv_events.get();
+  }
 }
 
 }  // namespace banyan

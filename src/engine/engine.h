@@ -39,6 +39,7 @@ struct GenerateRequest {
   std::string routing_key;  // for --schedule-policy routing-key
   std::string user;         // for --enable-fair-share; empty: the routing key
   std::optional<SessionParams> session;
+  std::optional<int> dp_rank;  // the data-parallel rank that is to run it
   // Prompt positions at which messages end.
   std::vector<int32_t> checkpoints;
   bool want_text = true;  // false: ids only, no tokenizer needed
@@ -56,6 +57,7 @@ struct GenerateUpdate {
   int prompt_tokens = 0;
   int completion_tokens = 0;  // so far
   int cached_tokens = 0;
+  CacheMiss cache_miss = CacheMiss::kNone;  // why not more
   int retractions = 0;
   std::optional<FinishReason> finish;
 };
@@ -69,6 +71,22 @@ struct EngineSnapshot {
   int64_t weight_bytes = 0, cache_bytes = 0, scratch_bytes = 0;
   int64_t max_total_tokens = 0;
   bool healthy = true;
+};
+
+// What the prefix cache of one rank holds: blocks that follow each other, with the hashes that KV
+// events have (cache/cache_events.h), parents before their children.
+struct CacheSnapshot {
+  struct Run {
+    BlockHash before = 0;  // with `first`, that of the namespace
+    bool first = false;
+    std::vector<TokenId> tokens;
+    std::vector<BlockHash> hashes;
+  };
+  int dp_rank = 0;
+  int block_size = 0;
+  // All KV events below this number are in it, and no later ones; none: no events are published.
+  std::optional<uint64_t> next_sequence;
+  std::vector<Run> runs;
 };
 
 // Called at the end of each phase of a start, one call at a time. Phases may overlap.
@@ -97,6 +115,10 @@ class Engine {
   virtual void Drain(std::function<void()> done) = 0;
 
   virtual EngineSnapshot Snapshot() const = 0;
+  // Data-parallel ranks, of which Snapshot is the sum.
+  virtual int ranks() const { return 1; }
+  virtual EngineSnapshot RankSnapshot(int /*rank*/) const { return Snapshot(); }
+  virtual void InspectCache(int rank, std::function<void(StatusOr<CacheSnapshot>)> done) = 0;
   virtual const EngineConfig& config() const = 0;
   virtual const nn::ModelInfo& model() const = 0;
   virtual int64_t max_request_length() const = 0;  // prompt and output together

@@ -33,6 +33,8 @@ struct EngineParts {
   int64_t cache_bytes = 0;
   double load_seconds = 0;
   double start_seconds = 0;
+  int dp_rank = 0;
+  std::shared_ptr<Metrics> metrics;  // of all ranks; null: its own
 };
 
 // Starts the threads. kInvalidArgument when the scheduler refuses its settings.

@@ -71,6 +71,8 @@ void EngineLoop::Run() {
     for (const auto& done : std::exchange(*waiting, {}))
       done(Unavailable("the engine has been shut down"));
   }
+  for (const auto& done : std::exchange(inspections_, {}))
+    done(Unavailable("the engine has been shut down"));
 }
 
 TimePoint EngineLoop::WakeTime() const {
@@ -101,6 +103,8 @@ SchedulerInput EngineLoop::Collect(std::vector<EngineMessage>& messages) {
       input.resume = true;
       input.pause.reset();
       continues_.push_back(std::move(resume->done));
+    } else if (auto* inspect = std::get_if<InspectCacheRequest>(&message)) {
+      inspections_.push_back(std::move(inspect->done));
     }
   }
   if (!opened.empty()) output_->Open(std::move(opened));
@@ -129,6 +133,7 @@ void EngineLoop::Turn(SchedulerInput input) {
     input.now = Now();
     input.flush_cache = !flushes_.empty();
     SchedulerOutput output = scheduler_->Step(std::move(input));
+    if (options_.kv_events != nullptr) options_.kv_events->Publish();
     if (!output.events.empty()) output_->Tell(std::move(output.events));
     if (output.flushed) {
       for (const auto& done : std::exchange(flushes_, {})) done(*output.flushed);
@@ -140,6 +145,7 @@ void EngineLoop::Turn(SchedulerInput input) {
       more = static_cast<int>(inflight_.size()) < options_.max_inflight;
     }
   }
+  for (const auto& done : std::exchange(inspections_, {})) done(Inspect());
   if (scheduler_->idle() || Now() - published_ > kPublishInterval) Publish();
   if (!continues_.empty() || (!pauses_.empty() && inflight_.empty())) {
     Publish();
@@ -220,8 +226,35 @@ void EngineLoop::LogStep(const StepPlan& plan) {
   }
 }
 
+CacheSnapshot EngineLoop::Inspect() const {
+  class Collector final : public TreeObserver {
+   public:
+    explicit Collector(std::vector<CacheSnapshot::Run>& runs) : runs_(runs) {}
+    void OnStored(BlockHash before, bool first, std::span<const TokenId> tokens,
+                  std::span<const BlockHash> hashes) override {
+      runs_.push_back(
+          {before, first, {tokens.begin(), tokens.end()}, {hashes.begin(), hashes.end()}});
+    }
+    void OnRemoved(std::span<const BlockHash>) override {}
+    void OnCleared() override {}
+
+   private:
+    std::vector<CacheSnapshot::Run>& runs_;
+  };
+  CacheSnapshot out = {.dp_rank = options_.dp_rank, .block_size = options_.page_size};
+  if (options_.kv_events != nullptr) out.next_sequence = options_.kv_events->next_sequence();
+  Collector collector(out.runs);
+  scheduler_->VisitCache(collector);
+  return out;
+}
+
 void EngineLoop::Publish() {
   SchedulerStats stats = scheduler_->stats();
+  if (stats.retracted_total > retracted_) {
+    LogWarning("the cache was full: {} requests wait again; {}", stats.retracted_total - retracted_,
+               Describe(stats.pools));
+    retracted_ = stats.retracted_total;
+  }
   if (scheduler_->idle()) throughput_ = 0;
   metrics_->Update(stats, throughput_);
   scratch_bytes_ = executor_->scratch_bytes();

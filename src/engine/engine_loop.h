@@ -21,6 +21,7 @@
 #include "base/queue.h"
 #include "engine/engine.h"
 #include "engine/engine_metrics.h"
+#include "engine/kv_events.h"
 #include "engine/output.h"
 #include "run/executor.h"
 #include "sched/scheduler.h"
@@ -45,14 +46,20 @@ struct PauseRequest {
 struct ContinueRequest {
   std::function<void(Status)> done;
 };
+struct InspectCacheRequest {
+  std::function<void(StatusOr<CacheSnapshot>)> done;  // called on the engine's thread
+};
 using EngineMessage = std::variant<Submission, AbortSample, StopAt, StepOutcome, FlushCacheRequest,
-                                   PauseRequest, ContinueRequest>;
+                                   PauseRequest, ContinueRequest, InspectCacheRequest>;
 
 struct EngineLoopOptions {
   int max_inflight = 1;
   double watchdog_timeout = 0;  // seconds; 0: none
   int decode_log_interval = 40;
   int64_t max_total_tokens = 0;
+  int page_size = 1;
+  int dp_rank = 0;
+  KvEventPublisher* kv_events = nullptr;  // borrowed; none: null
 };
 
 class EngineLoop {
@@ -88,6 +95,7 @@ class EngineLoop {
   void Submit(StepPlan plan);
   void Watch(SchedulerInput& input);
   void LogStep(const StepPlan& plan);
+  CacheSnapshot Inspect() const;
   void Publish();
 
   std::unique_ptr<Scheduler> scheduler_;
@@ -102,6 +110,8 @@ class EngineLoop {
   std::vector<RequestId> row_owner_;
   std::vector<std::function<void(Status)>> flushes_;
   std::vector<std::function<void(Status)>> pauses_, continues_;
+  std::vector<std::function<void(StatusOr<CacheSnapshot>)>> inspections_;
+  int64_t retracted_ = 0;  // as last logged
   TimePoint published_;
   int64_t generated_ = 0;  // tokens since the last decode line
   int decode_steps_ = 0;

@@ -2,6 +2,7 @@
 #include "engine/engine_metrics.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace banyan {
 namespace {
@@ -19,61 +20,116 @@ constexpr double kQueueBounds[] = {0.001, 0.005, 0.010, 0.020, 0.050, 0.1, 0.2, 
 
 }  // namespace
 
-EngineMetrics::EngineMetrics(const std::string& model_name)
-    : registry_({{"model_name", model_name},
-                 {"engine_type", "unified"},
-                 {"tp_rank", "0"},
-                 {"pp_rank", "0"}}),
-      requests_(registry_.GetCounter("sglang:num_requests_total", "Requests accepted.")),
-      aborted_(registry_.GetCounter("sglang:num_aborted_requests_total",
-                                    "Requests that ended by an abort or an error.")),
-      prompt_tokens_(registry_.GetCounter("sglang:prompt_tokens_total", "Prompt tokens admitted.")),
-      cached_tokens_(registry_.GetCounter("sglang:cached_tokens_total",
-                                          "Prompt tokens found in the prefix cache.")),
+std::shared_ptr<Metrics> EngineMetrics::MakeRegistry(const std::string& model_name) {
+  return std::make_shared<Metrics>(Labels{
+      {"model_name", model_name}, {"engine_type", "unified"}, {"tp_rank", "0"}, {"pp_rank", "0"}});
+}
+
+EngineMetrics::EngineMetrics(std::shared_ptr<Metrics> registry, const Labels& rank,
+                             std::span<const CacheGroupSpec> groups)
+    : registry_(std::move(registry)),
+      requests_(registry_->GetCounter("sglang:num_requests_total", "Requests accepted.", rank)),
+      aborted_(registry_->GetCounter("sglang:num_aborted_requests_total",
+                                     "Requests that ended by an abort or an error.", rank)),
+      prompt_tokens_(
+          registry_->GetCounter("sglang:prompt_tokens_total", "Prompt tokens admitted.", rank)),
+      cached_tokens_(registry_->GetCounter("sglang:cached_tokens_total",
+                                           "Prompt tokens found in the prefix cache.", rank)),
       generation_tokens_(
-          registry_.GetCounter("sglang:generation_tokens_total", "Tokens generated.")),
-      retracted_requests_(registry_.GetCounter("sglang:num_retracted_requests_total",
-                                               "Running requests put back into the queue.")),
-      queue_time_(registry_.GetHistogram("sglang:queue_time_seconds",
-                                         "Time from arrival to admission.", kQueueBounds)),
-      first_token_(registry_.GetHistogram("sglang:time_to_first_token_seconds",
-                                          "Time from arrival to the first token.",
-                                          kFirstTokenBounds)),
-      inter_token_(registry_.GetHistogram("sglang:inter_token_latency_seconds",
-                                          "Time between two tokens of a request.",
-                                          kInterTokenBounds)),
-      latency_(registry_.GetHistogram("sglang:e2e_request_latency_seconds",
-                                      "Time from arrival to the end.", kLatencyBounds)),
-      running_(registry_.GetGauge("sglang:num_running_reqs", "Requests running.")),
-      waiting_(registry_.GetGauge("sglang:num_queue_reqs", "Requests waiting.")),
-      used_tokens_(registry_.GetGauge("sglang:num_used_tokens", "Tokens held by requests.")),
-      token_usage_(registry_.GetGauge("sglang:token_usage", "Share of the cache held.")),
-      full_token_usage_(
-          registry_.GetGauge("sglang:full_token_usage", "Share of the full-attention cache held.")),
-      throughput_(registry_.GetGauge("sglang:gen_throughput", "Tokens generated a second.")),
-      hit_rate_(registry_.GetGauge("sglang:cache_hit_rate",
-                                   "Share of prompt tokens found in the prefix cache.")),
-      new_token_ratio_(registry_.GetGauge("sglang:new_token_ratio",
-                                          "Share of max_new_tokens that admission reserves.")),
-      retracted_(registry_.GetGauge("sglang:num_retracted_reqs",
-                                    "Requests put back since the last update.")),
-      available_(registry_.GetGauge("sglang:kv_available_tokens", "Free tokens of the cache.")),
-      evictable_(registry_.GetGauge("sglang:kv_evictable_tokens",
-                                    "Tokens of the cache that could be evicted.")),
-      kv_used_(registry_.GetGauge("sglang:kv_used_tokens", "Tokens of the cache in use.")),
-      max_total_tokens_(
-          registry_.GetGauge("sglang:max_total_num_tokens", "Tokens that the cache can hold.")),
-      page_size_(registry_.GetGauge("sglang:page_size", "Tokens of one page.")),
-      pages_(registry_.GetGauge("sglang:num_pages", "Pages of the cache.")),
-      context_length_(registry_.GetGauge("sglang:context_len", "Tokens of the longest request.")),
-      startup_(registry_.GetGauge("sglang:engine_startup_time", "Seconds until ready.")),
-      load_(registry_.GetGauge("sglang:engine_load_weights_time",
-                               "Seconds that loading the weights took.")) {}
+          registry_->GetCounter("sglang:generation_tokens_total", "Tokens generated.", rank)),
+      retracted_requests_(registry_->GetCounter("sglang:num_retracted_requests_total",
+                                                "Running requests put back into the queue.", rank)),
+      retracted_input_(registry_->GetCounter("sglang:num_retracted_input_tokens_total",
+                                             "Prompt tokens of those requests.", rank)),
+      retracted_output_(registry_->GetCounter("sglang:num_retracted_output_tokens_total",
+                                              "Output tokens of those requests.", rank)),
+      evicted_tokens_(registry_->GetCounter("sglang:evicted_tokens_total",
+                                            "Tokens that left the prefix cache.", rank)),
+      queue_time_(registry_->GetHistogram("sglang:queue_time_seconds",
+                                          "Time from arrival to admission.", kQueueBounds, rank)),
+      first_token_(registry_->GetHistogram("sglang:time_to_first_token_seconds",
+                                           "Time from arrival to the first token.",
+                                           kFirstTokenBounds, rank)),
+      inter_token_(registry_->GetHistogram("sglang:inter_token_latency_seconds",
+                                           "Time between two tokens of a request.",
+                                           kInterTokenBounds, rank)),
+      latency_(registry_->GetHistogram("sglang:e2e_request_latency_seconds",
+                                       "Time from arrival to the end.", kLatencyBounds, rank)),
+      running_(registry_->GetGauge("sglang:num_running_reqs", "Requests running.", rank)),
+      waiting_(registry_->GetGauge("sglang:num_queue_reqs", "Requests waiting.", rank)),
+      paused_(registry_->GetGauge("sglang:num_paused_reqs",
+                                  "Requests that stand still: generation is paused.", rank)),
+      used_tokens_(registry_->GetGauge("sglang:num_used_tokens", "Tokens held by requests.", rank)),
+      running_tokens_(registry_->GetGauge("sglang:decode_sum_seq_lens",
+                                          "Tokens of the running requests together.", rank)),
+      token_usage_(registry_->GetGauge("sglang:token_usage", "Share of the cache held.", rank)),
+      throughput_(registry_->GetGauge("sglang:gen_throughput", "Tokens generated a second.", rank)),
+      hit_rate_(registry_->GetGauge("sglang:cache_hit_rate",
+                                    "Share of prompt tokens found in the prefix cache.", rank)),
+      new_token_ratio_(registry_->GetGauge(
+          "sglang:new_token_ratio", "Share of max_new_tokens that admission reserves.", rank)),
+      retracted_(registry_->GetGauge("sglang:num_retracted_reqs",
+                                     "Requests put back since the last update.", rank)),
+      full_(MakePool("kv", "full", rank)),
+      windows_(MakePool("swa", "swa", rank)),
+      states_(MakePool("mamba", "mamba", rank)),
+      max_total_tokens_(registry_->GetGauge("sglang:max_total_num_tokens",
+                                            "Tokens that the cache can hold.", rank)),
+      page_size_(registry_->GetGauge("sglang:page_size", "Tokens of one page.", rank)),
+      pages_(registry_->GetGauge("sglang:num_pages", "Pages of the cache.", rank)),
+      context_length_(
+          registry_->GetGauge("sglang:context_len", "Tokens of the longest request.", rank)),
+      startup_(registry_->GetGauge("sglang:engine_startup_time", "Seconds until ready.", rank)),
+      load_(registry_->GetGauge("sglang:engine_load_weights_time",
+                                "Seconds that loading the weights took.", rank)) {
+  for (int i = static_cast<int>(groups.size()) - 1; i >= 0; --i) {
+    switch (groups[i].type) {
+      case CacheKindType::kWindow:
+      case CacheKindType::kChunkedLocal:
+        windows_.pool = i;
+        break;
+      case CacheKindType::kState:
+        states_.pool = i;
+        break;
+      case CacheKindType::kFull:
+      case CacheKindType::kLatent:
+        full_.pool = i;
+        break;
+    }
+  }
+  // What a model without full attention has for it, so that the page is never empty of tokens.
+  if (full_.pool < 0) full_.pool = windows_.pool;
+}
+
+EngineMetrics::PoolGauges EngineMetrics::MakePool(const char* kind, const char* what,
+                                                  const Labels& rank) {
+  const auto tokens = [&](const char* which, const char* help) -> Gauge& {
+    return registry_->GetGauge(fmt::format("sglang:{}_{}_tokens", kind, which), help, rank);
+  };
+  const bool states = std::string_view(kind) == "mamba";
+  return {
+      .available = tokens("available", "Free tokens of the cache (of states: states)."),
+      .evictable = tokens("evictable", "Tokens of the cache that could be evicted."),
+      .used = tokens("used", "Tokens of the cache in use."),
+      .usage = registry_->GetGauge(fmt::format("sglang:{}{}_usage", what, states ? "" : "_token"),
+                                   "Share of this kind of cache held.", rank)};
+}
+
+void EngineMetrics::UpdatePool(const PoolGauges& gauges, const std::vector<PoolUsage>& pools) {
+  if (gauges.pool < 0 || gauges.pool >= static_cast<int>(pools.size())) return;
+  const PoolUsage& pool = pools[gauges.pool];
+  gauges.available.Set(static_cast<double>(pool.free * gauges.page));
+  gauges.evictable.Set(static_cast<double>(pool.evictable * gauges.page));
+  gauges.used.Set(static_cast<double>(pool.leased * gauges.page));
+  gauges.usage.Set(static_cast<double>(pool.leased) /
+                   static_cast<double>(std::max<int64_t>(1, pool.total)));
+}
 
 void EngineMetrics::SetLimits(int64_t max_total_tokens, int page_size, int64_t pages,
                               int64_t context_length) {
   max_total_tokens_.Set(static_cast<double>(max_total_tokens));
   page_size_.Set(page_size);
+  full_.page = windows_.page = page_size;
   pages_.Set(static_cast<double>(pages));
   context_length_.Set(static_cast<double>(context_length));
 }
@@ -106,27 +162,27 @@ void EngineMetrics::Ended(const FinishReason& reason, double seconds, int output
 void EngineMetrics::Update(const SchedulerStats& stats, double generation_throughput) {
   running_.Set(stats.running);
   waiting_.Set(stats.waiting);
+  paused_.Set(stats.paused ? stats.running : 0);
+  running_tokens_.Set(static_cast<double>(stats.running_tokens));
   used_tokens_.Set(static_cast<double>(stats.used_tokens));
   throughput_.Set(generation_throughput);
   new_token_ratio_.Set(stats.new_token_ratio);
-  const auto retracted = static_cast<double>(stats.retracted_total - retracted_before_);
-  retracted_before_ = stats.retracted_total;
-  retracted_.Set(retracted);
-  retracted_requests_.Add(retracted);
+  const auto grown = [&](int64_t SchedulerStats::*total) {
+    return static_cast<double>(stats.*total - before_.*total);
+  };
+  retracted_.Set(grown(&SchedulerStats::retracted_total));
+  retracted_requests_.Add(grown(&SchedulerStats::retracted_total));
+  retracted_input_.Add(grown(&SchedulerStats::retracted_input_total));
+  retracted_output_.Add(grown(&SchedulerStats::retracted_output_total));
+  evicted_tokens_.Add(grown(&SchedulerStats::evicted_tokens_total));
+  before_ = stats;
   if (stats.prompt_tokens_total > 0) {
     hit_rate_.Set(static_cast<double>(stats.cached_tokens_total) /
                   static_cast<double>(stats.prompt_tokens_total));
   }
   const double capacity = std::max(1.0, max_total_tokens_.value());
   token_usage_.Set(static_cast<double>(stats.used_tokens) / capacity);
-  if (stats.pools.empty()) return;
-  const PoolUsage& pool = stats.pools.front();
-  const double page = page_size_.value();
-  available_.Set(static_cast<double>(pool.free) * page);
-  evictable_.Set(static_cast<double>(pool.evictable) * page);
-  kv_used_.Set(static_cast<double>(pool.leased) * page);
-  full_token_usage_.Set(static_cast<double>(pool.leased) /
-                        static_cast<double>(std::max<int64_t>(1, pool.total)));
+  for (const PoolGauges* gauges : {&full_, &windows_, &states_}) UpdatePool(*gauges, stats.pools);
 }
 
 }  // namespace banyan

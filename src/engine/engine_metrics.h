@@ -2,9 +2,12 @@
 // The engine's series, under SGLang's names and with its buckets. Thread-safe.
 #pragma once
 
+#include <memory>
+#include <span>
 #include <string>
 
 #include "base/metrics.h"
+#include "cache/cache_spec.h"
 #include "sched/request.h"
 #include "sched/scheduler.h"
 
@@ -12,9 +15,14 @@ namespace banyan {
 
 class EngineMetrics {
  public:
-  explicit EngineMetrics(const std::string& model_name);
+  // The page of one server; with several data-parallel ranks, of all of them.
+  static std::shared_ptr<Metrics> MakeRegistry(const std::string& model_name);
 
-  Metrics& registry() { return registry_; }
+  // `rank`: the labels of these series beside those of all. `groups`: what the model caches.
+  EngineMetrics(std::shared_ptr<Metrics> registry, const Labels& rank,
+                std::span<const CacheGroupSpec> groups);
+
+  Metrics& registry() { return *registry_; }
 
   // Fixed at the start.
   void SetLimits(int64_t max_total_tokens, int page_size, int64_t pages, int64_t context_length);
@@ -31,14 +39,24 @@ class EngineMetrics {
   void Update(const SchedulerStats& stats, double generation_throughput);
 
  private:
-  Metrics registry_;
+  // The tokens of one kind of cache; of states, a state is one.
+  struct PoolGauges {
+    Gauge &available, &evictable, &used, &usage;
+    int pool = -1;  // which of the pools; none: the model has no such kind
+    int page = 1;
+  };
+  PoolGauges MakePool(const char* kind, const char* what, const Labels& rank);
+  static void UpdatePool(const PoolGauges& gauges, const std::vector<PoolUsage>& pools);
+
+  const std::shared_ptr<Metrics> registry_;
   Counter &requests_, &aborted_, &prompt_tokens_, &cached_tokens_, &generation_tokens_;
-  Counter& retracted_requests_;
+  Counter &retracted_requests_, &retracted_input_, &retracted_output_, &evicted_tokens_;
   Histogram &queue_time_, &first_token_, &inter_token_, &latency_;
-  Gauge &running_, &waiting_, &used_tokens_, &token_usage_, &full_token_usage_, &throughput_;
-  Gauge &hit_rate_, &new_token_ratio_, &retracted_, &available_, &evictable_, &kv_used_;
+  Gauge &running_, &waiting_, &paused_, &used_tokens_, &running_tokens_, &token_usage_;
+  Gauge &throughput_, &hit_rate_, &new_token_ratio_, &retracted_;
+  PoolGauges full_, windows_, states_;
   Gauge &max_total_tokens_, &page_size_, &pages_, &context_length_, &startup_, &load_;
-  int64_t retracted_before_ = 0;  // engine's thread
+  SchedulerStats before_;  // engine's thread
 };
 
 }  // namespace banyan

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "engine/byte_tokenizer.h"
+#include "engine/data_parallel.h"
 #include "engine/engine_impl.h"
 #include "engine/generation_config.h"
 #include "engine/memory_plan.h"
@@ -68,7 +69,27 @@ constexpr double kMegabyte = 1 << 20;
 struct DeviceHold {
   std::unique_ptr<weights::Checkpoint> checkpoint;
   std::unique_ptr<CpuDevice> device;
+  std::shared_ptr<DeviceHold> first;  // of rank 0, with the weights
 };
+
+// What all data-parallel ranks have alike, which is everything but what runs the steps.
+EngineParts PartsOfRank(const EngineParts& first, int rank) {
+  EngineParts parts;
+  parts.config = first.config;
+  parts.model = first.model;
+  parts.scheduler = first.scheduler;
+  parts.tokenizer = first.tokenizer;
+  parts.chat_template = first.chat_template;
+  parts.generation_config = first.generation_config;
+  parts.default_sampling = first.default_sampling;
+  parts.end_ids = first.end_ids;
+  parts.load_seconds = first.load_seconds;
+  parts.metrics = first.metrics;
+  parts.dp_rank = rank;
+  // Ranks draw seeds of their own.
+  parts.config.random_seed += static_cast<uint64_t>(rank) * 0x9E3779B97F4A7C15u;
+  return parts;
+}
 
 StatusOr<TextModel> LoadText(const EngineConfig& config, Phases& phases) {
   TextModel out;
@@ -110,7 +131,7 @@ std::vector<TokenId> EchoSuccessors(const text::Tokenizer* tokenizer, int vocab_
   return next;
 }
 
-StatusOr<EngineParts> EchoParts(EngineConfig config, Phases& phases) {
+StatusOr<std::vector<EngineParts>> EchoParts(EngineConfig config, Phases& phases) {
   EngineParts parts;
   BANYAN_ASSIGN_OR_RETURN(TextModel text, LoadText(config, phases));
   const bool bytes = config.tokenizer_path.empty();
@@ -125,11 +146,16 @@ StatusOr<EngineParts> EchoParts(EngineConfig config, Phases& phases) {
                           PlanMemory(config, parts.model, config.max_total_tokens * 4));
   if (parts.tokenizer != nullptr && parts.tokenizer->eos_id())
     parts.end_ids.push_back(*parts.tokenizer->eos_id());
-  parts.runner = std::make_unique<EchoRunner>(
-      EchoSuccessors(parts.tokenizer.get(), parts.model.vocab_size, bytes),
-      config.max_running_requests);
+  const std::vector<TokenId> next =
+      EchoSuccessors(parts.tokenizer.get(), parts.model.vocab_size, bytes);
   parts.config = std::move(config);
-  return parts;
+  parts.metrics = EngineMetrics::MakeRegistry(parts.config.served_model_name);
+  std::vector<EngineParts> ranks;
+  for (int rank = 0; rank < parts.config.dp_size; ++rank) {
+    ranks.push_back(PartsOfRank(parts, rank));
+    ranks.back().runner = std::make_unique<EchoRunner>(next, parts.config.max_running_requests);
+  }
+  return ranks;
 }
 
 void AddEndIds(std::vector<TokenId>& to, const std::vector<TokenId>& ids, int vocab_size) {
@@ -139,7 +165,43 @@ void AddEndIds(std::vector<TokenId>& to, const std::vector<TokenId>& ids, int vo
   }
 }
 
-StatusOr<EngineParts> ModelParts(EngineConfig config, Phases& phases) {
+// The caches and runners of all ranks over one model, whose weights `hold` keeps.
+StatusOr<std::vector<EngineParts>> RanksOf(const EngineParts& parts,
+                                           const std::shared_ptr<nn::Model>& model,
+                                           const std::shared_ptr<DeviceHold>& hold,
+                                           Phases& phases) {
+  const EngineConfig& config = parts.config;
+  Phase phase(phases, "cache");
+  std::vector<EngineParts> ranks;
+  for (int rank = 0; rank < config.dp_size; ++rank) {
+    EngineParts& own = ranks.emplace_back(PartsOfRank(parts, rank));
+    std::shared_ptr<DeviceHold> device = hold;
+    if (rank > 0) {
+      device = std::make_shared<DeviceHold>();
+      device->first = hold;
+      BANYAN_ASSIGN_OR_RETURN(
+          device->device, CpuDevice::Create(config.cpu_isa, config.threads, rank, config.dp_size));
+    }
+    BANYAN_ASSIGN_OR_RETURN(
+        nn::CachePools pools,
+        nn::CachePools::Allocate(device->device->backend(), parts.model.cache_groups,
+                                 parts.scheduler.pages_per_group, config.page_size));
+    own.cache_bytes = pools.bytes();
+    own.runner = std::make_unique<Runner>(
+        device->device->context(), model, std::move(pools),
+        RunnerOptions{.max_rows = config.max_running_requests,
+                      .original_logprobs = config.return_original_logprob});
+    own.device = std::move(device);
+  }
+  phase.Add(fmt::format("{} tokens in pages of {}, {:.0f} MB, requests of up to {} tokens{}",
+                        config.max_total_tokens, config.page_size,
+                        static_cast<double>(ranks[0].cache_bytes) / kMegabyte,
+                        parts.scheduler.max_length,
+                        config.dp_size > 1 ? fmt::format(", {} times", config.dp_size) : ""));
+  return ranks;
+}
+
+StatusOr<std::vector<EngineParts>> ModelParts(EngineConfig config, Phases& phases) {
   EngineParts parts;
   // Text and weights are read side by side.
   std::future<StatusOr<TextModel>> text =
@@ -147,7 +209,8 @@ StatusOr<EngineParts> ModelParts(EngineConfig config, Phases& phases) {
   auto hold = std::make_shared<DeviceHold>();
   {
     Phase phase(phases, "device");
-    BANYAN_ASSIGN_OR_RETURN(hold->device, CpuDevice::Create(config.cpu_isa, config.threads));
+    BANYAN_ASSIGN_OR_RETURN(hold->device,
+                            CpuDevice::Create(config.cpu_isa, config.threads, 0, config.dp_size));
     phase.Add(hold->device->description());
   }
   const auto available = static_cast<int64_t>(hold->device->backend().AvailableMemory());
@@ -158,7 +221,7 @@ StatusOr<EngineParts> ModelParts(EngineConfig config, Phases& phases) {
     BANYAN_ASSIGN_OR_RETURN(hold->checkpoint, weights::Checkpoint::Open(config.model_path));
     BANYAN_ASSIGN_OR_RETURN(generation, ReadGenerationConfig(config.model_path));
   }
-  std::unique_ptr<nn::Model> model;
+  std::shared_ptr<nn::Model> model;
   {
     Phase phase(phases, "weights");
     const auto start = Clock::now();
@@ -182,24 +245,7 @@ StatusOr<EngineParts> ModelParts(EngineConfig config, Phases& phases) {
                           static_cast<double>(parts.model.num_parameters) * 1e-6, megabytes,
                           megabytes / parts.load_seconds, Name(parts.model.compute)));
   }
-  nn::CachePools pools;
-  {
-    Phase phase(phases, "cache");
-    Backend& backend = hold->device->backend();
-    BANYAN_ASSIGN_OR_RETURN(parts.scheduler, PlanMemory(config, parts.model, available));
-    BANYAN_ASSIGN_OR_RETURN(
-        pools, nn::CachePools::Allocate(backend, parts.model.cache_groups,
-                                        parts.scheduler.pages_per_group, config.page_size));
-    parts.cache_bytes = pools.bytes();
-    phase.Add(fmt::format("{} tokens in pages of {}, {:.0f} MB, requests of up to {} tokens",
-                          config.max_total_tokens, config.page_size,
-                          static_cast<double>(pools.bytes()) / kMegabyte,
-                          parts.scheduler.max_length));
-  }
-  parts.runner =
-      std::make_unique<Runner>(hold->device->context(), std::move(model), std::move(pools),
-                               RunnerOptions{.max_rows = config.max_running_requests,
-                                             .original_logprobs = config.return_original_logprob});
+  BANYAN_ASSIGN_OR_RETURN(parts.scheduler, PlanMemory(config, parts.model, available));
   BANYAN_ASSIGN_OR_RETURN(TextModel loaded, text.get());
   parts.tokenizer = std::move(loaded.tokenizer);
   parts.chat_template = std::move(loaded.chat_template);
@@ -210,9 +256,9 @@ StatusOr<EngineParts> ModelParts(EngineConfig config, Phases& phases) {
     AddEndIds(parts.end_ids, {*parts.tokenizer->eos_id()}, parts.model.vocab_size);
   parts.generation_config = std::move(generation.json);
   if (config.sampling_defaults == "model") parts.default_sampling = generation.sampling;
-  parts.device = std::move(hold);
   parts.config = std::move(config);
-  return parts;
+  parts.metrics = EngineMetrics::MakeRegistry(parts.config.served_model_name);
+  return RanksOf(parts, model, hold, phases);
 }
 
 // ORG/NAME becomes the folder that it is downloaded to.
@@ -247,11 +293,18 @@ StatusOr<std::unique_ptr<Engine>> Engine::Start(EngineConfig config, PhaseSink o
     config.random_seed = uint64_t{random()} << 32 | random();
   }
   BANYAN_RETURN_IF_ERROR(ResolvePaths(config));
-  BANYAN_ASSIGN_OR_RETURN(EngineParts parts, config.model_path == kEchoModel
-                                                 ? EchoParts(std::move(config), phases)
-                                                 : ModelParts(std::move(config), phases));
-  parts.start_seconds = Since(start);
-  BANYAN_ASSIGN_OR_RETURN(std::unique_ptr<Engine> engine, MakeEngine(std::move(parts)));
+  BANYAN_ASSIGN_OR_RETURN(const LoadBalance method, ParseLoadBalance(config.load_balance_method));
+  BANYAN_ASSIGN_OR_RETURN(std::vector<EngineParts> parts,
+                          config.model_path == kEchoModel ? EchoParts(std::move(config), phases)
+                                                          : ModelParts(std::move(config), phases));
+  std::vector<std::unique_ptr<Engine>> ranks;
+  for (EngineParts& rank : parts) {
+    rank.start_seconds = Since(start);
+    BANYAN_ASSIGN_OR_RETURN(ranks.emplace_back(), MakeEngine(std::move(rank)));
+  }
+  std::unique_ptr<Engine> engine = ranks.size() == 1
+                                       ? std::move(ranks.front())
+                                       : MakeDataParallelEngine(std::move(ranks), method);
   LogInfo("start: ready after {:.0f} ms", 1e3 * Since(start));
   return engine;
 }

@@ -20,7 +20,10 @@ Stream::Stream(StreamOpened opened, const std::shared_ptr<const text::Tokenizer>
 }
 
 bool Stream::Take(RequestEvent&& event) {
-  if (event.admitted) cached_tokens_ = event.cached_tokens;
+  if (event.admitted) {
+    cached_tokens_ = event.cached_tokens;
+    cache_miss_ = event.cache_miss;
+  }
   retractions_ = event.retractions;
   Append(pending_.prompt_logprobs, std::move(event.prompt_logprobs));
   // The token that ended it is part of the output, and its text is not (unless asked for).
@@ -75,6 +78,7 @@ void Stream::Flush() {
   pending_.prompt_tokens = opened_.prompt_tokens;
   pending_.completion_tokens = completion_tokens_;
   pending_.cached_tokens = cached_tokens_;
+  pending_.cache_miss = cache_miss_;
   pending_.retractions = retractions_;
   const std::shared_ptr<const GenerateSink> sink = opened_.sink;
   if (pending_.finish) opened_.sink.reset();

@@ -65,6 +65,7 @@ class Stream {
   GenerateUpdate pending_;
   int completion_tokens_ = 0;
   int cached_tokens_ = 0;
+  CacheMiss cache_miss_ = CacheMiss::kNone;
   int retractions_ = 0;
 };
 

@@ -10,11 +10,18 @@
 
 namespace banyan {
 
-StatusOr<std::unique_ptr<CpuDevice>> CpuDevice::Create(std::string_view isa, int threads) {
+StatusOr<std::unique_ptr<CpuDevice>> CpuDevice::Create(std::string_view isa, int threads, int part,
+                                                       int parts) {
   std::vector<int> cores = UsableCores();
   if (threads > static_cast<int>(cores.size()))
     return InvalidArgument("--threads: {} threads on {} usable cores", threads, cores.size());
   if (threads > 0) cores.resize(threads);
+  const auto all = static_cast<int>(cores.size());
+  if (parts > all) {
+    cores = {cores[part % all]};
+  } else {
+    cores = {cores.begin() + all * part / parts, cores.begin() + all * (part + 1) / parts};
+  }
   BANYAN_ASSIGN_OR_RETURN(const ops::IsaLevel level, kernels::ParseIsa(isa));
 
   std::unique_ptr<CpuDevice> device(new CpuDevice());

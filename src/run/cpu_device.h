@@ -16,9 +16,11 @@ namespace banyan {
 
 class CpuDevice {
  public:
-  // `isa`: a value of --cpu-isa; `threads`: 0 for all cores that the process may use.
+  // `isa`: a value of --cpu-isa; `threads`: 0 for all cores that the process may use. Of several
+  // devices, device `part` gets its share of them, or where there are too few one that it shares.
   // kInvalidArgument or kFailedPrecondition when the machine cannot.
-  static StatusOr<std::unique_ptr<CpuDevice>> Create(std::string_view isa, int threads);
+  static StatusOr<std::unique_ptr<CpuDevice>> Create(std::string_view isa, int threads,
+                                                     int part = 0, int parts = 1);
 
   const ops::OpContext& context() const { return context_; }
   Backend& backend() const { return *backend_; }

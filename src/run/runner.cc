@@ -9,7 +9,7 @@
 
 namespace banyan {
 
-Runner::Runner(ops::OpContext context, std::unique_ptr<nn::Model> model, nn::CachePools pools,
+Runner::Runner(ops::OpContext context, std::shared_ptr<nn::Model> model, nn::CachePools pools,
                const RunnerOptions& options)
     : context_(context),
       model_(std::move(model)),

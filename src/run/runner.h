@@ -4,7 +4,8 @@
 //
 // A step whose logits would take more than `max_logit_bytes` (many prompt log-probabilities over a
 // large vocabulary) is run as several passes over consecutive parts of its spans; results do not
-// depend on that. Owns model, pools and rows; borrows what the context points to. One thread.
+// depend on that. Owns pools and rows; borrows what the context points to. The model may be shared
+// by runners with contexts of their own: it keeps nothing of a step. One thread.
 #pragma once
 
 #include <atomic>
@@ -27,7 +28,7 @@ struct RunnerOptions {
 
 class Runner final : public StepRunner {
  public:
-  Runner(ops::OpContext context, std::unique_ptr<nn::Model> model, nn::CachePools pools,
+  Runner(ops::OpContext context, std::shared_ptr<nn::Model> model, nn::CachePools pools,
          const RunnerOptions& options);
 
   void Begin() override;
@@ -62,7 +63,7 @@ class Runner final : public StepRunner {
   StatusOr<Tensor> Logits(int64_t rows);
 
   ops::OpContext context_;
-  std::unique_ptr<nn::Model> model_;
+  std::shared_ptr<nn::Model> model_;
   nn::CachePools pools_;
   RequestRows rows_;
   const RunnerOptions options_;

@@ -145,19 +145,25 @@ SchedulerImpl::Admission SchedulerImpl::AdmitOne(Request& request, const Admissi
   // Alone it always fits (Refusal): what is missing then is on its way back.
   const auto fits = [&] { return running_.empty() || budget.Fits(request, shared); };
   CacheLease lease;
+  CacheMiss miss = CacheMiss::kNone;
   // Asked before as well, so that a refusal does not touch the order of eviction.
-  if (fits()) lease = cache_->Acquire(name, match, request.cache_priority());
+  if (fits()) {
+    if (!request.admitted_before) {
+      miss = cache_->Explain(name, tokens.first(request.match_limit()), match);
+    }
+    lease = cache_->Acquire(name, match, request.cache_priority());
+  }
   if (!lease.held() || !fits() || lease.Reservable(shared + 1) <= shared) {
     blocked_until_ = plans_ + kBlockedPlans;
     return Admission::kRefused;
   }
-  OpenRow(request, std::move(lease), match.deepest.position);
+  OpenRow(request, std::move(lease), match.deepest.position, miss);
   BANYAN_CHECK(PlanChunk(request), "request {} was admitted without a chunk", request.id());
   return Admission::kAdmitted;
 }
 
 // `known`: the tokens that are in the tree, with or without all entries.
-void SchedulerImpl::OpenRow(Request& request, CacheLease lease, Position known) {
+void SchedulerImpl::OpenRow(Request& request, CacheLease lease, Position known, CacheMiss miss) {
   const std::vector<TokenId>& tokens = request.tokens;
   const Position shared = lease.shared();
   waiting_.Admit(&request, request.tokens.size() - shared + ExpectedOutputs(request));
@@ -206,6 +212,7 @@ void SchedulerImpl::OpenRow(Request& request, CacheLease lease, Position known) 
   RequestEvent& event = EventOf(request);
   event.admitted = true;
   event.cached_tokens = static_cast<int32_t>(shared);
+  event.cache_miss = miss;
   counters_.cached_tokens_total += shared;
   counters_.prompt_tokens_total += request.prompt_length();
 }

@@ -134,6 +134,8 @@ void SchedulerImpl::Retract(Request& request) {
   request.computed = request.planned = request.fill = 0;
   ++request.retractions;
   ++counters_.retracted_total;
+  counters_.retracted_input_total += request.prompt_length();
+  counters_.retracted_output_total += request.outputs();
   EventOf(request);
   request.OnRetracted();
   waiting_.Add(&request);

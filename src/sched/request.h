@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "cache/cache_events.h"
 #include "cache/cache_spec.h"
 #include "sched/plan.h"
 #include "sched/sampling_params.h"
@@ -60,8 +61,9 @@ struct StopAt {
 // nothing more.
 struct RequestEvent {
   RequestId id = 0;
-  bool admitted = false;      // first admission: `cached_tokens` is set
-  int32_t cached_tokens = 0;  // prompt tokens found in the cache
+  bool admitted = false;                    // first admission: the next two are set
+  int32_t cached_tokens = 0;                // prompt tokens found in the cache
+  CacheMiss cache_miss = CacheMiss::kNone;  // why not more
   std::vector<TokenId> tokens;
   std::vector<TokenLogprob> logprobs;         // of `tokens`, when asked for
   std::vector<TokenLogprob> prompt_logprobs;  // told once, with the first token or the end

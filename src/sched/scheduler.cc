@@ -53,7 +53,8 @@ StatusOr<std::unique_ptr<Scheduler>> Scheduler::Create(SchedulerConfig config) {
                                                .pages_per_group = config.pages_per_group,
                                                .page_size = config.page_size,
                                                .eviction_policy = config.eviction_policy,
-                                               .disabled = config.disable_prefix_cache}));
+                                               .disabled = config.disable_prefix_cache,
+                                               .observer = config.cache_observer}));
   return std::unique_ptr<Scheduler>(
       std::make_unique<SchedulerImpl>(std::move(config), queue, std::move(cache)));
 }
@@ -243,6 +244,11 @@ SchedulerStats SchedulerImpl::stats() const {
   stats.paused = paused_;
   stats.queue_seconds = drain_rate_.Seconds(waiting_.size());
   stats.new_token_ratio = ratio_.value();
+  for (const Request* request : running_) {
+    stats.running_tokens += static_cast<int64_t>(request->tokens.size());
+  }
+  stats.tree_tokens = cache_->tree().num_tokens();
+  stats.evicted_tokens_total = cache_->evicted_tokens();
   for (KindId kind = 0; kind < cache_->kinds(); ++kind) {
     stats.pools.push_back(cache_->usage(kind));
     if (cache_->kind(kind).paged()) {

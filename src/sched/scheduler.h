@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "cache/cache_events.h"
 #include "cache/cache_spec.h"
 #include "cache/pool_usage.h"
 #include "sched/plan.h"
@@ -62,6 +63,7 @@ struct SchedulerConfig {
   int decode_checkpoint_interval = 64;
   int retract_interval = 0;     // tests: retracts a request every so many plans, need or not
   RequestFactory make_request;  // none: sched/request_state.h's own
+  TreeObserver* cache_observer = nullptr;  // of the prefix tree; borrowed
 };
 
 // What becomes of running requests while no plans are made.
@@ -98,8 +100,11 @@ struct SchedulerStats {
   bool paused = false;
   double queue_seconds = 0;  // until those that wait now have left the queue, at the measured speed
   int64_t used_tokens = 0;
+  int64_t running_tokens = 0;  // lengths of the running requests
+  int64_t tree_tokens = 0;     // in the prefix tree
+  int64_t evicted_tokens_total = 0;
   int64_t cached_tokens_total = 0, prompt_tokens_total = 0;
-  int64_t retracted_total = 0;
+  int64_t retracted_total = 0, retracted_input_total = 0, retracted_output_total = 0;
   double new_token_ratio = 0;
   std::vector<PoolUsage> pools;
   // Of the last plan: what the prefill and decode log lines print.
@@ -116,6 +121,8 @@ class Scheduler {
   virtual SchedulerOutput Step(SchedulerInput input) = 0;
   virtual bool idle() const = 0;  // nothing waiting, running or in flight
   virtual SchedulerStats stats() const = 0;
+  // Tells `observer` what the prefix tree holds now. O(tree).
+  virtual void VisitCache(TreeObserver& observer) const = 0;
   // The invariant of docs/design.md section 5: every page in exactly one place. O(pages): debug
   // builds, tests, the idle check.
   virtual Status CheckInvariants() const = 0;

@@ -31,6 +31,7 @@ class SchedulerImpl : public Scheduler {
   SchedulerOutput Step(SchedulerInput input) override;
   bool idle() const override;
   SchedulerStats stats() const override;
+  void VisitCache(TreeObserver& observer) const override { cache_->tree().Visit(observer); }
   Status CheckInvariants() const override;
 
  private:
@@ -86,7 +87,7 @@ class SchedulerImpl : public Scheduler {
   enum class Admission { kAdmitted, kFollows, kAnother, kRefused };
   Admission AdmitOne(Request& request, const AdmissionBudget& budget, bool settled);
   Request* FindLeader(const Request& request, Position matched, Position* common) const;
-  void OpenRow(Request& request, CacheLease lease, Position known);
+  void OpenRow(Request& request, CacheLease lease, Position known, CacheMiss miss);
   void Preempt();
   // What was preempted comes back with the plans that were out then.
   bool freeing() const {

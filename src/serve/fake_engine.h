@@ -43,6 +43,9 @@ class FakeEngine final : public Engine {
   Status CloseSession(std::string_view id) override;
   void Drain(std::function<void()> done) override;
   EngineSnapshot Snapshot() const override;
+  void InspectCache(int, std::function<void(StatusOr<CacheSnapshot>)> done) override {
+    done(CacheSnapshot{});
+  }
   const EngineConfig& config() const override { return config_; }
   const nn::ModelInfo& model() const override { return model_; }
   int64_t max_request_length() const override { return 4096; }

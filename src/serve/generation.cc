@@ -126,6 +126,7 @@ void Generation::OnUpdate(std::size_t first_choice, GenerateUpdate update) {
   choice.prompt_tokens = update.prompt_tokens;
   choice.completion_tokens = update.completion_tokens;
   choice.cached_tokens = update.cached_tokens;
+  choice.cache_miss = update.cache_miss;
   choice.retractions = update.retractions;
   if (update.finish) {
     // What the caller aborted by name ends like any other; what the engine gave up is an error.

@@ -86,6 +86,14 @@ std::optional<SessionParams> ReadSession(Fields& fields, const json::value* valu
   return session;
 }
 
+std::optional<int> ReadDpRank(Fields& fields) {
+  const std::optional<int> old = fields.Maybe<int>("data_parallel_rank", {0, 1 << 20});
+  const std::optional<int> rank = fields.Maybe<int>("routed_dp_rank", {0, 1 << 20});
+  if (old && rank && *old != *rank)
+    fields.Fail("routed_dp_rank", "and 'data_parallel_rank' are not the same");
+  return rank ? rank : old;
+}
+
 void ReadLogitBias(Fields& fields, SamplingParams& sampling) {
   const json::value* value = fields.Raw("logit_bias");
   if (value == nullptr) return;

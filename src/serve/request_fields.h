@@ -37,6 +37,9 @@ std::vector<std::string> ReadRids(Fields& fields);
 // SGLang's session_params: {id, rid, offset, replace, drop_previous_output}; null is as absent.
 std::optional<SessionParams> ReadSession(Fields& fields, const json::value* value);
 
+// The data-parallel rank that is to run it: routed_dp_rank, or data_parallel_rank as it was called.
+std::optional<int> ReadDpRank(Fields& fields);
+
 // {"id": bias}; ids are decimal strings.
 void ReadLogitBias(Fields& fields, SamplingParams& sampling);
 

@@ -132,6 +132,7 @@ class ServerImpl final : public Server {
     Add("GET", "/memory", HandleMemory);
     Add("GET", "/get_load", HandleGetLoad);
     Add("GET", "/v1/loads", HandleLoads);
+    Add("GET", "/cache_blocks", HandleCacheBlocks, Access::kAdmin);
     Add("GET", "/metrics", HandleMetrics);
     Add("GET|POST", "/flush_cache", HandleFlushCache, Access::kAdmin);
     Add("POST", "/abort_request", HandleAbort, Access::kAdmin);

@@ -8,8 +8,8 @@ BANYAN=$(realpath "${1:?the banyan binary}")
 export BANYAN
 shift
 [ -d "$root/build/venv/bin" ] && export PATH="$root/build/venv/bin:$PATH"
-python3 -c 'import openai, pytest' 2>/dev/null || {
-  echo "skipped: openai and pytest are not installed: pip install -r $root/scripts/requirements.txt"
+python3 -c 'import msgspec, openai, pytest, zmq' 2>/dev/null || {
+  echo "skipped: msgspec, openai, pytest or zmq is not installed: pip install -r $root/scripts/requirements.txt"
   exit 77
 }
 exec python3 -B -m pytest -q -p no:cacheprovider "$here" "$@"

@@ -14,7 +14,11 @@ void HandleServerInfo(const ServeContext& context, const HttpRequest&, const Rep
 void HandleWeightVersion(const ServeContext& context, const HttpRequest&, const ReplyPtr& reply);
 void HandleMemory(const ServeContext& context, const HttpRequest&, const ReplyPtr& reply);
 void HandleGetLoad(const ServeContext& context, const HttpRequest&, const ReplyPtr& reply);
-void HandleLoads(const ServeContext& context, const HttpRequest&, const ReplyPtr& reply);
+void HandleLoads(const ServeContext& context, const HttpRequest& request, const ReplyPtr& reply);
+// The blocks in the prefix cache of one rank, with the number of the first KV event that is not in
+// it: where a consumer of KV events can begin.
+void HandleCacheBlocks(const ServeContext& context, const HttpRequest& request,
+                       const ReplyPtr& reply);
 void HandleMetrics(const ServeContext& context, const HttpRequest&, const ReplyPtr& reply);
 void HandleFlushCache(const ServeContext& context, const HttpRequest&, const ReplyPtr& reply);
 void HandleAbort(const ServeContext& context, const HttpRequest& request, const ReplyPtr& reply);

@@ -24,6 +24,10 @@ void WriteSettings(JsonWriter& json, const EngineConfig& config) {
   json.Field("max_prefill_tokens", config.max_prefill_tokens);
   json.Field("schedule_policy", config.schedule_policy);
   json.Field("schedule_conservativeness", config.schedule_conservativeness);
+  json.Field("dp_size", config.dp_size).Field("load_balance_method", config.load_balance_method);
+  json.Key("kv_events_config");
+  config.kv_events_config.empty() ? json.Null() : json.Value(config.kv_events_config);
+  json.Field("enable_cache_report", config.enable_cache_report);
   json.Field("radix_eviction_policy", config.radix_eviction_policy);
   json.Field("disable_radix_cache", config.disable_radix_cache);
   json.Field("disable_overlap_schedule", config.disable_overlap_schedule);
@@ -69,17 +73,21 @@ void HandleServerInfo(const ServeContext& context, const HttpRequest&, const Rep
   json.Field("served_model_name", context.model_name);
   WriteSettings(json, engine.config());
   json.Field("status", now.healthy ? "ready" : "unhealthy");
-  json.Field("max_total_num_tokens", now.max_total_tokens);
+  json.Field("max_total_num_tokens", engine.RankSnapshot(0).max_total_tokens);
   json.Field("max_req_input_len", engine.max_request_length() - 1);
-  json.Key("internal_states").Begin('[').Begin('{');
-  json.Field("last_gen_throughput", now.generation_throughput);
-  json.Key("memory_usage").Begin('{');
-  constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
-  json.Field("weight", static_cast<double>(now.weight_bytes) / kGiB);
-  json.Field("kvcache", static_cast<double>(now.cache_bytes) / kGiB);
-  json.Field("token_capacity", now.max_total_tokens).Field("graph", 0.0).End('}');
-  json.Field("effective_max_running_requests_per_dp", engine.config().max_running_requests);
-  json.End('}').End(']');
+  json.Key("internal_states").Begin('[');
+  for (int rank = 0; rank < engine.ranks(); ++rank) {
+    const EngineSnapshot state = engine.RankSnapshot(rank);
+    json.Begin('{').Field("last_gen_throughput", state.generation_throughput);
+    json.Key("memory_usage").Begin('{');
+    constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
+    json.Field("weight", static_cast<double>(state.weight_bytes) / kGiB);
+    json.Field("kvcache", static_cast<double>(state.cache_bytes) / kGiB);
+    json.Field("token_capacity", state.max_total_tokens).Field("graph", 0.0).End('}');
+    json.Field("effective_max_running_requests_per_dp", engine.config().max_running_requests);
+    json.End('}');
+  }
+  json.End(']');
   json.Field("version", std::string_view(kVersion)).Field("commit", std::string_view(kCommit));
   json.End('}');
   SendJson(reply, std::move(out));
@@ -107,38 +115,15 @@ void HandleMemory(const ServeContext& context, const HttpRequest&, const ReplyPt
     json.Field("cached", pool.evictable * page_size).Field("free", pool.free * page_size);
     json.Field("fenced", pool.fenced * page_size).End('}');
   }
+  json.End(']').Key("ranks").Begin('[');
+  for (int rank = 0; rank < context.engine.ranks(); ++rank) {
+    const SchedulerStats stats = context.engine.RankSnapshot(rank).scheduler;
+    // In pages; tokens of the prefix tree may lack entries of windows and states.
+    json.Begin('{').Field("dp_rank", rank).Field("summary", Describe(stats.pools));
+    json.Field("prefix_tokens", stats.tree_tokens);
+    json.Field("evicted_tokens_total", stats.evicted_tokens_total).End('}');
+  }
   json.End(']').End('}');
-  SendJson(reply, std::move(out));
-}
-
-void HandleGetLoad(const ServeContext& context, const HttpRequest&, const ReplyPtr& reply) {
-  const SchedulerStats stats = context.engine.Snapshot().scheduler;
-  std::string out;
-  JsonWriter json(out);
-  json.Begin('[').Begin('{').Field("dp_rank", 0);
-  json.Field("num_reqs", stats.running + stats.waiting);
-  json.Field("num_waiting_reqs", stats.waiting);
-  json.Field("num_tokens", stats.used_tokens + stats.waiting_tokens);
-  json.End('}').End(']');
-  SendJson(reply, std::move(out));
-}
-
-void HandleLoads(const ServeContext& context, const HttpRequest&, const ReplyPtr& reply) {
-  const EngineSnapshot now = context.engine.Snapshot();
-  const SchedulerStats& stats = now.scheduler;
-  const double capacity = static_cast<double>(std::max<int64_t>(now.max_total_tokens, 1));
-  std::string out;
-  JsonWriter json(out);
-  json.Begin('{').Field("timestamp", UnixTime()).Field("version", std::string_view(kVersion));
-  json.Field("dp_rank_count", 1).Key("loads").Begin('[').Begin('{').Field("dp_rank", 0);
-  json.Field("num_running_reqs", stats.running).Field("num_waiting_reqs", stats.waiting);
-  json.Field("num_used_tokens", stats.used_tokens)
-      .Field("num_waiting_tokens", stats.waiting_tokens);
-  json.Field("max_total_num_tokens", now.max_total_tokens);
-  json.Field("token_usage", static_cast<double>(stats.used_tokens) / capacity);
-  json.Field("gen_throughput", now.generation_throughput);
-  json.Field("max_running_requests", context.engine.config().max_running_requests);
-  json.End('}').End(']').End('}');
   SendJson(reply, std::move(out));
 }
 

@@ -60,6 +60,7 @@ class GenerateFormat final : public ReplyFormat {
     if (wanted.enabled) WriteLogprobs(json, choice, wanted);
     json.Field("completion_tokens", choice.completion_tokens);
     json.Field("cached_tokens", choice.cached_tokens);
+    if (info_.cache_report) WriteCacheDetails(json, choice);
     if (choice.finish) {
       const std::chrono::duration<double> latency = std::chrono::steady_clock::now() - info_.began;
       json.Field("e2e_latency", latency.count());

@@ -14,6 +14,7 @@ struct GenerateReplyInfo {
   bool batch = false;
   bool incremental = false;  // a stream's events carry what is new, not all so far
   bool text_in_logprobs = false;
+  bool cache_report = false;              // meta_info says why not more was found in the cache
   std::vector<LogprobParams> per_prompt;  // what each prompt asked for
   std::string weight_version;
   std::shared_ptr<const text::Tokenizer> tokenizer;

@@ -13,7 +13,6 @@ constexpr std::string_view kNoGrammar = "constrained decoding is not built yet";
 constexpr std::string_view kNoLora = "adapters are not built yet";
 constexpr std::string_view kNoMedia = "this engine reads text only so far";
 constexpr std::string_view kNoDisaggregation = "prefill and decode run in one process";
-constexpr std::string_view kOneRank = "there is one data-parallel rank";
 constexpr std::string_view kInternal = "it is for the parts of an SGLang server among themselves";
 constexpr std::string_view kNoExperts = "expert choices are not returned yet";
 
@@ -43,8 +42,6 @@ constexpr RefusedField kRefused[] = {
     {"bootstrap_pair_key", kNoDisaggregation, ""},
     {"decode_tp_size", kNoDisaggregation, ""},
     {"disagg_prefill_dp_rank", kNoDisaggregation, ""},
-    {"routed_dp_rank", kOneRank, "0"},
-    {"data_parallel_rank", kOneRank, "0"},
     {"require_reasoning", "reasoning cannot be parsed yet", "false"},
     {"background", "every request is answered while it is waited for", "false"},
     {"conversation_id", "conversations are not kept", ""},
@@ -225,6 +222,7 @@ StatusOr<GenerateBody> ParseGenerateBody(const json::object& object,
   body.stream = fields.Optional<bool>("stream", false);
   body.text_in_logprobs = fields.Optional<bool>("return_text_in_logprobs", false);
   body.priority = fields.Maybe<int>("priority");
+  body.dp_rank = ReadDpRank(fields);
   body.routing_key = fields.Optional<std::string>("routing_key", "");
   body.log = !fields.Optional<bool>("no_logs", false);
   fields.Maybe<bool>("log_metrics");  // every request is counted

@@ -31,6 +31,7 @@ struct GenerateBody {
   bool text_in_logprobs = false;
   std::optional<int> priority;
   std::string routing_key;
+  std::optional<int> dp_rank;
   bool log = true;
 };
 

@@ -29,6 +29,7 @@ void HandleGenerate(const ServeContext& context, const HttpRequest& request,
   info.batch = body->batch;
   info.incremental = context.config.incremental_streaming;
   info.text_in_logprobs = body->text_in_logprobs;
+  info.cache_report = context.engine.config().enable_cache_report;
   info.weight_version = context.config.weight_version;
   info.tokenizer = context.engine.tokenizer();
   std::vector<GenerateRequest> requests;
@@ -51,6 +52,7 @@ void HandleGenerate(const ServeContext& context, const HttpRequest& request,
     one.logprobs = std::move(item.logprobs);
     one.priority = body->priority;
     one.routing_key = RoutingKey(request, body->routing_key);
+    one.dp_rank = body->dp_rank;
     one.session = std::move(item.session);
     one.extra_key = std::move(item.extra_key);
     one.want_text = info.tokenizer != nullptr;

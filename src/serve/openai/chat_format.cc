@@ -39,12 +39,13 @@ class ChatFormat final : public ReplyFormat {
   }
 
   void AppendEnd(std::string& out, const std::vector<Choice>& choices) override {
-    if (!info_.include_usage) return;
+    if (!info_.include_usage && !info_.cache_details) return;
     out += "data: ";
     JsonWriter json(out);
     BeginReply(json, info_, kChunk);
     json.Key("choices").Begin('[').End(']').Key("usage");
-    WriteUsage(json, choices, info_.n);
+    info_.include_usage ? WriteUsage(json, choices, info_.n) : void(json.Null());
+    WriteExtension(json, info_, choices);
     out += "}\n\n";
   }
 
@@ -65,6 +66,7 @@ class ChatFormat final : public ReplyFormat {
     }
     json.End(']').Key("usage");
     WriteUsage(json, choices, info_.n);
+    WriteExtension(json, info_, choices);
     json.Key("metadata").Begin('{').Field("weight_version", info_.weight_version).End('}');
     json.End('}');
     return out;

@@ -53,6 +53,21 @@ void WriteUsage(JsonWriter& json, const Choice& choice) {
   WriteUsage(json, choice.prompt_tokens, choice.completion_tokens, choice.cached_tokens);
 }
 
+void WriteCacheDetails(JsonWriter& json, const Choice& choice) {
+  json.Key("cached_tokens_details").Begin('{').Field("device", choice.cached_tokens);
+  json.Field("host", 0).Key("miss_reason");
+  choice.cache_miss == CacheMiss::kNone ? json.Null() : json.Value(Name(choice.cache_miss));
+  json.End('}');
+}
+
+void WriteExtension(JsonWriter& json, const OpenAiReplyInfo& info,
+                    const std::vector<Choice>& choices) {
+  if (!info.cache_details && !info.cache_report) return;
+  json.Key("sglext").Begin('{');
+  WriteCacheDetails(json, choices.front());
+  json.End('}');
+}
+
 void BeginReply(JsonWriter& json, const OpenAiReplyInfo& info, std::string_view object) {
   json.Begin('{').Field("id", info.id).Field("object", object);
   json.Field("created", info.created).Field("model", info.model);

@@ -14,6 +14,8 @@ struct OpenAiReplyInfo {
   std::string id, model, weight_version;
   int64_t created = 0;
   bool include_usage = false, continuous_usage = false;
+  bool cache_details = false;  // asked for by the request: a stream ends with them in any case
+  bool cache_report = false;   // wanted for all requests
   bool logprobs = false;
   int top_logprobs = 0;
   int n = 1;                                         // samples per prompt

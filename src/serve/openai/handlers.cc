@@ -27,6 +27,8 @@ OpenAiReplyInfo MakeInfo(const ServeContext& context, const OpenAiOptions& optio
   info.created = UnixTime();
   info.include_usage = options.include_usage;
   info.continuous_usage = options.continuous_usage;
+  info.cache_details = options.cache_details;
+  info.cache_report = context.engine.config().enable_cache_report;
   info.logprobs = options.logprobs;
   info.top_logprobs = options.top_logprobs;
   info.n = options.sampling.n;
@@ -48,6 +50,7 @@ GenerateRequest MakeRequest(const HttpRequest& http, const OpenAiOptions& option
   request.priority = options.priority;
   request.routing_key = RoutingKey(http);
   request.user = options.user;
+  request.dp_rank = options.dp_rank;
   request.session = options.session;
   request.extra_key = pick(options.extra_keys);
   return request;

@@ -17,7 +17,6 @@ constexpr std::string_view kNoLora = "adapters are not built yet";
 constexpr std::string_view kNoMedia = "this engine reads text only so far";
 constexpr std::string_view kNoDisaggregation = "prefill and decode run in one process";
 constexpr std::string_view kNoFunctions = "this is the old form of 'tools'";
-constexpr std::string_view kOneRank = "there is one data-parallel rank";
 constexpr std::string_view kNoStates = "hidden states are not returned yet";
 constexpr std::string_view kNoExperts = "expert choices are not returned yet";
 constexpr std::string_view kNoCode = "requests cannot carry code";
@@ -33,13 +32,10 @@ constexpr RefusedField kRefusedInBoth[] = {
     {"return_hidden_states", kNoStates, "false"},
     {"return_routed_experts", kNoExperts, "false"},
     {"routed_experts_start_len", kNoExperts, "0"},
-    {"return_cached_tokens_details", "the cache has one tier; usage has its count", "false"},
     {"bootstrap_host", kNoDisaggregation, ""},
     {"bootstrap_port", kNoDisaggregation, ""},
     {"bootstrap_room", kNoDisaggregation, ""},
     {"disagg_prefill_dp_rank", kNoDisaggregation, ""},
-    {"routed_dp_rank", kOneRank, "0"},
-    {"data_parallel_rank", kOneRank, "0"},
 };
 
 constexpr RefusedField kRefusedInChat[] = {
@@ -109,6 +105,8 @@ Status ReadOptions(Fields& fields, const OpenAiDefaults& defaults, OpenAiOptions
   }
   fields.Ignore({"seed"});
   options.priority = fields.Maybe<int>("priority");
+  options.dp_rank = ReadDpRank(fields);
+  options.cache_details = fields.Optional<bool>("return_cached_tokens_details", false);
   options.session = ReadSession(fields, fields.Raw("session_params"));
   options.rids = ReadRids(fields);
   // SGLang joins the two; either alone is the key.

@@ -27,6 +27,8 @@ struct OpenAiOptions {
   int top_logprobs = 0;
   std::optional<int> priority;
   std::string user;
+  std::optional<int> dp_rank;
+  bool cache_details = false;  // what of the prompt was found in the cache, and why not more
   std::optional<SessionParams> session;
   std::vector<std::string> rids;  // none, one for all prompts, or one per prompt
   std::vector<std::string> extra_keys;

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Data-parallel ranks, their loads, and why a prefix was not found."""
+
+import re
+import shutil
+import subprocess
+import threading
+import time
+
+import pytest
+
+from wire import call, running
+
+
+def generate(url, **body):
+    body.setdefault("sampling_params", {"temperature": 0, "max_new_tokens": 4})
+    return call(url + "/generate", body)
+
+
+def test_ranks_share_the_work_and_the_page_of_metrics(start):
+    server = start("--dp-size", "2", "--load-balance-method", "round_robin")
+    url = server.url
+    cached = [generate(url, input_ids=[97] * 64)[1]["meta_info"]["cached_tokens"] for _ in range(4)]
+    assert cached == [0, 0, 48, 48]
+    page = call(url + "/metrics")[1]
+    for rank in "01":  # the start of the server may have asked for its health
+        assert re.search(rf'^sglang:num_requests_total{{dp_rank="{rank}".*}} [23]$', page, re.M), page
+    if shutil.which("promtool"):
+        subprocess.run(["promtool", "check", "metrics"], input=page.encode(), check=True)
+    info = call(url + "/get_server_info")[1]
+    assert info["dp_size"] == 2 and len(info["internal_states"]) == 2
+    assert generate(url, input_ids=[97], data_parallel_rank=2)[0] == 400
+    assert call(url + "/flush_cache", b"")[0] == 200
+    assert generate(url, input_ids=[97] * 64, routed_dp_rank=1)[1]["meta_info"]["cached_tokens"] == 0
+    assert server.stop() == 0
+
+
+def test_an_abort_by_name_reaches_every_rank(start):
+    url = start("--dp-size", "2").url
+    assert call(url + "/pause_generation", {"mode": "in_place"})[0] == 200
+    replies = []
+    threads = [
+        threading.Thread(target=lambda i=i: replies.append(generate(url, text="a", rid=f"job-{i}")))
+        for i in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    deadline = time.time() + 20
+    while time.time() < deadline and sum(load["num_reqs"] for load in call(url + "/get_load")[1]) < 4:
+        time.sleep(0.05)
+    loads = call(url + "/v1/loads")[1]
+    assert [load["num_waiting_reqs"] for load in loads["loads"]] == [2, 2]
+    assert loads["aggregate"]["total_reqs"] == 4 and loads["dp_rank_count"] == 2
+    assert call(url + "/abort_request", {"rid": "job-"})[0] == 200
+    for thread in threads:
+        thread.join(20)
+    assert [reply[1]["meta_info"]["finish_reason"]["type"] for reply in replies] == ["abort"] * 4
+    assert call(url + "/continue_generation", {})[0] == 200
+    assert generate(url, text="a")[0] == 200
+
+
+def test_loads_have_sections(echo):
+    generate(echo, text="abc")
+    assert set(call(echo + "/get_load")[1][0]) == {"dp_rank", "num_reqs", "num_waiting_reqs", "num_tokens"}
+    whole = call(echo + "/v1/loads")[1]["loads"][0]
+    assert whole["memory"]["token_capacity"] == whole["max_total_num_tokens"] > 0
+    assert whole["queues"] == {"waiting": 0, "grammar": 0, "paused": 0, "retracted": 0}
+    core = call(echo + "/v1/loads?include=core&dp_rank=0")[1]["loads"][0]
+    assert not {"memory", "queues", "speculative"} & set(core) and core["num_running_reqs"] == 0
+    assert "memory" in call(echo + "/v1/loads?include=core,memory")[1]["loads"][0]
+    for query, word in [("include=cores", "cores"), ("dp_rank=1", "dp_rank"), ("format=xml", "format")]:
+        status, error = call(echo + "/v1/loads?" + query)[:2]
+        assert status == 400 and word in error["error"]["message"]
+
+
+def test_memory_says_in_one_line_where_the_pages_are(echo):
+    generate(echo, input_ids=[97] * 64)
+    rank = call(echo + "/memory")[1]["ranks"][0]
+    assert re.fullmatch(
+        r"full: \d+ available \(\d+ free \+ \d+ evictable\) \+ 0 leased \+ 0 fenced of \d+ pages", rank["summary"]
+    )
+    assert rank["prefix_tokens"] >= 48
+
+
+def test_a_full_cache_says_in_one_line_where_the_pages_are(start):
+    server = start("--page-size", "4", "--max-total-tokens", "400", "--schedule-conservativeness", "0")
+    body = {"input_ids": [97] * 8, "sampling_params": {"max_new_tokens": 300, "temperature": 0, "ignore_eos": True, "n": 4}}
+    assert call(server.url + "/generate", body)[0] == 200
+    assert re.search(r"wait again; full: \d+ available .* leased", server.await_line("the cache was full"))
+    assert call(server.url + "/v1/loads")[1]["loads"][0]["queues"]["retracted"] > 0
+
+
+def reason(url, **body):
+    return generate(url, **body)[1]["meta_info"]["cached_tokens_details"]["miss_reason"]
+
+
+def test_a_reply_says_why_a_prefix_was_missed(start):
+    server = start("--enable-cache-report", "--page-size", "4", "--max-total-tokens", "256")
+    url = server.url
+    assert reason(url, input_ids=[97] * 33) == "new"
+    meta = generate(url, input_ids=[97] * 33)[1]["meta_info"]
+    assert meta["cached_tokens_details"] == {"device": 32, "host": 0, "miss_reason": None}
+    assert meta["cached_tokens"] == 32
+    assert reason(url, input_ids=[97] * 33, extra_key="mine") == "extra_key"
+    assert reason(url, input_ids=[99] * 200) == "new"
+    assert reason(url, input_ids=[97] * 33) == "evicted"
+    body = {"model": "m", "prompt": [97] * 33, "max_tokens": 1}
+    reply = call(url + "/v1/completions", body)[1]
+    assert reply["sglext"]["cached_tokens_details"]["miss_reason"] is None
+    assert reply["usage"]["prompt_tokens_details"]["cached_tokens"] == 32
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_request_may_ask_for_it_itself(echo, stream):
+    body = {"model": "m", "messages": [{"role": "user", "content": f"a new question {stream} " * 5}], "max_tokens": 2}
+    plain = call(echo + "/v1/chat/completions", {**body, "stream": stream})[1]
+    assert "sglext" not in plain
+    text = call(echo + "/v1/chat/completions", {**body, "stream": stream, "return_cached_tokens_details": True})[1]
+    if stream:
+        assert '"sglext":{"cached_tokens_details":{"device":' in text.strip().split("\n\n")[-2]
+    else:
+        assert text["sglext"]["cached_tokens_details"]["device"] > 0
+
+
+def test_one_rank_is_all_there_is(echo):
+    assert running(echo) == 0
+    assert generate(echo, text="a", data_parallel_rank=0)[0] == 200
+    status, error = generate(echo, text="a", data_parallel_rank=1)[:2]
+    assert status == 400 and "data_parallel_rank" in error["error"]["message"]
