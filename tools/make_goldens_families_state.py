@@ -61,6 +61,9 @@ STATE_FAMILIES = {
         num_experts=4, num_experts_per_tok=2, expert_layer_period=2, expert_layer_offset=0)),
     "lfm2": dict(type="lfm2", gguf=("lfm2",), keep_layer_types=True, config=dict(
         SMALL, block_multiple_of=8, block_ffn_dim_multiplier=1.1, layer_types=["conv", "full_attention", "conv"])),
+    "lfm2_moe": dict(type="lfm2_moe", gguf=("lfm2moe",), keep_layer_types=True, config=dict(
+        SMALL, num_experts=6, num_experts_per_tok=3, moe_intermediate_size=24, num_dense_layers=1,
+        layer_types=["conv", "full_attention", "conv"])),
     "lfm2_bias": dict(type="lfm2", config=dict(
         SMALL, block_auto_adjust_ff_dim=False, full_attn_idxs=[1], conv_bias=True, conv_L_cache=4)),
     # Its decays are saved, rounded to bf16; without them they are computed.

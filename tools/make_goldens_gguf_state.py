@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The parts of llama.cpp's conversion that layers with a state have: their keys, decays as -exp(A_log),
 Falcon H1's multipliers in the weights, Qwen's projections taken apart and put in its order of heads."""
+import gguf
 import torch
 
 MAMBA2 = ("mamba2", "falcon-h1", "granitehybrid", "nemotron_h", "nemotron_h_moe")
 QWEN = ("qwen3next", "qwen35", "qwen35moe")
-ARCHS = MAMBA2 + QWEN + ("mamba", "jamba", "lfm2")
+ARCHS = MAMBA2 + QWEN + ("mamba", "jamba", "lfm2", "lfm2moe")
 
 
 def first(config, *names):
@@ -24,7 +25,7 @@ def add_state_metadata(writer, arch, config):
     if arch not in ARCHS:
         return
     kinds = layer_kinds(config)
-    if arch in ("jamba", "lfm2", "granitehybrid", "nemotron_h", "nemotron_h_moe"):
+    if arch in ("jamba", "lfm2", "lfm2moe", "granitehybrid", "nemotron_h", "nemotron_h_moe"):
         heads = config["num_key_value_heads"]
         writer.add_head_count_kv([heads if kind == "full_attention" else 0 for kind in kinds])
     if arch.startswith("nemotron_h"):
@@ -38,12 +39,17 @@ def add_state_metadata(writer, arch, config):
         writer.add_expert_group_used_count(config["topk_group"])
         if config["moe_latent_size"]:
             writer.add_moe_latent_size(config["moe_latent_size"])
+    if arch.startswith("lfm2"):
+        writer.add_layer_norm_rms_eps(config["norm_eps"])
+        writer.add_shortconv_l_cache(config["conv_L_cache"])
+    if arch == "lfm2moe":
+        writer.add_leading_dense_block_count(config["num_dense_layers"])
+        writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+        return
     if arch == "lfm2":
         width = int(config["block_ffn_dim_multiplier"] * int(2 * config["intermediate_size"] / 3))
         multiple = config["block_multiple_of"]
         writer.add_feed_forward_length((width + multiple - 1) // multiple * multiple)
-        writer.add_layer_norm_rms_eps(config["norm_eps"])
-        writer.add_shortconv_l_cache(config["conv_L_cache"])
         return
     if arch in QWEN:
         keys, values = config["linear_num_key_heads"], config["linear_num_value_heads"]

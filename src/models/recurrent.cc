@@ -75,7 +75,7 @@ void MixersByType(Config& config, nn::DecoderSpec& spec, std::string_view key, n
 int SizeOrAuto(Config& config, std::string_view key, int fallback) {
   const json::value* value = config.fields.Raw(key);
   if (value != nullptr && value->is_string() && value->get_string() == "auto") return fallback;
-  return config.fields.Optional<int>(key, fallback, kSizeRange);
+  return config.fields.Optional<int>(key, fallback, {1, 1 << 16});
 }
 
 void OnlySilu(Config& config, std::string_view key) {
@@ -99,16 +99,16 @@ void TimeStepLimit(Config& config, nn::Mamba2Spec& mamba) {
 void Mamba2Keys(Config& config, nn::DecoderSpec& spec, int inner) {
   nn::Mamba2Spec& mamba = spec.mamba2;
   Fields& fields = config.fields;
-  mamba.heads = fields.Optional<int>("mamba_n_heads", 128, kSizeRange);
+  mamba.heads = fields.Optional<int>("mamba_n_heads", 128, kHeadCounts);
   mamba.head_dim = SizeOrAuto(config, "mamba_d_head", inner / mamba.heads);
   if (int64_t{mamba.heads} * mamba.head_dim != inner)
     fields.Fail("mamba_n_heads",
                 fmt::format("{} heads of {} are not {}", mamba.heads, mamba.head_dim, inner));
-  mamba.groups = fields.Optional<int>("mamba_n_groups", 1, kSizeRange);
+  mamba.groups = fields.Optional<int>("mamba_n_groups", 1, kHeadCounts);
   if (mamba.heads % mamba.groups != 0)
     fields.Fail("mamba_n_groups",
                 fmt::format("{} does not divide mamba_n_heads {}", mamba.groups, mamba.heads));
-  mamba.state = fields.Optional<int>("mamba_d_state", 256, kSizeRange);
+  mamba.state = fields.Optional<int>("mamba_d_state", 256, kHeadSizes);
   mamba.kernel = fields.Optional<int>("mamba_d_conv", 4, kKernelRange);
   mamba.conv_bias = fields.Optional<bool>("mamba_conv_bias", true);
   mamba.in_bias = mamba.output_bias = fields.Optional<bool>("mamba_proj_bias", false);
@@ -121,12 +121,13 @@ void Mamba2Keys(Config& config, nn::DecoderSpec& spec, int inner) {
 
 void GatedDeltaKeys(Config& config, nn::GatedDeltaSpec& spec, const nn::GatedDeltaSpec& defaults) {
   Fields& fields = config.fields;
-  spec.key_heads = fields.Optional<int>("linear_num_key_heads", defaults.key_heads, kSizeRange);
+  spec.key_heads = fields.Optional<int>("linear_num_key_heads", defaults.key_heads, kHeadCounts);
   spec.value_heads =
-      fields.Optional<int>("linear_num_value_heads", defaults.value_heads, kSizeRange);
-  spec.key_dim = fields.Optional<int>("linear_key_head_dim", defaults.key_dim, {1, 1 << 14});
-  spec.value_dim = fields.Optional<int>("linear_value_head_dim", defaults.value_dim, {1, 1 << 14});
+      fields.Optional<int>("linear_num_value_heads", defaults.value_heads, kHeadCounts);
+  spec.key_dim = fields.Optional<int>("linear_key_head_dim", defaults.key_dim, kHeadSizes);
+  spec.value_dim = fields.Optional<int>("linear_value_head_dim", defaults.value_dim, kHeadSizes);
   spec.kernel = fields.Optional<int>("linear_conv_kernel_dim", 4, kKernelRange);
+  if (spec.key_dim < 1 || spec.value_dim < 1) fields.Fail("linear_key_head_dim", "is missing");
   if (spec.value_heads % spec.key_heads != 0)
     fields.Fail("linear_num_key_heads", fmt::format("{} does not divide linear_num_value_heads {}",
                                                     spec.key_heads, spec.value_heads));

@@ -9,6 +9,9 @@
 
 namespace banyan::models {
 
+// Bounds of sizes, such that no product of those of a mixer overflows.
+inline constexpr Range kHeadCounts{1, 1 << 16}, kHeadSizes{1, 1 << 12}, kExpansions{1, 16};
+
 // vocab_size, hidden_size, num_hidden_layers of a model without attention or dense networks.
 // Without positions to run out of, its context is as long as llama.cpp takes it to be.
 nn::DecoderSpec StateModelSizes(Config& config);

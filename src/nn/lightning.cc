@@ -12,8 +12,8 @@ Lightning::Lightning(Scope& scope, const std::string& name, const LightningSpec&
                      int index, int layers)
     : spec_(spec),
       index_(index),
-      qkv_(scope.AddLinear({{name + ".qkv", 3 * spec.heads * spec.head_dim, Axis::kHeads}}, hidden,
-                           Axis::kHidden, false)),
+      qkv_(scope.AddLinear({{name + ".qkv", int64_t{3} * spec.heads * spec.head_dim, Axis::kHeads}},
+                           hidden, Axis::kHidden, false)),
       gate_(scope.AddLinear({{name + ".gate", spec.heads * spec.head_dim, Axis::kHeads}}, hidden,
                             Axis::kHidden, false)),
       output_(scope.AddLinear({{name + ".output", hidden, Axis::kHidden}},

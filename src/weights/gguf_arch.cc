@@ -74,6 +74,8 @@ constexpr GgufArch kArchs[] = {
     {"jamba", "JambaForCausalLM", "jamba", kNone, kNoBias, kSilu},
     {"lfm2", "Lfm2ForCausalLM", "lfm2", kHalves, "attention_bias= mlp_bias= rms_norm_eps=norm_eps",
      ""},
+    {"lfm2moe", "Lfm2MoeForCausalLM", "lfm2_moe", kHalves,
+     "attention_bias= mlp_bias= rms_norm_eps=norm_eps", ""},
     {"llama", "LlamaForCausalLM", "llama", kNeighbours, "num_experts=num_local_experts", kSilu},
     {"llama4", "Llama4ForCausalLM", "llama4_text", kNeighbours,
      "mlp_bias= num_experts=num_local_experts", kSilu},

@@ -84,7 +84,7 @@ Status AddHybridKeys(const GgufMetadata& metadata, const GgufArch& arch, json::o
   const std::string prefix = fmt::format("{}.", metadata.architecture());
   if (!arch.name.starts_with("mamba"))
     BANYAN_RETURN_IF_ERROR(AddLayerTypes(metadata, prefix, arch, config));
-  if (arch.name == "lfm2") {
+  if (arch.name.starts_with("lfm2")) {
     BANYAN_ASSIGN_OR_RETURN(auto length, metadata.Int(prefix + "shortconv.l_cache"));
     if (length) config["conv_L_cache"] = *length;
   }

@@ -21,7 +21,7 @@ void DefineBamba(Config& config, Definition& definition) {
   MixersByType(config, spec, "layers_block_type", nn::Mixer::kMamba2,
                [&](int layer) { return std::ranges::find(attention, layer) != attention.end(); });
   Mamba2Keys(config, spec,
-             config.fields.Optional<int>("mamba_expand", 2, {1, 64}) * spec.hidden_size);
+             config.fields.Optional<int>("mamba_expand", 2, kExpansions) * spec.hidden_size);
   config.Tied(spec, false);
 
   weights::TensorTable& tensors = definition.tensors = LlamaTensors();

@@ -17,7 +17,7 @@ void DefineFalconH1(Config& config, Definition& definition) {
   for (nn::LayerSpec& layer : spec.layers) layer.mixer = nn::Mixer::kAttentionAndMamba2;
 
   nn::Mamba2Spec& mamba = spec.mamba2;
-  const int expanded = fields.Optional<int>("mamba_expand", 2, {1, 64}) * spec.hidden_size;
+  const int expanded = fields.Optional<int>("mamba_expand", 2, kExpansions) * spec.hidden_size;
   const bool absent = !fields.object().contains("mamba_d_ssm");  // null: as wide as expanded
   Mamba2Keys(config, spec,
              fields.Optional<int>("mamba_d_ssm", absent ? 1024 : expanded, {1, 1 << 24}));

@@ -21,7 +21,7 @@ void DefineGranitemoehybrid(Config& config, Definition& definition) {
                         : fields.Optional<std::string>("position_embedding_type", "") == "rope";
   MixersByType(config, spec, "layer_types", nn::Mixer::kMamba2, [](int) { return false; });
   for (nn::LayerSpec& layer : spec.layers) layer.rope = rope ? 0 : -1;
-  const int expanded = fields.Optional<int>("mamba_expand", 2, {1, 64}) * spec.hidden_size;
+  const int expanded = fields.Optional<int>("mamba_expand", 2, kExpansions) * spec.hidden_size;
   Mamba2Keys(config, spec, fields.Optional<int>("mamba_d_inner", expanded, {1, 1 << 24}));
   if (config.gguf()) spec.mamba2.norm_groups = spec.mamba2.groups;
 

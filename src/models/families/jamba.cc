@@ -25,9 +25,9 @@ void DefineJamba(Config& config, Definition& definition) {
   for (nn::LayerSpec& layer : spec.layers) layer.rope = -1;
 
   nn::MambaSpec& mamba = spec.mamba;
-  const int expand = fields.Optional<int>("mamba_expand", 2, {1, 64});
+  const int expand = fields.Optional<int>("mamba_expand", 2, kExpansions);
   mamba.inner = fields.Optional<int>("mamba_d_inner", expand * spec.hidden_size, kCount);
-  mamba.state = fields.Optional<int>("mamba_d_state", 16, kCount);
+  mamba.state = fields.Optional<int>("mamba_d_state", 16, kHeadSizes);
   mamba.kernel = fields.Optional<int>("mamba_d_conv", 4, {2, 8});
   mamba.dt_rank = SizeOrAuto(config, "mamba_dt_rank", (spec.hidden_size + 15) / 16);
   mamba.conv_bias = fields.Optional<bool>("mamba_conv_bias", true);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// LFM 2: gated convolutions over three positions, attention in some layers.
+// LFM 2, and its mixtures: gated convolutions over three positions, attention in some layers.
 #include <algorithm>
 
 #include "models/recurrent.h"
@@ -20,15 +20,17 @@ int Lfm2Intermediate(Config& config) {
   const auto factor = fields.Optional<double>("block_ffn_dim_multiplier", 1.0, {1e-3, 1e3});
   if (!fields.Optional<bool>("block_auto_adjust_ff_dim", true)) return static_cast<int>(width);
   width = static_cast<int64_t>(factor * static_cast<double>(2 * width / 3));
-  return static_cast<int>((width + multiple - 1) / multiple * multiple);
+  width = (width + multiple - 1) / multiple * multiple;
+  if (width > kCount.max) fields.Fail("block_ffn_dim_multiplier", "makes networks too wide");
+  return static_cast<int>(std::min<int64_t>(width, 1 << 24));
 }
 
-void DefineLfm2(Config& config, Definition& definition) {
+// All but the feed-forward networks' sizes.
+void DefineLfm2Layers(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   Fields& fields = config.fields;
   spec = StateModelSizes(config);
   config.Heads(spec, 8);
-  spec.mlp.intermediate = Lfm2Intermediate(config);
   spec.norm = config.RmsNorm("norm_eps", 1e-5);
   fields.Ignore({"block_norm_eps", "block_dim", "block_mlp_init_scale", "block_out_init_scale",
                  "block_use_swiglu", "block_use_xavier_init", "conv_dim", "conv_dim_out",
@@ -65,11 +67,34 @@ void DefineLfm2(Config& config, Definition& definition) {
          "blk.{l}.shortconv.out_proj");
 }
 
+void DefineLfm2(Config& config, Definition& definition) {
+  DefineLfm2Layers(config, definition);
+  definition.spec.mlp.intermediate = Lfm2Intermediate(config);
+}
+
+void DefineLfm2Moe(Config& config, Definition& definition) {
+  DefineLfm2Layers(config, definition);
+  nn::DecoderSpec& spec = definition.spec;
+  spec.mlp.intermediate = config.fields.Required<int>("intermediate_size", {1, 1 << 24});
+  const int dense = config.fields.Optional<int>("num_dense_layers", 2, {0, 4096});
+  config.Moe(spec, "moe_intermediate_size", [dense](int layer) { return layer >= dense; });
+  config.GroupedRouting(spec, true);
+  if (!config.gguf())
+    spec.moe.correction_bias = config.fields.Optional<bool>("use_expert_bias", true);
+  AddMoe(definition.tensors, spec,
+         {.block = "model.layers.{l}.feed_forward",
+          .gate = "w1",
+          .up = "w3",
+          .down = "w2",
+          .correction = "expert_bias"});
+}
+
 }  // namespace
 }  // namespace banyan::models
 
 namespace banyan {
 void RegisterLfm2(models::Registry& registry) {
   registry.Add({"lfm2", {"Lfm2ForCausalLM"}, models::DefineLfm2});
+  registry.Add({"lfm2_moe", {"Lfm2MoeForCausalLM"}, models::DefineLfm2Moe});
 }
 }  // namespace banyan

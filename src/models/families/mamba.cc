@@ -17,10 +17,10 @@ void DefineMamba(Config& config, Definition& definition) {
   }
   Fields& fields = config.fields;
   nn::MambaSpec& mamba = spec.mamba;
-  const int expand = fields.Optional<int>("expand", 2, {1, 64});
+  const int expand = fields.Optional<int>("expand", 2, kExpansions);
   mamba.inner =
       config.gguf() ? fields.Required<int>("intermediate_size", kCount) : expand * spec.hidden_size;
-  mamba.state = fields.Optional<int>("state_size", 16, kCount);
+  mamba.state = fields.Optional<int>("state_size", 16, kHeadSizes);
   mamba.kernel = fields.Optional<int>("conv_kernel", 4, {2, 8});
   mamba.dt_rank = SizeOrAuto(config, "time_step_rank", (spec.hidden_size + 15) / 16);
   mamba.bias = fields.Optional<bool>("use_bias", false);

@@ -6,7 +6,6 @@ namespace banyan::models {
 namespace {
 
 void DefineMamba2(Config& config, Definition& definition) {
-  constexpr Range kCount{1, 1 << 24};
   nn::DecoderSpec& spec = definition.spec;
   spec = StateModelSizes(config);
   spec.norm = config.RmsNorm("layer_norm_epsilon", 1e-5);
@@ -16,14 +15,14 @@ void DefineMamba2(Config& config, Definition& definition) {
   }
   Fields& fields = config.fields;
   nn::Mamba2Spec& mamba = spec.mamba2;
-  mamba.heads = fields.Optional<int>("num_heads", 128, kCount);
-  mamba.head_dim = fields.Optional<int>("head_dim", 64, kCount);
-  const int expand = fields.Optional<int>("expand", 2, {1, 64});
+  mamba.heads = fields.Optional<int>("num_heads", 128, kHeadCounts);
+  mamba.head_dim = fields.Optional<int>("head_dim", 64, kHeadSizes);
+  const int expand = fields.Optional<int>("expand", 2, kExpansions);
   if (!config.gguf() && int64_t{expand} * spec.hidden_size != mamba.inner())
     fields.Fail("num_heads", fmt::format("{} heads of {} are not expand * hidden_size = {}",
                                          mamba.heads, mamba.head_dim, expand * spec.hidden_size));
-  mamba.state = fields.Optional<int>("state_size", 128, kCount);
-  mamba.groups = fields.Optional<int>("n_groups", 8, kCount);
+  mamba.state = fields.Optional<int>("state_size", 128, kHeadSizes);
+  mamba.groups = fields.Optional<int>("n_groups", 8, kHeadCounts);
   if (mamba.heads % mamba.groups != 0) fields.Fail("n_groups", "does not divide num_heads");
   mamba.kernel = fields.Optional<int>("conv_kernel", 4, {2, 8});
   mamba.in_bias = mamba.output_bias = fields.Optional<bool>("use_bias", false);

@@ -54,11 +54,10 @@ void NemotronBlocks(Config& config, nn::DecoderSpec& spec) {
 }
 
 void NemotronMamba(Config& config, nn::DecoderSpec& spec) {
-  constexpr Range kCount{1, 1 << 24};
   Fields& fields = config.fields;
   nn::Mamba2Spec& mamba = spec.mamba2;
   const auto size = [&](std::initializer_list<std::string_view> keys, int fallback) {
-    const int value = fields.MaybeAny<int>(keys, kCount).value_or(fallback);
+    const int value = fields.MaybeAny<int>(keys, kHeadSizes).value_or(fallback);
     fields.Ignore(keys);
     return value;
   };

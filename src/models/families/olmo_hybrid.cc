@@ -34,10 +34,9 @@ void DefineOlmoHybrid(Config& config, Definition& definition) {
     layer.rope = rope ? 0 : -1;
   }
   nn::GatedDeltaSpec& delta = spec.gated_delta;
-  const int heads =
-      fields.Optional<int>("linear_num_key_heads", spec.attention.heads, {1, 1 << 24});
+  const int heads = fields.Optional<int>("linear_num_key_heads", spec.attention.heads, kHeadCounts);
   const int key_dim = fields.Optional<int>(
-      "linear_key_head_dim", static_cast<int>(0.75 * spec.hidden_size / heads), {1, 1 << 14});
+      "linear_key_head_dim", static_cast<int>(0.75 * spec.hidden_size / heads), kHeadSizes);
   GatedDeltaKeys(config, delta,
                  {.key_heads = heads,
                   .value_heads = spec.attention.heads,

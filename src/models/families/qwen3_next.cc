@@ -32,7 +32,7 @@ void DefineQwenDelta(Config& config, Definition& definition, int kv_heads) {
   config.Tied(spec, false);
 
   weights::TensorTable& tensors = definition.tensors = LlamaTensors();
-  tensors.ignored.push_back("mtp.*");
+  config.DropNextnLayers(definition);
   AddOneToNorms(tensors);
   Rename(tensors, "layers.{l}.mlp_norm", "model.layers.{l}.post_attention_layernorm",
          "blk.{l}.post_attention_norm");
