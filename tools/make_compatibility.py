@@ -27,7 +27,6 @@ METRIC_REASONS = [
     ("cuda_graph is_cuda_graph", "not yet", "CUDA is not built"),
     ("lora_", "not yet", "adapters are not built"),
     ("spec_", "not yet", "speculation is not built"),
-    ("swa_ mamba_", "not yet", "only full attention is cached so far"),
     (
         "hicache_ load_back prefetch backup backuped prefetched",
         "not yet",
@@ -46,7 +45,7 @@ METRIC_REASONS = [
         "sessions find their past through the prefix cache",
     ),
     ("prefill_delayer", "not yet", "the prefill delayer is not built"),
-    ("dp_cooperation", "not yet", "there is one data-parallel rank"),
+    ("dp_cooperation", "not yet", "data-parallel ranks do not compute together"),
     ("estimated_", "not yet", "operation counts are not estimated"),
     ("startup_available_gpu", "refused", "there is no GPU backend that it could speak of"),
     ("func_latency process_cpu get_loads", "refused", "it measures SGLang's Python functions"),
@@ -77,6 +76,19 @@ DIFFERENCES = """\
 - **A retracted or preempted request** leaves what it computed in the cache, and is never given up for a newcomer.
 - **`/flush_cache`** answers 200 whenever nothing holds any of the cache: after a pause with mode `retract` too, while requests
   wait (SGLang: only when none is there).
+- **`--dp-size`** splits `--threads`, `--max-running-requests` and the memory for caches among engines in one process, which
+  share the weights; `--max-total-tokens` is of each. `--load-balance-method auto` is `round_robin`; `cache_aware` is Banyan's
+  own: the rank that has at least half of the prompt, unless it has 32 requests and half as many again more than the least;
+  else the rank with the fewest tokens. A session stays on one rank.
+- **KV events** have one BlockStored for all blocks that follow each other, and hashes of 64 bits that begin with the
+  `extra_key`; the medium is `"GPU"` on a CPU too: the tier that attention reads. A block is stored while a request could
+  resume at its end or behind it. `GET /cache_blocks` (Banyan's own, a control path) gives the blocks of one rank and the
+  number of the first event that is not in them, for a consumer that comes after `buffer_steps`.
+- **`--enable-cache-report`** adds `cached_tokens_details` to `meta_info`, and to OpenAI replies within `sglext`, as does
+  `return_cached_tokens_details` there: `{"device", "host", "miss_reason"}`, where `miss_reason` (Banyan's own) says why the hit
+  ended where it did: `new`, `evicted` (the next page was there not long ago), `extra_key` (another key or salt has it),
+  `no_state_checkpoint`, `window_gone`, `disabled`, or null. With several prompts it is that of the first.
+- **`/v1/loads`** is JSON; `/metrics` is the page for Prometheus (`format=prometheus` is refused).
 - **`/pause_generation`** answers when no step is under way any more; deadlines go on while generation stands still.
 - **Sessions** keep token ids, and the prefix cache what was computed; `capacity_of_str_len` is read and bounds nothing, all
   sessions together keep at most four caches full of tokens. A request of a session has one sample.
@@ -112,7 +124,7 @@ spaces_between_special_tokens no_stop_trim custom_params stream_interval logit_b
 PROBE = {"probe": 1}
 TOOL = {"type": "function", "function": {"name": "f"}}
 PROBES = {"tools": {"tools": [TOOL]}, "tool_choice": {"tools": [TOOL], "tool_choice": TOOL}}
-NOT_YET = (" yet", " so far", "one data-parallel", "one process", "old form of 'tools'")
+NOT_YET = (" yet", " so far", "one process", "old form of 'tools'")
 
 
 def names_from(folder):

@@ -108,7 +108,7 @@ TEST(ChatRequest, RefusesByName) {
       {R"("custom_logit_processor":"x")", "custom_logit_processor"},
       {R"("return_hidden_states":true)", "return_hidden_states"},
       {R"("bootstrap_room":1)", "bootstrap_room"},
-      {R"("data_parallel_rank":1,"routed_dp_rank":0)", "data_parallel_rank"},
+      {R"("data_parallel_rank":1,"routed_dp_rank":0)", "routed_dp_rank"},
       {R"("modalities":["audio"])", "modalities"},
       {R"("audio":{})", "audio"},
       {R"("store":true)", "store"},
