@@ -29,6 +29,7 @@ struct Setting {
   int max_running = 16;
   int threads = 0;
   int retract_interval = 0;
+  int ranks = 1;
 };
 
 // What one request gave, as far as it may not depend on the way.
@@ -60,6 +61,7 @@ std::vector<Answer> RunEngine(const fs::path& model, const Setting& setting, con
   config.max_running_requests = setting.max_running;
   config.threads = setting.threads;
   config.test_retract_interval = setting.retract_interval;
+  config.dp_size = setting.ranks;
   auto engine = Engine::Start(config);
   EXPECT_TRUE(engine.ok()) << Message(engine.status());
   if (!engine.ok()) return {};
@@ -183,6 +185,11 @@ TEST_P(SameAnswer, OnOneThreadAndTwoAtATime) {
   Expect({.max_running = 2, .threads = 1}, {.requests = MakeRequests()});
 }
 
+// Two ranks run one model, at the same time.
+TEST_P(SameAnswer, OnTwoRanks) {
+  Expect({.chunk = 64, .ranks = 2}, {.requests = MakeRequests(), .repeats = 2});
+}
+
 // Full attention, windows without and with sinks, chunks of positions, experts with each kind of
 // routing, latents without and with a choice of positions (own and shared).
 INSTANTIATE_TEST_SUITE_P(Models, SameAnswer,
@@ -190,7 +197,9 @@ INSTANTIATE_TEST_SUITE_P(Models, SameAnswer,
                                          "exaone4", "gpt_oss", "qwen3_moe", "llama4_text",
                                          "glm4_moe", "phimoe", "qwen2_moe_mixed", "deepseek_v2",
                                          "deepseek_v3", "deepseek_v32", "glm_moe_dsa_shared",
-                                         "minicpm3"),
+                                         "minicpm3", "mamba2", "falcon_h1", "jamba", "lfm2",
+                                         "minimax", "nemotron_h", "qwen3_next_mixed",
+                                         "qwen3_5_text"),
                          [](const auto& model) { return std::string(model.param); });
 
 }  // namespace
