@@ -22,6 +22,14 @@ uint32_t CommonLength(const TokenId* a, const TokenId* b, uint32_t n) {
   return i;
 }
 
+// The hash of the page that ends `length` tokens into `node`, which goes on from `chain`.
+BlockHash ChainOf(const Node& node, BlockHash chain, uint32_t length, int page_size) {
+  for (uint32_t at = 0; at < length; at += page_size) {
+    chain = HashBlock(chain, {node.tokens.data() + at, static_cast<size_t>(page_size)});
+  }
+  return chain;
+}
+
 absl::string_view Absl(std::string_view text) { return {text.data(), text.size()}; }
 
 }  // namespace
@@ -143,11 +151,7 @@ std::span<const BlockHash> PrefixTree::HashPages(BlockHash chain, std::span<cons
 BlockHash PrefixTree::HashAt(const TreePlace& place) const {
   const Node& node = store_.node(place.node);
   if (place.offset == node.length) return node.chain;
-  BlockHash chain = store_.node(node.parent).chain;
-  for (uint32_t at = 0; at < place.offset; at += page_size_) {
-    chain = HashBlock(chain, {node.tokens.data() + at, static_cast<size_t>(page_size_)});
-  }
-  return chain;
+  return ChainOf(node, store_.node(node.parent).chain, place.offset, page_size_);
 }
 
 void PrefixTree::Visit(TreeObserver& observer) const {
@@ -354,6 +358,9 @@ Status PrefixTree::CheckStructure() const {
     ++children[node.parent];
     const Node& parent = store_.node(node.parent);
     if (!parent.live || parent.end() != node.begin) return Internal("node {}: bad parent", id);
+    if (ChainOf(node, parent.chain, node.length, page_size_) != node.chain) {
+      return Internal("node {} has another hash than its tokens", id);
+    }
     if (index_.Find(node.parent, node.tokens.data(), node.hash) != id) {
       return Internal("node {} is not found by its parent", id);
     }

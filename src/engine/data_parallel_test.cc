@@ -180,6 +180,10 @@ TEST_F(Ranks, ASessionStaysOnItsRank) {
     ranks.insert(RankOf(*engine, turn));
   }
   EXPECT_EQ(ranks.size(), 1u);
+  GenerateRequest elsewhere = Request(16);
+  elsewhere.session = SessionParams{.id = id};
+  elsewhere.dp_rank = (*ranks.begin() + 1) % 3;
+  EXPECT_THAT(Message(Send(*engine, elsewhere).id.status()), HasSubstr("is not where session"));
   EXPECT_TRUE(engine->CloseSession(id).ok());
   EXPECT_FALSE(engine->CloseSession(id).ok());
 }

@@ -214,7 +214,15 @@ def test_every_rank_has_ports_of_its_own(start):
     assert call(server.url + "/cache_blocks?dp_rank=2")[0] == 400
 
 
-def test_wrong_settings_are_named(start, tmp_path):
+def test_without_zeromq_a_sentence_says_so(start, tmp_path):
+    (tmp_path / "libzmq.so.5").write_text("no library")
+    env = {"LD_LIBRARY_PATH": str(tmp_path)}
+    with pytest.raises(RuntimeError, match="--kv-events-config: ZeroMQ cannot be opened .*install libzmq5"):
+        start("--kv-events-config", '{"publisher": "zmq"}', env=env)
+    assert start(env=env).stop() == 0, "nobody else needs it"
+
+
+def test_wrong_settings_are_named(start):
     port = free_port()
     busy = zmq.Context()
     socket = busy.socket(zmq.PUB)
