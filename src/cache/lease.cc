@@ -87,7 +87,17 @@ Position CacheLease::Reservable(Position to) const {
   return to;
 }
 
+// Whether all that Reserve would get is there, as it is for most steps of a request that decodes.
+bool CacheLease::Holds(Position to) const {
+  for (KindId kind = 0; kind < cache_->kinds(); ++kind) {
+    const auto held = static_cast<int64_t>(held_[kind].pages.size());
+    if (cache_->kind(kind).paged() ? held * cache_->page_size() < to : held == 0) return false;
+  }
+  return true;
+}
+
 bool CacheLease::Reserve(Position to, std::vector<PageChange>* changes) {
+  if (Holds(to)) return true;
   if (Reservable(to) < to) return false;
   ReserveStates(changes);
   const int64_t end = (to + cache_->page_size() - 1) / cache_->page_size();

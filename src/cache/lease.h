@@ -107,6 +107,7 @@ class CacheLease {
   bool Locks(const Held& held, const Node& node) const {
     return node.end() > held.lock_from || node.begin < held.lock_head;
   }
+  bool Holds(Position to) const;
   bool StatesReservable() const;
   void ReserveStates(std::vector<PageChange>* changes);
   void PublishTo(std::span<const TokenId> tokens, Position end, int priority,

@@ -17,7 +17,7 @@ using NodeId = uint32_t;
 inline constexpr NodeId kNoNode = ~NodeId{0};
 
 // An array that gives away its front: splitting a node copies the front, which was just compared,
-// and leaves the rest where it is until less than half of the array is used.
+// and leaves the rest where it is until a fifth of the array is unused.
 template <typename T>
 class Run {
  public:
@@ -40,7 +40,7 @@ class Run {
   Run TakeFront(uint32_t n, uint32_t count) {
     Run front(data(), n);
     skip_ += n;
-    if (skip_ > count - n) *this = Run(data(), count - n);
+    if (4 * skip_ >= count - n) *this = Run(data(), count - n);
     return front;
   }
 
@@ -102,8 +102,8 @@ class NodeStore {
   };
   const int kinds_;
   int64_t size_ = 0;
-  std::vector<Block> blocks_;
   NodeId limit_ = 0;
+  std::vector<Block> blocks_;
   std::vector<NodeId> free_;
 };
 

@@ -295,6 +295,8 @@ void EngineImpl::Drain(std::function<void()> done) {
     draining_ = true;
     if (!live_.empty()) {
       drained_.push_back(std::move(done));
+      // Whoever waits for the end of a pause would never end.
+      loop_->Post(ContinueRequest{[](const Status&) {}});
       return;
     }
   }

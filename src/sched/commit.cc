@@ -28,11 +28,11 @@ void SchedulerImpl::Commit(StepOutcome outcome) {
   }
   outcome.rows.resize(record.entries.size());
   for (size_t i = 0; i < record.entries.size(); ++i) {
-    CommitRow(record.entries[i], std::move(outcome.rows[i]), error);
+    CommitRow(record.entries[i], outcome.rows[i], error);
   }
 }
 
-void SchedulerImpl::CommitRow(const InFlight::Entry& entry, RowOutcome row,
+void SchedulerImpl::CommitRow(const InFlight::Entry& entry, RowOutcome& row,
                               const Status& step_error) {
   Request& request = *entry.request;
   --request.in_flight;
@@ -57,12 +57,19 @@ void SchedulerImpl::CommitRow(const InFlight::Entry& entry, RowOutcome row,
       return FinishWithError(request, Internal("a sampling row came back without a token"));
     }
     RequestEvent& event = EventOf(request);
-    for (size_t i = 0; i < row.accepted.size() && !ended; ++i) {
+    size_t count = 0;
+    while (count < row.accepted.size() && !ended) {
       if (!running) waiting_.TokensAdded(1);
-      request.tokens.push_back(row.accepted[i]);
-      event.tokens.push_back(row.accepted[i]);
-      if (i < row.logprobs.size()) event.logprobs.push_back(std::move(row.logprobs[i]));
+      request.tokens.push_back(row.accepted[count]);
+      if (count < row.logprobs.size()) event.logprobs.push_back(std::move(row.logprobs[count]));
+      ++count;
       ended = request.EndsAt(request.outputs() - 1, &reason);
+    }
+    row.accepted.resize(count);
+    if (event.tokens.empty()) {
+      event.tokens = std::move(row.accepted);
+    } else {
+      event.tokens.insert(event.tokens.end(), row.accepted.begin(), row.accepted.end());
     }
     if (!request.prompt_logprobs_told) {
       event.prompt_logprobs = request.prompt_logprobs;

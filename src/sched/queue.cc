@@ -10,9 +10,9 @@ namespace banyan {
 namespace {
 
 // Matching is given so much of a turn: tokens compared, where each request counts for some.
-constexpr int64_t kMatchBudget = 8192;
+constexpr int64_t kMatchBudget = 4096;
 constexpr int64_t kMatchCost = 128;
-constexpr int kRefreshed = 32;    // requests looked at in a turn
+constexpr int kRefreshed = 8;     // requests looked at in a turn
 constexpr int kTurnsAnOrder = 8;  // that dfs-weight keeps while none comes into its window
 
 uint64_t Mix(uint64_t x) {  // splitmix64

@@ -74,9 +74,9 @@ SchedulerOutput SchedulerImpl::Step(SchedulerInput input) {
   ++steps_;
   out_ = {};
   now_ = input.now;
-  drain_rate_.Observe(now_, std::exchange(admitted_, 0), !waiting_.empty());
   // Most steps tell one token of each row.
   if (!input.outcomes.empty()) out_.events.reserve(running_.size() + 1);
+  drain_rate_.Observe(now_, std::exchange(admitted_, 0), !waiting_.empty());
   for (StepOutcome& outcome : input.outcomes) Commit(std::move(outcome));
   for (Arrival& arrival : input.arrivals) Arrive(std::move(arrival));
   for (const StopAt& stop : input.stops) StopRequest(stop);

@@ -60,7 +60,7 @@ class SchedulerImpl : public Scheduler {
 
   // commit.cc
   void Commit(StepOutcome outcome);
-  void CommitRow(const InFlight::Entry& entry, RowOutcome row, const Status& step_error);
+  void CommitRow(const InFlight::Entry& entry, RowOutcome& row, const Status& step_error);
   void StopRequest(const StopAt& stop);
   void Finish(Request& request, FinishReason reason);
   void FinishWithError(Request& request, Status status);

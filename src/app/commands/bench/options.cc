@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/commands/bench/options.h"
 
+#include <ctime>
 #include <utility>
 
 #include "app/engine_flags.h"
@@ -16,6 +17,12 @@ void AddEngineOptions(CLI::App& app, EngineOptions& options) {
   AddEngineFlags(app, options.config);
   app.add_option("--log-level", options.log_level, "debug, info, warning, error (warning)");
   AddJsonFlag(app, options.json);
+}
+
+double ThreadSeconds() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
 StatusOr<std::unique_ptr<Engine>> StartEngine(const EngineOptions& options, PhaseSink on_phase) {

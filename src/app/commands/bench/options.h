@@ -21,6 +21,9 @@ inline double Seconds(Clock::duration duration) {
   return std::chrono::duration<double>(duration).count();
 }
 
+// Processor time of this thread: what one step costs, however busy the machine is otherwise.
+double ThreadSeconds();
+
 // `banyan bench NAME`: declares its flags on `app` and returns what runs.
 using Declare = std::function<Status()> (*)(CLI::App& app);
 std::function<Status()> DeclareCache(CLI::App& app);
