@@ -332,8 +332,6 @@ EngineSnapshot EngineImpl::Snapshot() const {
 }  // namespace
 
 StatusOr<std::unique_ptr<Engine>> MakeEngine(EngineParts parts) {
-  BANYAN_ASSIGN_OR_RETURN(std::unique_ptr<Scheduler> scheduler, Scheduler::Create(parts.scheduler));
-  return std::make_unique<EngineImpl>(std::move(parts), std::move(kv_events), std::move(scheduler));
   BANYAN_ASSIGN_OR_RETURN(const KvEventsConfig events,
                           ParseKvEventsConfig(parts.config.kv_events_config));
   std::unique_ptr<KvEventPublisher> kv_events;
@@ -342,6 +340,8 @@ StatusOr<std::unique_ptr<Engine>> MakeEngine(EngineParts parts) {
         kv_events, KvEventPublisher::Open(events, parts.scheduler.page_size, parts.dp_rank));
     parts.scheduler.cache_observer = kv_events.get();
   }
+  BANYAN_ASSIGN_OR_RETURN(std::unique_ptr<Scheduler> scheduler, Scheduler::Create(parts.scheduler));
+  return std::make_unique<EngineImpl>(std::move(parts), std::move(kv_events), std::move(scheduler));
 }
 
 }  // namespace banyan
