@@ -101,7 +101,11 @@ void AddModelFlags(CLI::App& app, EngineConfig& config) {
            name, [](const std::string&) {}, "kernels of recurrent layers: there is one set of them")
         ->check(CLI::IsMember({"auto", "cpu"}))
         ->take_last();
-  Add(app, "--device", config.device, "what computes")->check(CLI::IsMember({"cpu"}));
+  Add(app, "--device", config.device, "what computes")
+      ->check([](const std::string& device) -> std::string {
+        return device == "cuda" ? "there are no CUDA kernels yet; --device cpu computes" : "";
+      })
+      ->check(CLI::IsMember({"cpu"}));
   Add(app, "--cpu-isa", config.cpu_isa, "force one level of CPU kernels")
       ->check(CLI::IsMember({"auto", "reference", "avx2", "avx512", "avx512_vnni_bf16", "amx"}));
   Add(app, "--threads", config.threads, "compute threads (the cores given to the process)")

@@ -70,7 +70,7 @@ TEST(EngineFlags, ValuesAreChecked) {
                                              {"--model-path", "m", "--page-size", "0"},
                                              {"--model-path", "m", "--page-size", "x"},
                                              {"--model-path", "m", "--dtype", "int8"},
-                                             {"--model-path", "m", "--device", "cuda"},
+                                             {"--model-path", "m", "--device", "tpu"},
                                              {"--model-path", "m", "--context-length", "-5"},
                                              {"--model-path", "m", "--mem-fraction-static", "1.5"},
                                              {"--model-path", "m", "--random-seed", "-1"},
@@ -78,6 +78,13 @@ TEST(EngineFlags, ValuesAreChecked) {
     EngineConfig config;
     EXPECT_FALSE(Parse(bad, config).ok()) << bad.size();
   }
+}
+
+TEST(EngineFlags, CudaIsRefusedWithTheReason) {
+  EngineConfig config;
+  const std::string said = Message(Parse({"--model-path", "m", "--device", "cuda"}, config));
+  EXPECT_NE(said.find("--device"), std::string::npos) << said;
+  EXPECT_NE(said.find("no CUDA kernels yet"), std::string::npos) << said;
 }
 
 }  // namespace

@@ -223,6 +223,7 @@ def run(*args):
         (["serve", "--model-path", "m", "--port", "70000"], "--port"),
         (["serve", "--model-path", "m", "--page-size", "-1"], "--page-size"),
         (["serve", "--model-path", "m", "--device", "tpu"], "--device"),
+        (["serve", "--model-path", "m", "--device", "cuda"], "there are no CUDA kernels yet"),
         (["serve"], "--model-path"),
         (["srve"], "did you mean 'serve'?"),
         (["serve", "--config", "/no/such/file.yaml"], "cannot read"),
@@ -233,6 +234,15 @@ def test_command_line_errors(args, text):
     done = run(*args)
     assert done.returncode != 0
     assert text in done.stderr + done.stdout
+
+
+def test_doctor_tells_of_gpus():
+    done = run("doctor", "--json")
+    assert done.returncode == 0, done.stderr
+    gpus = [row["text"] for row in json.loads(done.stdout) if row["topic"] == "gpu"]
+    reasons = ("built without CUDA", "NVIDIA driver", "there are no CUDA kernels yet")
+    assert gpus and any(reason in gpus[-1] for reason in reasons)
+    assert gpus[-1].endswith("the CPU would be used")
 
 
 def test_config_file(tmp_path, template):

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // banyan doctor: what this machine has, what would be used, what is missing.
 #include <gnu/libc-version.h>
-#include <unistd.h>
 
 #include <cstdio>
 #include <memory>
@@ -13,6 +12,7 @@
 #include "base/thread_pool.h"
 #include "base/version.h"
 #include "device/cpu/cpu_backend.h"
+#include "device/cuda/cuda_backend.h"
 #include "engine/text_model.h"
 #include "kernels/cpu/isa.h"
 #include "weights/checkpoint.h"
@@ -41,10 +41,13 @@ void InspectMachine(std::vector<Finding>& findings) {
   findings.push_back({"cores", fmt::format("{} would be used (affinity and cgroup)", cores)});
   const double memory = static_cast<double>(MakeCpuBackend()->AvailableMemory());
   findings.push_back({"memory", fmt::format("{} available", Gigabytes(memory))});
-  const bool gpu = access("/dev/nvidia0", F_OK) == 0;
-  findings.push_back({"gpu", gpu ? "an NVIDIA device is there, but this build has no CUDA backend: "
-                                   "the CPU would be used"
-                                 : "none; the CPU would be used"});
+  const auto gpus = FindCudaGpus();
+  if (gpus.ok()) {
+    for (const CudaGpu& gpu : *gpus) findings.push_back({"gpu", Describe(gpu)});
+  }
+  findings.push_back(
+      {"gpu", fmt::format("{}: the CPU would be used",
+                          gpus.ok() ? "there are no CUDA kernels yet" : Message(gpus.status()))});
 }
 
 // What a path would need. Opens headers only; no weight is read.
