@@ -66,6 +66,8 @@ STATE_FAMILIES = {
         layer_types=["conv", "full_attention", "conv"])),
     "lfm2_bias": dict(type="lfm2", config=dict(
         SMALL, block_auto_adjust_ff_dim=False, full_attn_idxs=[1], conv_bias=True, conv_L_cache=4)),
+    "minimax_saved": dict(type="minimax", v4=False, config=dict(
+        dict(SMALL, **EXPERTS), head_dim=16, block_size=8)),
     # Its decays are saved, rounded to bf16; without them they are computed.
     "minimax": dict(type="minimax", keep_layer_types=True, drop=("slope_rate", "query_decay", "key_decay", "diagonal_decay"), config=dict(
         dict(SMALL, **EXPERTS), num_hidden_layers=4, head_dim=16, block_size=8, full_attn_alpha_factor=1.3,

@@ -19,10 +19,6 @@ namespace fs = std::filesystem;
 
 constexpr double kLogprobTolerance = 2e-4;
 constexpr double kGap = 1e-3;
-// MiniMax as saved has a decay for each distance, rounded to bf16 one by one. transformers weighs
-// by them what lies within a block; ours, as any recurrence, has powers of one decay per head. In
-// transformers too that moves logprobs by 1.9e-3. Without the saved ones the tolerance is as ever.
-constexpr double kRoundedDecayTolerance = 4e-3;
 
 struct Case {
   std::string name;
@@ -91,10 +87,6 @@ class GoldenTest : public ::testing::TestWithParam<Case> {
     if (model.status().code() == StatusCode::kNotFound) GTEST_SKIP() << model.status();
     ASSERT_TRUE(model.ok()) << model.status();
     model_ = *std::move(model);
-    const auto saved = [](const weights::NamedTensor& tensor) {
-      return tensor.name.ends_with(".diagonal_decay");
-    };
-    if (std::ranges::any_of(checkpoint_->tensors(), saved)) tolerance_ = kRoundedDecayTolerance;
   }
 
   void TearDown() override {
@@ -120,7 +112,7 @@ class GoldenTest : public ::testing::TestWithParam<Case> {
     for (std::size_t i = 1; i < ids.size(); ++i) {
       const double expected = golden.at("prompt_logprobs").at(i).to_number<double>();
       worst_ = std::max(worst_, std::abs(rows[i - 1][ids[i]] - expected));
-      ASSERT_NEAR(rows[i - 1][ids[i]], expected, tolerance_) << "prompt position " << i;
+      ASSERT_NEAR(rows[i - 1][ids[i]], expected, kLogprobTolerance) << "prompt position " << i;
     }
   }
 
@@ -132,14 +124,14 @@ class GoldenTest : public ::testing::TestWithParam<Case> {
     std::vector<double> row = sequence.Extend(prompt, 0).back();
     for (std::size_t step = 0; step < greedy.size(); ++step) {
       const auto best = std::max_element(row.begin(), row.end()) - row.begin();
-      if (golden.at("gap").at(step).to_number<double>() > std::max(kGap, 2 * tolerance_)) {
+      if (golden.at("gap").at(step).to_number<double>() > kGap) {
         ASSERT_EQ(best, greedy[step]) << "step " << step;
       }
       for (const json::value& item : golden.at("greedy_top10").at(step).as_array()) {
         const double expected = item.at(1).to_number<double>();
         const double found = row[item.at(0).to_number<TokenId>()];
         worst_ = std::max(worst_, std::abs(found - expected));
-        ASSERT_NEAR(found, expected, tolerance_) << "step " << step;
+        ASSERT_NEAR(found, expected, kLogprobTolerance) << "step " << step;
       }
       row = sequence.Extend(std::span(&greedy[step], 1), 0).back();
     }
@@ -149,7 +141,6 @@ class GoldenTest : public ::testing::TestWithParam<Case> {
   std::unique_ptr<weights::Checkpoint> checkpoint_;
   std::unique_ptr<nn::Model> model_;
   fs::path temporary_;
-  double tolerance_ = kLogprobTolerance;
   double worst_ = 0;
 };
 

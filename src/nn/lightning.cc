@@ -24,6 +24,32 @@ Lightning::Lightning(Scope& scope, const std::string& name, const LightningSpec&
   const double depth = 1.0 - index / (layers - 1 + 1e-5) + 1e-5;
   for (int head = 1; head <= spec.heads; ++head)
     decay_.push_back(static_cast<float>(std::exp(-std::exp2(-8.0 * head / spec.heads) * depth)));
+  if (scope.compute() == DType::kF32 && scope.Has(name + ".diagonal_decay")) TakeSaved(scope, name);
+}
+
+void Lightning::TakeSaved(Scope& scope, const std::string& name) {
+  const int64_t heads = spec_.heads, block = spec_.block;
+  Saved& saved = saved_.emplace();
+  const Vector slope = scope.AddVector(name + ".slope", {heads}, Axis::kHeads);
+  saved.query = scope.AddVector(name + ".query_decay", {heads, block}, Axis::kHeads);
+  saved.key = scope.AddVector(name + ".key_decay", {heads, block}, Axis::kHeads);
+  const Vector diagonal =
+      scope.AddVector(name + ".diagonal_decay", {heads, block, block}, Axis::kHeads);
+  saved.group = scope.AddKv(index_, spec_.heads, spec_.head_dim, {.chunk = spec_.block});
+  if (!scope.status().ok()) return;
+  for (int64_t head = 0; head < heads; ++head) {
+    saved.whole.push_back(std::exp(-slope.tensor.data<float>()[head] * static_cast<float>(block)));
+    for (int64_t i = 0; i < block; ++i)  // to the first key: a matter of the distance alone
+      saved.distance.push_back(diagonal.tensor.data<float>()[(head * block + i) * block]);
+  }
+}
+
+ops::LightningDecays Lightning::Saved::decays() const {
+  const auto heads = static_cast<int64_t>(whole.size());
+  const auto view = [](const std::vector<float>& x, Shape shape) {
+    return Tensor(const_cast<float*>(x.data()), DType::kF32, shape);
+  };
+  return {query.tensor, key.tensor, view(distance, query.tensor.shape()), view(whole, {heads})};
 }
 
 void Lightning::Forward(const StepInputs& step, const Tensor& in, const Tensor& out) const {
@@ -40,15 +66,23 @@ void Lightning::Forward(const StepInputs& step, const Tensor& in, const Tensor& 
     return Tensor(qkv.data<float>() + i * dim, DType::kF32, {step.rows(), heads, dim},
                   {qkv.stride(0), 3 * dim, 1});
   };
+  const Tensor by_heads = y.Reshape({step.rows(), heads, dim});
+  const ForwardBatch& batch = step.batch;
+  const Tensor& state = batch.pools[group_].layers[index_].state;
   const ops::RecurrenceInputs inputs = {
       .q = part(0),
       .k = part(1),
       .v = part(2),
       .decay = Tensor(const_cast<float*>(decay_.data()), DType::kF32, {step.rows(), heads}, {0, 1}),
   };
-  ops::LinearRecurrence(context, inputs, step.batch.states[group_],
-                        step.batch.pools[group_].layers[index_].state,
-                        y.Reshape({step.rows(), heads, dim}));
+  if (saved_) {
+    const ops::PagedKv& cache = batch.pools[saved_->group].layers[index_].kv;
+    ops::WriteKv(context, step.plans[saved_->group], part(1), part(2), cache);
+    ops::LightningBlocks(context, saved_->decays(), batch.sequences[saved_->group],
+                         batch.states[group_], part(0), cache, state, by_heads);
+  } else {
+    ops::LinearRecurrence(context, inputs, batch.states[group_], state, by_heads);
+  }
   ops::RmsNorm(context, y, norm_.tensor, spec_.norm_eps, y);
   gate_.Forward(context, in, gate);
   ops::ActivateAndMul(context, ops::Activation::kSigmoid, gate, y, y);

@@ -69,6 +69,7 @@ struct GatedDeltaSpec {
 struct LightningSpec {
   int heads = 0;
   int head_dim = 0;
+  int block = 256;                                      // of saved tables of decays
   ops::Activation activation = ops::Activation::kSilu;  // of q, k and v
   float norm_eps = 1e-6f;
 };

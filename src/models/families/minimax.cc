@@ -37,8 +37,8 @@ void DefineMinimax(Config& config, Definition& definition) {
   }
   config.Moe(spec, "intermediate_size");
   spec.moe.routing.normalize = true;
-  fields.Ignore(
-      {"block_size", "output_router_logits", "router_aux_loss_coef", "router_jitter_noise"});
+  spec.lightning.block = fields.Optional<int>("block_size", 256, {1, 1 << 16});
+  fields.Ignore({"output_router_logits", "router_aux_loss_coef", "router_jitter_noise"});
   config.Tied(spec, false);
 
   weights::TensorTable& tensors = definition.tensors = LlamaTensors();
@@ -50,8 +50,16 @@ void DefineMinimax(Config& config, Definition& definition) {
   };
   within("qkv", "qkv_proj"), within("norm", "norm"), within("gate", "output_gate");
   within("output", "out_proj");
-  for (std::string_view name : {"slope_rate", "query_decay", "key_decay", "diagonal_decay"})
-    tensors.ignored.push_back(fmt::format("*.self_attn.{}", name));
+  // Rounded tables, which are used where products are f32 alone (nn/lightning.h).
+  for (std::string_view name : {"slope", "query_decay", "key_decay", "diagonal_decay"}) {
+    const std::string file = fmt::format("self_attn.{}{}", name, name == "slope" ? "_rate" : "");
+    tensors.rows.push_back({fmt::format("layers.{{l}}.mixer.{}", name),
+                            fmt::format("model.layers.{{l}}.{}", file),
+                            "",
+                            {},
+                            {}});
+    tensors.ignored.push_back(fmt::format("*.{}", file));
+  }
 }
 
 }  // namespace
