@@ -2,10 +2,10 @@
 // What every op with a recurrent state is told about the step: which rows of its inputs are whose,
 // and where the state lies. The ops themselves: ops/conv.h, ops/scan.h, ops/recurrence.h.
 //
-// A state pool is one tensor per layer and role, [slots, ...] f32; slot 0 is a dump. Such an op runs
-// the rows of each sequence in order from the state in its slot (from zeros when `fresh`, whatever
-// the slot holds), leaves the state after the last row there, and copies what it was after row
-// `after` - 1 to each snapshot's slot. How rows are cut into steps never shows in the result.
+// A state pool is one tensor per layer and role, [slots, ...] f32; slot 0 is a dump. Such an op
+// runs the rows of each sequence in order from the state in its slot (from zeros when `fresh`,
+// whatever the slot holds), leaves the state after the last row there, and copies what it was after
+// row `after` - 1 to each snapshot's slot. How rows are cut into steps never shows in the result.
 #pragma once
 
 #include <cstdint>
