@@ -3,6 +3,7 @@
 
 import json
 import random
+import socket
 import time
 
 import msgspec
@@ -146,6 +147,19 @@ def config(port, replay_port, **more):
     return json.dumps({"publisher": "zmq", "endpoint": f"tcp://*:{port}", "replay_endpoint": f"tcp://*:{replay_port}", **more})
 
 
+def two_free_ports(first):
+    """The first of two neighbours, below the ports that the system gives to connections."""
+    while True:
+        first += 2 * random.randrange(1, 20)
+        try:
+            for port in (first, first + 1):
+                with socket.socket() as probe:
+                    probe.bind(("", port))
+            return first
+        except OSError:
+            pass
+
+
 def test_a_late_consumer_that_loses_messages_ends_with_the_live_tree(start):
     port, replay_port = free_port(), free_port()
     flags = ["--page-size", "4", "--max-total-tokens", "1k", "--context-length", "512"]
@@ -200,7 +214,7 @@ def test_a_consumer_that_is_too_late_begins_with_the_cache_itself(start):
 
 
 def test_every_rank_has_ports_of_its_own(start):
-    port, replay_port = 20000 + random.randrange(2000) * 10, 41000 + random.randrange(2000) * 10
+    port, replay_port = two_free_ports(20000), two_free_ports(25000)
     server = start("--dp-size", "2", "--page-size", "4", "--kv-events-config", config(port, replay_port))
     consumers = [Consumer(port + rank, replay_port + rank) for rank in range(2)]
     for rank in (0, 1):
@@ -225,8 +239,7 @@ def test_without_zeromq_a_sentence_says_so(start, tmp_path):
 def test_wrong_settings_are_named(start):
     port = free_port()
     busy = zmq.Context()
-    socket = busy.socket(zmq.PUB)
-    socket.bind(f"tcp://*:{port}")
+    busy.socket(zmq.PUB).bind(f"tcp://*:{port}")
     for value, words in [
         ('{"publisher": "kafka"}', "none of null, zmq"),
         ('{"publisher": "zmq", "endpiont": "x"}', "endpiont"),
