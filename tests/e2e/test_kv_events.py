@@ -10,7 +10,6 @@ import msgspec
 import pytest
 import zmq
 
-from conftest import free_port
 from wire import call
 
 
@@ -161,7 +160,7 @@ def two_free_ports(first):
 
 
 def test_a_late_consumer_that_loses_messages_ends_with_the_live_tree(start):
-    port, replay_port = free_port(), free_port()
+    port, replay_port = two_free_ports(20000), two_free_ports(25000)
     flags = ["--page-size", "4", "--max-total-tokens", "1k", "--context-length", "512"]
     server = start(*flags, "--kv-events-config", config(port, replay_port, topic="kv"))
     for prompt in prompts(40, seed=1):
@@ -188,7 +187,7 @@ def test_a_late_consumer_that_loses_messages_ends_with_the_live_tree(start):
 
 
 def test_a_consumer_that_is_too_late_begins_with_the_cache_itself(start):
-    port, replay_port = free_port(), free_port()
+    port, replay_port = two_free_ports(20000), two_free_ports(25000)
     flags = ["--page-size", "1", "--max-total-tokens", "4k"]
     server = start(*flags, "--kv-events-config", config(port, replay_port, buffer_steps=5))
     for prompt in prompts(40, seed=3):
@@ -237,14 +236,15 @@ def test_without_zeromq_a_sentence_says_so(start, tmp_path):
 
 
 def test_wrong_settings_are_named(start):
-    port = free_port()
+    port = two_free_ports(20000)
     busy = zmq.Context()
-    busy.socket(zmq.PUB).bind(f"tcp://*:{port}")
+    holder = busy.socket(zmq.PUB)
+    holder.bind(f"tcp://*:{port}")
     for value, words in [
         ('{"publisher": "kafka"}', "none of null, zmq"),
         ('{"publisher": "zmq", "endpiont": "x"}', "endpiont"),
         ('{"publisher": "zmq", "hwm": "much"}', "hwm"),
-        (config(port, free_port()), "Address already in use"),
+        (config(port, two_free_ports(25000)), "Address already in use"),
         ("zmq", "--kv-events-config"),
     ]:
         with pytest.raises(RuntimeError, match=words):
