@@ -91,7 +91,7 @@ constexpr Group kGroups[] = {
     {FlagFate::kNotYet, "sessions find their past through the prefix cache",
      "--enable-streaming-session=false"},
     {FlagFate::kNotYet, "several items in one prompt are not scored yet", "--enable-mis=false"},
-    {FlagFate::kNotYet, "only full attention is cached so far",
+    {FlagFate::kNotYet, "what it tunes is not built",
      "--disable-hybrid-swa-memory --prefill-only-disable-kv-cache=false "
      "--disable-chunked-prefix-cache --radix-cache-backend"},
     {FlagFate::kNotYet, "the cache has one tier so far",

@@ -56,7 +56,7 @@ class PrefixTree {
   TreeMatch Match(std::string_view name, std::span<const TokenId> tokens) const;
   int64_t num_tokens() const { return num_tokens_; }
   int64_t num_nodes() const { return store_.size(); }
-  NodeId id_limit() const { return store_.limit(); }  // ids are below
+  NodeId id_limit() const { return store_.limit(); }                  // ids are below
   int64_t pages(KindId kind) const { return counts_[kind].pages; }    // in the tree
   int64_t locked(KindId kind) const { return counts_[kind].locked; }  // of those, locked
   int64_t evictable(KindId kind) const { return pages(kind) - locked(kind); }

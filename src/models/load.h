@@ -16,7 +16,8 @@ struct LoadOptions {
   std::string dtype = "auto";  // auto | float32 | bfloat16 | float16: compute and cache type
   int64_t context_length = 0;  // 0: what the model declares
   // Latent attention: rows from which on a sequence's step expands the latents
-  // (nn::LatentSpec::expand_rows); 0: never, which alone gives the same bits however a prompt is cut.
+  // (nn::LatentSpec::expand_rows); 0: never, which alone gives the same bits however a prompt is
+  // cut.
   int expand_latents = 0;
   std::function<void(int64_t done, int64_t total)> progress;  // bytes of weights read
 };

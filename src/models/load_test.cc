@@ -92,8 +92,7 @@ TEST_F(LoadTest, DtypeSetsComputeAndCache) {
 
 TEST_F(LoadTest, UnknownArchitectureListsTheKnown) {
   config_["architectures"] = {"ElizaForCausalLM"};
-  ExpectError(StatusCode::kNotFound,
-              "ElizaForCausalLM is not known; known are: AfmoeForCausalLM");
+  ExpectError(StatusCode::kNotFound, "ElizaForCausalLM is not known; known are: AfmoeForCausalLM");
 }
 
 TEST_F(LoadTest, MissingKeysAreNamed) {

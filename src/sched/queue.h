@@ -20,7 +20,8 @@
 // Cost. Everything is O(log n) or less, whatever the length of the queue. What lpm and dfs-weight
 // know of the cache is therefore an estimate: a request is matched when it comes, when it is tried,
 // and in turn with the others, as far as the budget of one turn goes; dfs-weight orders the kWindow
-// requests that came first, anew every few turns. (SGLang gives lpm up beyond 128 waiting requests.)
+// requests that came first, anew every few turns. (SGLang gives lpm up beyond 128 waiting
+// requests.)
 //
 // A request may follow another, which computes a prefix that both share: it still waits, but is not
 // tried until the other's prefill has ended.

@@ -18,8 +18,8 @@ void WriteMatchedStop(JsonWriter& json, const FinishReason& finish);
 void WriteUsage(JsonWriter& json, const std::vector<Choice>& choices, int n);
 void WriteUsage(JsonWriter& json, const Choice& choice);
 
-// "cached_tokens_details": SGLang's counts by tier, of which there is one, and "miss_reason": why not
-// more was found, null when all that could be shared was.
+// "cached_tokens_details": SGLang's counts by tier, of which there is one, and "miss_reason": why
+// not more was found, null when all that could be shared was.
 void WriteCacheDetails(JsonWriter& json, const Choice& choice);
 // SGLang's extension of a reply with these details in it, where they are wanted.
 void WriteExtension(JsonWriter& json, const OpenAiReplyInfo& info,
