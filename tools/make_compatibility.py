@@ -97,7 +97,12 @@ DIFFERENCES = """\
 - **`--mamba-backend`** and **`--linear-attn-backend`** (and its decode and prefill) take `auto` and `cpu`: there is one set of
   kernels for recurrent layers, the same for prefill and decode, whose bits do not depend on how a prompt is cut.
 - **`--mamba-track-interval`** is 64 (SGLang: 256), so that a conversation computes at most so many tokens again.
-- **`--enable-mixed-chunk`** is on by default, `--page-size` is 16 (SGLang: off, 1).
+- **`--enable-mixed-chunk`** is on by default, `--page-size` is 16 (SGLang: off, 1). Measured with SmolLM2-135M on two cores,
+  2 requests a second of ShareGPT's lengths, chunks of 256, two runs each: 99th percentile of the time between tokens 0.42 s
+  with mixed chunks and 0.76 s without, 90th of the time to the first token 1.67 s and 1.51 s, tokens a second equal.
+- **`--radix-eviction-policy`** is `lru`, as in SGLang, and the best online one on Mooncake's conversation trace (`banyan bench
+  cache --trace`): of the prompts' tokens it finds 28.7 % in a cache of 10 % of the distinct blocks (fifo 28.5, slru and lfu
+  20.0, the offline optimum 37.4) and 36.7 % in one of 40 % (optimum 37.4).
 - **Reasoning** stays in `content`, and chat requests with `tools` are refused, until their formats are built; `/render` and
   `/tokenize` show the prompt with tools.
 - **`logprob_start_len`** above 0 gives the first token its value too (SGLang: null, as for the first token of the prompt).
