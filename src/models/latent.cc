@@ -98,7 +98,7 @@ void AddSparseIndex(Config& config, Definition& definition, int heads, ops::Rope
                                               latent.index_dim, latent.rope_dim));
 }
 
-void AddDeepseekMoe(Config& config, Definition& definition, int first_sparse) {
+void AddDeepseekMoe(Config& config, Definition& definition, int first_sparse, int shared_default) {
   Fields& fields = config.fields;
   nn::DecoderSpec& spec = definition.spec;
   config.DropNextnLayers(definition);
@@ -119,16 +119,19 @@ void AddDeepseekMoe(Config& config, Definition& definition, int first_sparse) {
     }
   }
   config.Moe(spec, "moe_intermediate_size", [&](int layer) { return sparse[layer]; });
-  const int shared = fields.Optional<int>("n_shared_experts", 1, {0, 64});
+  const int shared = fields.Optional<int>("n_shared_experts", shared_default, {0, 64});
   if (!config.gguf()) spec.moe.shared_intermediate = shared * spec.moe.intermediate;
   AddMoe(definition.tensors, spec);
   // Of training alone.
   fields.Ignore({"ep_size", "aux_loss_alpha", "seq_aux", "num_mtp_layers", "router_aux_loss_coef"});
 }
 
-void RouteAsDeepseekV3(Config& config, nn::DecoderSpec& spec, double scale) {
+void RouteAsDeepseekV3(Config& config, nn::DecoderSpec& spec, double scale, int groups,
+                       int top_groups) {
   Fields& fields = config.fields;
-  config.GroupedRouting(spec, true, scale);
+  // GGUF says so where there are groups.
+  config.GroupedRouting(spec, true, scale, config.gguf() ? 1 : groups,
+                        config.gguf() ? 1 : top_groups);
   if (fields.Optional<std::string>("topk_method", "noaux_tc") != "noaux_tc")
     fields.Fail("topk_method", "other than noaux_tc is not of this family");
   if (fields.Optional<std::string>("scoring_func", "sigmoid") != "sigmoid")

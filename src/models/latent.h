@@ -32,9 +32,11 @@ void AddSparseIndex(Config& config, Definition& definition, int heads,
 
 // The layers of mlp_layer_types that are "sparse", or those from first_k_dense_replace on, have a
 // mixture with shared experts. After DefineLatent.
-void AddDeepseekMoe(Config& config, Definition& definition, int first_sparse);
+void AddDeepseekMoe(Config& config, Definition& definition, int first_sparse,
+                    int shared_default = 1);
 
 // DeepSeek-V3's routing, and no other: topk_method and scoring_func say so or nothing.
-void RouteAsDeepseekV3(Config& config, nn::DecoderSpec& spec, double scale);
+void RouteAsDeepseekV3(Config& config, nn::DecoderSpec& spec, double scale, int groups = 1,
+                       int top_groups = 1);
 
 }  // namespace banyan::models

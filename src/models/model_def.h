@@ -75,7 +75,8 @@ class Config {
       nn::DecoderSpec& spec, std::string_view intermediate,
       const std::function<bool(int)>& sparse = [](int) { return true; });
   // The routing of DeepSeek-V3 and those after it: sigmoids, a correction for choosing, groups.
-  void GroupedRouting(nn::DecoderSpec& spec, bool normalize, double scale = 1.0);
+  void GroupedRouting(nn::DecoderSpec& spec, bool normalize, double scale = 1.0, int groups = 1,
+                      int top_groups = 1);
   // Qwen's keys of a mixture: sparse layers, weights that sum to 1.
   void QwenMoe(nn::DecoderSpec& spec);
   // Granite's four multipliers.

@@ -78,15 +78,16 @@ void Config::MoeOfTensors(nn::DecoderSpec& spec) {
                          checkpoint_.path()));
 }
 
-void Config::GroupedRouting(nn::DecoderSpec& spec, bool normalize, double scale) {
+void Config::GroupedRouting(nn::DecoderSpec& spec, bool normalize, double scale, int groups,
+                            int top_groups) {
   ops::Routing& routing = spec.moe.routing;
   routing.score = ops::Routing::Score::kSigmoid;
   routing.group_score = ops::Routing::GroupScore::kTopTwoSum;
   routing.normalize = fields.Optional<bool>("norm_topk_prob", normalize);
   routing.scale =
       static_cast<float>(fields.Optional<double>("routed_scaling_factor", scale, {0, 1e6}));
-  routing.groups = fields.Optional<int>("n_group", 1, {1, 256});
-  routing.top_groups = fields.Optional<int>("topk_group", 1, {1, 256});
+  routing.groups = fields.Optional<int>("n_group", groups, {1, 256});
+  routing.top_groups = fields.Optional<int>("topk_group", top_groups, {1, 256});
   spec.moe.correction_bias = !gguf() || spec.moe.correction_bias;
 }
 

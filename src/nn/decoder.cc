@@ -44,7 +44,12 @@ Status Decoder::Forward(const ops::OpContext& context, const ForwardBatch& batch
             : ops::PlanAttention(context, batch.sequences[group], batch.pools[group].page_size));
   for (const Rope& rope : ropes_) step.angles.push_back(rope.Angles(context, batch.positions));
   if (spec_.latent.index_top > 0) {
-    const int64_t most = spec_.latent.index_top;
+    // An index that may choose more than there is chooses all.
+    int64_t longest = 1;
+    for (const auto& group : batch.sequences)
+      for (const ops::AttentionSequence& sequence : group)
+        longest = std::max<int64_t>(longest, sequence.kv_len);
+    const int64_t most = std::min<int64_t>(spec_.latent.index_top, longest);
     step.chosen = {context.scratch->Get(DType::kI32, {step.rows(), most}),
                    context.scratch->Get(DType::kI32, {step.rows()})};
   }

@@ -225,7 +225,7 @@ StatusOr<RopeSpec> ParseRope(Fields& config, const RopeDefaults& defaults,
   // What other types read, and what repeats the config, changes nothing here.
   rope.Ignore({"factor", "attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim",
                "truncate", "short_factor", "long_factor", "low_freq_factor", "high_freq_factor",
-               "max_position_embeddings", "mrope_section", "finetuned"});
+               "max_position_embeddings", "mrope_section", "mrope_interleaved", "finetuned"});
   for (const std::string& key : rope.Unread()) rope.Fail(key, "is not known");
   BANYAN_RETURN_IF_ERROR(rope.status());
   return spec;

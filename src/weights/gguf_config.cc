@@ -140,6 +140,9 @@ class Translator {
         if (value && mapping.config == "num_hidden_layers") {
           // Layers of multi-token prediction are counted too.
           BANYAN_ASSIGN_OR_RETURN(auto nextn, metadata_.Int(Full("nextn_predict_layers")));
+          if (nextn && (*nextn < 0 || *nextn > *value))
+            return InvalidArgument("{}: {} of {} layers", Full("nextn_predict_layers"), *nextn,
+                                   *value);
           layers_ = *value -= nextn.value_or(0);
         }
         if (value) Set(mapping.config, *value);
@@ -427,7 +430,12 @@ class Translator {
       BANYAN_ASSIGN_OR_RETURN(auto of_head,
                               metadata_.Int(Full(fmt::format("attention.{}_length_mla", name))));
       if (!of_head) of_head = length;
-      if (of_head) config_[own] = *of_head - (own[0] == 'q' ? turned.value_or(0) : 0);
+      if (!of_head) continue;
+      const int64_t without = own[0] == 'q' ? turned.value_or(0) : 0;
+      if (without < 0 || *of_head < without)
+        return InvalidArgument("{}: {} of a head's {}", Full("rope.dimension_count"), without,
+                               *of_head);
+      config_[own] = *of_head - without;
     }
     config_.erase("head_dim");
     config_["attention_bias"] = FindTensor("blk.0.attn_kv_a_mqa.bias") != nullptr;

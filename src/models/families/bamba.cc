@@ -15,6 +15,8 @@ void DefineBamba(Config& config, Definition& definition) {
   config.Biases(spec);
   nn::RopeDefaults rope;
   rope.partial_rotary_factor = 0.5;
+  rope.partial_key = "";  // the one beside the rope's object is not looked at
+  config.fields.Ignore({"partial_rotary_factor"});
   config.Rope(spec, 262144, std::move(rope));
   const auto attention =
       config.fields.Optional<std::vector<int>>("attn_layer_indices", {}, {0, 4096});

@@ -9,7 +9,8 @@ namespace {
 void DefineDeepseekV2(Config& config, Definition& definition) {
   Fields& fields = config.fields;
   DefineLatent(config, definition, {});
-  AddDeepseekMoe(config, definition, 0);
+  AddDeepseekMoe(config, definition, 0, 2);
+  definition.spec.moe.shared_bias |= definition.spec.mlp.up_bias;
   ops::Routing& routing = definition.spec.moe.routing;
   routing.scale = fields.Optional<float>("routed_scaling_factor", 1.0f, {0, 1e6});
   const auto method = fields.Optional<std::string>("topk_method", "greedy");
@@ -22,8 +23,7 @@ void DefineDeepseekV2(Config& config, Definition& definition) {
   fields.Ignore({"n_group", "topk_group"});
   if (fields.Optional<std::string>("scoring_func", "softmax") != "softmax")
     fields.Fail("scoring_func", "other than softmax is not of this family");
-  // transformers does not look at it, the first code did: they agree on false.
-  config.Only("norm_topk_prob", false);
+  fields.Ignore({"norm_topk_prob"});  // as transformers, which does not look at it
 }
 
 }  // namespace

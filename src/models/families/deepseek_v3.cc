@@ -9,7 +9,7 @@ namespace {
 void DefineDeepseekV3(Config& config, Definition& definition) {
   DefineLatent(config, definition, {.max_position = 4096});
   AddDeepseekMoe(config, definition, 3);
-  RouteAsDeepseekV3(config, definition.spec, 2.5);
+  RouteAsDeepseekV3(config, definition.spec, 2.5, 8, 4);
 }
 
 }  // namespace

@@ -9,7 +9,7 @@ void DefineDeepseekV32(Config& config, Definition& definition) {
   DefineLatent(config, definition, {.max_position = 163840});
   AddSparseIndex(config, definition, 64);
   AddDeepseekMoe(config, definition, 3);
-  RouteAsDeepseekV3(config, definition.spec, 2.5);
+  RouteAsDeepseekV3(config, definition.spec, 2.5, 8, 4);
   config.fields.Ignore({"layer_types"});
 }
 

@@ -7,7 +7,7 @@ namespace {
 
 void DefineGlm4Moe(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
-  spec = config.Dims(8, 128);
+  spec = config.Dims(8);
   definition.tensors = LlamaTensors();
   config.DropNextnLayers(definition);
   spec.norm = config.RmsNorm("rms_norm_eps", 1e-5);
@@ -24,7 +24,7 @@ void DefineGlm4Moe(Config& config, Definition& definition) {
   const int dense = config.fields.Optional<int>("first_k_dense_replace", 1, {0, 4096});
   config.Moe(spec, "moe_intermediate_size", [&](int layer) { return layer >= dense; });
   config.GroupedRouting(spec, true);
-  const int shared = config.fields.Optional<int>("n_shared_experts", 1, {0, 1024});
+  const int shared = config.fields.Optional<int>("n_shared_experts", 1, {0, 64});
   if (!config.gguf()) spec.moe.shared_intermediate = shared * spec.moe.intermediate;
   config.Tied(spec, false);
   AddMoe(definition.tensors, spec);

@@ -14,13 +14,9 @@ void DefineGptOss(Config& config, Definition& definition) {
   config.Biases(spec, /*output=*/true, /*attention_default=*/true);
   nn::RopeDefaults rope;
   rope.theta = 150000.0;
-  rope.parameters = {{"rope_type", "yarn"},
-                     {"rope_theta", 150000.0},
-                     {"factor", 32.0},
-                     {"beta_fast", 32.0},
-                     {"beta_slow", 1.0},
-                     {"truncate", false},
-                     {"original_max_position_embeddings", 4096}};
+  rope.parameters = {{"rope_type", "yarn"}, {"factor", 32.0},
+                     {"beta_fast", 32.0},   {"beta_slow", 1.0},
+                     {"truncate", false},   {"original_max_position_embeddings", 4096}};
   config.Rope(spec, 131072, std::move(rope));
   // GGUF does not say so.
   if (config.gguf() && !spec.ropes.empty()) spec.ropes[0].truncate = false;

@@ -19,6 +19,7 @@ void DefineHunyuanV1Moe(Config& config, Definition& definition) {
   rope.ntk_alpha = true;
   config.Rope(spec, 2048, std::move(rope));
   config.Moe(spec, "intermediate_size");
+  config.fields.Ignore({"moe_intermediate_size"});  // as transformers, which does not look at it
   spec.moe.routing.normalize = true;
   if (!config.gguf()) spec.moe.shared_intermediate = spec.moe.intermediate;
   config.Tied(spec, false);

@@ -23,6 +23,7 @@ void DefineJamba(Config& config, Definition& definition) {
   MixersByType(config, spec, "layer_types", nn::Mixer::kMamba,
                every("attn_layer_period", 8, "attn_layer_offset", 4));
   for (nn::LayerSpec& layer : spec.layers) layer.rope = -1;
+  fields.Ignore({"rope_theta", "rope_scaling", "rope_parameters", "partial_rotary_factor"});
 
   nn::MambaSpec& mamba = spec.mamba;
   const int expand = fields.Optional<int>("mamba_expand", 2, kExpansions);

@@ -106,6 +106,7 @@ void NemotronMoe(Config& config, nn::DecoderSpec& spec) {
   }
   moe.shared_intermediate =
       config.fields.Required<int>("moe_shared_expert_intermediate_size", kCount);
+  moe.shared_bias = spec.mlp.up_bias;
   moe.latent = config.fields.Optional<int>("moe_latent_size", 0, kCount);
 }
 
@@ -141,6 +142,8 @@ void DefineNemotronH(Config& config, Definition& definition) {
     Rename(tensors, "layers.{l}.mlp.latent_out", "backbone.layers.{l}.mixer.fc2_latent_proj",
            "blk.{l}.ffn_latent_up");
   }
+  // Its attention has no positions, whatever the config says of a rope.
+  fields.Ignore({"rope_theta", "rope_scaling", "rope_parameters", "partial_rotary_factor"});
   fields.Ignore({"sliding_window", "residual_in_fp32", "rescale_prenorm_residual",
                  "num_logits_to_keep", "moe_shared_expert_overlap", "mtp_layers_block_type",
                  "mtp_hybrid_override_pattern", "n_shared_experts", "num_nextn_predict_layers",

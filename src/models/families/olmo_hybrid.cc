@@ -8,6 +8,20 @@
 namespace banyan::models {
 namespace {
 
+// A theta that is there and null, in the rope's object or else beside it, means no rope; one that
+// is absent has a default.
+bool Rotates(const json::object& config) {
+  for (std::string_view key : {"rope_scaling", "rope_parameters"}) {
+    const json::value* rope = config.if_contains(key);
+    if (rope == nullptr || !rope->is_object() || rope->get_object().empty()) continue;
+    if (const json::value* theta = rope->get_object().if_contains("rope_theta"))
+      return !theta->is_null();
+    break;
+  }
+  const json::value* theta = config.if_contains("rope_theta");
+  return theta == nullptr || !theta->is_null();
+}
+
 void DefineOlmoHybrid(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   Fields& fields = config.fields;
@@ -22,7 +36,7 @@ void DefineOlmoHybrid(Config& config, Definition& definition) {
   const auto count = static_cast<int>(spec.layers.size());
   MixersByType(config, spec, "layer_types", nn::Mixer::kGatedDelta,
                [&](int layer) { return layer % 4 == 3 || (count < 4 && layer == count - 1); });
-  const bool rope = fields.Has("rope_parameters") || fields.Has("rope_theta");
+  const bool rope = Rotates(fields.object());
   if (rope) {
     config.Rope(spec, 65536);
   } else {
