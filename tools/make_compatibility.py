@@ -91,7 +91,8 @@ DIFFERENCES = """\
 - **`/v1/loads`** is JSON; `/metrics` is the page for Prometheus (`format=prometheus` is refused).
 - **`/pause_generation`** answers when no step is under way any more; deadlines go on while generation stands still.
 - **Sessions** keep token ids, and the prefix cache what was computed; `capacity_of_str_len` is read and bounds nothing, all
-  sessions together keep at most four caches full of tokens. A request of a session has one sample.
+  sessions together keep at most four caches full of tokens, for which a request counts 64 beside its own. A request of a
+  session has one sample; those that still run are aborted when it is closed.
 - **`--max-queued-tokens`** and **`--enable-fair-share`** are Banyan's own: a bound on what waits, and equal shares for the
   users (`user`, else `routing_key` or the header `x-smg-routing-key`) that wait.
 - **`--mamba-backend`** and **`--linear-attn-backend`** (and its decode and prefill) take `auto` and `cpu`: there is one set of

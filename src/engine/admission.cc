@@ -92,6 +92,7 @@ StatusOr<Arrival> MakeArrival(const GenerateRequest& request, const AdmissionLim
   if (sampling.min_new_tokens > max_new_tokens)
     return InvalidArgument("min_new_tokens: {} is more than the {} that may be generated",
                            sampling.min_new_tokens, max_new_tokens);
+  BANYAN_RETURN_IF_ERROR(CheckLogprobCount(LogprobCount(request, limits.max_request_length)));
   arrival.prompt = request.input_ids;
   arrival.sampling = sampling;
   arrival.sampling.max_new_tokens = max_new_tokens;
@@ -115,6 +116,29 @@ StatusOr<Arrival> MakeArrival(const GenerateRequest& request, const AdmissionLim
   arrival.deadline = After(now, limits.running_timeout);
   if (request.timeout) arrival.deadline = std::min(arrival.deadline, now + *request.timeout);
   return arrival;
+}
+
+double LogprobCount(const GenerateRequest& request, int64_t max_request_length) {
+  const LogprobParams& wanted = request.logprobs;
+  if (!wanted.enabled) return 0;
+  const auto prompt = static_cast<int64_t>(request.input_ids.size());
+  const int64_t inputs =
+      wanted.prompt_start >= 0 ? std::max<int64_t>(prompt - wanted.prompt_start, 0) : 0;
+  const int64_t room = std::max<int64_t>(max_request_length - prompt, 0);
+  const int64_t outputs = request.sampling.max_new_tokens
+                              ? std::min<int64_t>(*request.sampling.max_new_tokens, room)
+                              : room;
+  return static_cast<double>(request.sampling.n) * static_cast<double>(inputs + outputs) *
+         (1.0 + wanted.top_n + static_cast<double>(wanted.token_ids.size()));
+}
+
+Status CheckLogprobCount(double count) {
+  constexpr int kMaxLogprobs = 1 << 24;
+  if (count <= kMaxLogprobs) return OkStatus();
+  return InvalidArgument(
+      "the reply could hold {:.0f} log-probabilities, and at most {} are returned: ask for fewer "
+      "alternatives, tokens or samples",
+      count, kMaxLogprobs);
 }
 
 uint64_t SampleSeed(uint64_t seed, int index) {

@@ -33,6 +33,13 @@ struct AdmissionLimits {
 StatusOr<Arrival> MakeArrival(const GenerateRequest& request, const AdmissionLimits& limits,
                               uint64_t fallback_seed, TimePoint now);
 
+// How many log-probabilities the replies to all samples can hold: of the prompt, and of as much
+// output as the request allows and `max_request_length` leaves room for. A real number, as foreign
+// ones are multiplied.
+double LogprobCount(const GenerateRequest& request, int64_t max_request_length);
+// kInvalidArgument when that is more than fit into memory in passing.
+Status CheckLogprobCount(double count);
+
 // The seed of sample `index` of a request with n > 1: sample 0 keeps the request's own.
 uint64_t SampleSeed(uint64_t seed, int index);
 

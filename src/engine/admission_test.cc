@@ -74,6 +74,21 @@ TEST(MakeArrival, RefusesBadFieldsByName) {
   EXPECT_THAT(Refusal(Request(3, 2), limits), HasSubstr("tokenizer"));
 }
 
+TEST(MakeArrival, BoundsTheLogprobsOfPromptAndOutput) {
+  GenerateRequest request = Request(10, 6);
+  request.logprobs = {.enabled = true, .prompt_start = 2};
+  request.logprobs.token_ids.resize((1 << 20) - 1);  // 2^20 for each of 8 + 6 positions
+  EXPECT_TRUE(MakeArrival(request, Limits(), 1, {}).ok());
+  request.sampling.max_new_tokens = 9;
+  EXPECT_THAT(Refusal(request), HasSubstr("17825792 log-probabilities"));
+  request.sampling.max_new_tokens.reset();
+  EXPECT_THAT(Refusal(request), HasSubstr("log-probabilities"));
+  request = Request(10, 6);
+  request.logprobs = {.enabled = true, .top_n = 99};
+  request.sampling.n = 1 << 30;
+  EXPECT_THAT(Refusal(request), HasSubstr("644245094400 log-probabilities"));
+}
+
 TEST(MakeArrival, CollectsEndTokensUnlessTheyAreIgnored) {
   GenerateRequest request = Request(3, 2);
   request.sampling.stop_token_ids = {9, 7, 3};

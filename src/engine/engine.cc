@@ -105,6 +105,12 @@ Labels RankLabels(const EngineParts& parts) {
   return {{"dp_rank", std::to_string(parts.dp_rank)}};
 }
 
+// Whether the scheduler refused it, or gave it up while it waited.
+bool NeverBegan(const GenerateUpdate& update) {
+  const Status& status = update.finish->status;
+  return update.completion_tokens == 0 && !status.ok() && status.code() != StatusCode::kCancelled;
+}
+
 EngineImpl::EngineImpl(EngineParts parts, std::unique_ptr<KvEventPublisher> kv_events,
                        std::unique_ptr<Scheduler> scheduler)
     : parts_(std::move(parts)),
@@ -163,27 +169,24 @@ StatusOr<RequestId> EngineImpl::SubmitTurn(GenerateRequest request, GenerateSink
   }
   const std::optional<TokenId> bos =
       parts_.tokenizer != nullptr ? parts_.tokenizer->bos_id() : std::nullopt;
-  const std::string session = request.session->id, rid = request.rid;
+  const SessionParams params = *request.session;
+  const std::string rid = request.rid;
   const auto now = [] { return std::chrono::steady_clock::now(); };
+  const auto accept = [&](std::vector<TokenId> prompt, const Sessions::Handle& turn) {
+    request.input_ids = std::move(prompt);
+    // Kept before it is told, so that whoever hears the end can go on from it.
+    return SubmitOne(std::move(request),
+                     [this, turn, now, sink = std::move(sink)](GenerateUpdate update) {
+                       sessions_.Append(turn, update.tokens);
+                       if (update.finish) sessions_.End(turn, NeverBegan(update), now());
+                       sink(std::move(update));
+                     });
+  };
   BANYAN_ASSIGN_OR_RETURN(
-      Sessions::Begun begun,
-      sessions_.Begin(*request.session, rid, std::move(request.input_ids), bos, now()));
-  for (const std::string& replaced : begun.replaced) {
-    std::unique_lock lock(mutex_);
-    for (const auto& [id, live] : live_) {
-      if (live.rid == replaced) PostAborts(id, live.samples);
-    }
-  }
-  request.input_ids = std::move(begun.prompt);
-  // Kept before it is told, so that whoever hears the end can go on from it.
-  auto accepted = SubmitOne(
-      std::move(request), [this, session, rid, now, sink = std::move(sink)](GenerateUpdate update) {
-        sessions_.Append(session, rid, update.tokens);
-        if (update.finish) sessions_.End(session, rid, false, now());
-        sink(std::move(update));
-      });
-  if (!accepted.ok()) sessions_.End(session, rid, true, now());
-  return accepted;
+      const Sessions::Begun begun,
+      sessions_.Begin(params, rid, std::move(request.input_ids), bos, now(), accept));
+  for (const RequestId replaced : begun.replaced) Abort(replaced);
+  return begun.id;
 }
 
 StatusOr<RequestId> EngineImpl::SubmitOne(GenerateRequest request, GenerateSink sink) {
@@ -287,7 +290,11 @@ StatusOr<std::string> EngineImpl::OpenSession(const SessionSettings& settings) {
   return sessions_.Open(settings, std::chrono::steady_clock::now());
 }
 
-Status EngineImpl::CloseSession(std::string_view id) { return sessions_.Close(id); }
+Status EngineImpl::CloseSession(std::string_view id) {
+  BANYAN_ASSIGN_OR_RETURN(const std::vector<RequestId> running, sessions_.Close(id));
+  for (const RequestId request : running) Abort(request);
+  return OkStatus();
+}
 
 void EngineImpl::Drain(std::function<void()> done) {
   {

@@ -459,6 +459,83 @@ TEST(Engine, EndsEveryRequestOnceUnderLoad) {
   EXPECT_THAT(engine->metrics().Print(), HasSubstr("sglang:num_requests_total"));
 }
 
+GenerateRequest TurnRequest(const SessionParams& session, const std::string& rid,
+                            std::string_view prompt, int max_new_tokens) {
+  GenerateRequest request = Request(prompt, max_new_tokens);
+  request.rid = rid;
+  request.session = session;
+  return request;
+}
+
+TEST(Engine, ARefusedTurnLeavesItsSessionAsItWas) {
+  Receiver receiver;
+  auto engine = MakeTestEngine();
+  ASSERT_TRUE(engine->OpenSession({.id = "s"}).ok());
+  ASSERT_TRUE(
+      engine->Submit(TurnRequest({.id = "s"}, "a", std::string(99, 'a'), 1), receiver.Sink(0))
+          .ok());
+  receiver.End(0);
+  // What was before counts among the log-probabilities that a reply may hold.
+  GenerateRequest refused = TurnRequest({.id = "s", .rid = "a", .replace = true}, "a", "a", 1);
+  refused.logprobs = {.enabled = true, .prompt_start = 0};
+  refused.logprobs.token_ids.resize(200000);
+  EXPECT_THAT(Message(engine->Submit(refused, receiver.Sink(1)).status()),
+              HasSubstr("log-probabilities"));
+  refused = TurnRequest({.id = "s", .replace = true}, "a", std::string(150, 'a'), 60);
+  EXPECT_THAT(Message(engine->Submit(refused, receiver.Sink(1)).status()), HasSubstr("210"));
+  ASSERT_TRUE(
+      engine->Submit(TurnRequest({.id = "s", .rid = "a"}, "b", "c", 2), receiver.Sink(2)).ok());
+  EXPECT_EQ(receiver.End(2).last.prompt_tokens, 101);
+}
+
+TEST(Engine, RefusedTurnsUseUpNothing) {
+  Receiver receiver;
+  auto engine = MakeTestEngine();
+  ASSERT_TRUE(engine->OpenSession({.id = "s"}).ok());
+  const std::string text(1 << 19, 'a');
+  for (int i = 0; i < 10; ++i) {  // more than all sessions may hold
+    const auto refused = engine->Submit(TurnRequest({.id = "s"}, "a", text, 1), receiver.Sink(0));
+    EXPECT_EQ(refused.status().code(), StatusCode::kInvalidArgument);
+  }
+  ASSERT_TRUE(engine->Submit(TurnRequest({.id = "s"}, "a", "a", 1), receiver.Sink(1)).ok());
+  receiver.End(1);
+}
+
+TEST(Engine, ATurnGivenUpWhileItWaitedIsNotKept) {
+  Receiver receiver;
+  auto engine = MakeTestEngine();
+  ASSERT_TRUE(engine->OpenSession({.id = "s"}).ok());
+  std::promise<void> paused, resumed;
+  engine->Pause(PauseMode::kInPlace, [&](const Status&) { paused.set_value(); });
+  paused.get_future().wait();
+  GenerateRequest request = TurnRequest({.id = "s"}, "a", "a", 5);
+  request.timeout = milliseconds(1);
+  ASSERT_TRUE(engine->Submit(request, receiver.Sink(0)).ok());
+  EXPECT_EQ(receiver.End(0).last.finish->status.code(), StatusCode::kDeadlineExceeded);
+  engine->Continue([&](const Status&) { resumed.set_value(); });
+  resumed.get_future().wait();
+  EXPECT_THAT(
+      Message(engine->Submit(TurnRequest({.id = "s", .rid = "a"}, "b", "a", 1), {}).status()),
+      HasSubstr("no request 'a'"));
+}
+
+TEST(Engine, WhatIsReplacedOrClosedIsAborted) {
+  Receiver receiver;
+  auto engine = MakeTestEngine({.script = Slow(milliseconds(2))});
+  ASSERT_TRUE(engine->OpenSession({.id = "s"}).ok());
+  GenerateRequest other = Request("a", 30);
+  other.rid = "a";  // of no session
+  ASSERT_TRUE(engine->Submit(other, receiver.Sink(0)).ok());
+  ASSERT_TRUE(engine->Submit(TurnRequest({.id = "s"}, "a", "a", 190), receiver.Sink(1)).ok());
+  ASSERT_TRUE(
+      engine->Submit(TurnRequest({.id = "s", .replace = true}, "b", "a", 190), receiver.Sink(2))
+          .ok());
+  EXPECT_EQ(receiver.End(1).last.finish->kind, FinishReason::Kind::kAbort);
+  ASSERT_TRUE(engine->CloseSession("s").ok());
+  EXPECT_EQ(receiver.End(2).last.finish->kind, FinishReason::Kind::kAbort);
+  EXPECT_EQ(receiver.End(0).last.finish->kind, FinishReason::Kind::kLength);
+}
+
 TEST(Engine, TwoLiveSideBySide) {
   auto one = MakeTestEngine();
   Receiver receiver;

@@ -9,6 +9,8 @@ namespace banyan {
 namespace {
 
 constexpr std::size_t kMaxSessions = 16384;
+// What a request is charged beside its tokens, so that the number of requests is bounded too.
+constexpr int64_t kTurnCharge = 64;
 
 std::string RandomName(uint64_t salt) {
   std::random_device random;
@@ -17,6 +19,38 @@ std::string RandomName(uint64_t salt) {
 }
 
 }  // namespace
+
+// Made, reached and destroyed under the lock. Only a turn that has ended has others after it, so
+// one that runs is held by its session alone.
+struct Sessions::Turn {
+  Turn(Session& in, std::string name, std::vector<TokenId> input, int64_t& all)
+      : session(in),
+        rid(std::move(name)),
+        tokens(std::move(input)),
+        inputs(tokens.size()),
+        held(all) {
+    held += Charge();
+  }
+  ~Turn() {
+    held -= Charge();
+    // One by one: destroyed each within the next, a long past overflows the stack.
+    while (before != nullptr && before.use_count() == 1) {
+      before = std::exchange(before->before, nullptr);
+    }
+  }
+  int64_t Charge() const { return kTurnCharge + static_cast<int64_t>(tokens.size()); }
+
+  Session& session;  // there while this runs
+  const std::string rid;
+  std::string parent;            // the name of the one it goes on from; empty: none
+  std::shared_ptr<Turn> before;  // the last that brought some of `kept`, even if it has no name now
+  std::size_t kept = 0;          // tokens of what is before
+  std::vector<TokenId> tokens;   // its own: the first `inputs` it brought, the others are output
+  const std::size_t inputs;
+  RequestId id = 0;
+  bool ended = false;
+  int64_t& held;
+};
 
 StatusOr<std::string> Sessions::Open(const SessionSettings& settings, TimePoint now) {
   std::lock_guard lock(mutex_);
@@ -32,13 +66,14 @@ StatusOr<std::string> Sessions::Open(const SessionSettings& settings, TimePoint 
   return id;
 }
 
-Status Sessions::Close(std::string_view id) {
+StatusOr<std::vector<RequestId>> Sessions::Close(std::string_view id) {
   std::lock_guard lock(mutex_);
   const auto found = sessions_.find(id);
   if (found == sessions_.end()) return InvalidArgument("session_id: there is no session '{}'", id);
-  tokens_ -= found->second.tokens;
+  std::vector<RequestId> running;
+  for (const auto& [rid, turn] : found->second.turns) Stop(*turn, running);
   sessions_.erase(found);
-  return OkStatus();
+  return running;
 }
 
 int64_t Sessions::size() const {
@@ -52,7 +87,6 @@ void Sessions::Expire(TimePoint now) {
     const Session& session = it->second;
     const std::chrono::duration<double> idle = now - session.used;
     if (session.timeout && session.running == 0 && idle.count() > *session.timeout) {
-      tokens_ -= session.tokens;
       it = sessions_.erase(it);
     } else {
       ++it;
@@ -60,45 +94,47 @@ void Sessions::Expire(TimePoint now) {
   }
 }
 
-std::vector<TokenId> Sessions::Tokens(const Turn& turn, bool with_output) {
-  std::vector<const Turn*> path;
-  for (const Turn* at = &turn; at != nullptr; at = at->before.get()) path.push_back(at);
-  std::vector<TokenId> tokens;
-  for (auto it = path.rbegin(); it != path.rend(); ++it) {
-    tokens.resize((*it)->kept);
-    tokens.insert(tokens.end(), (*it)->input.begin(), (*it)->input.end());
-    if (*it != &turn || with_output) {
-      tokens.insert(tokens.end(), (*it)->output.begin(), (*it)->output.end());
-    }
+// The first tokens of its text.
+std::vector<TokenId> Sessions::Tokens(const Turn& turn, std::size_t length) {
+  std::vector<TokenId> tokens(length);
+  for (const Turn* at = &turn; length > 0; at = at->before.get()) {
+    if (at->kept >= length) continue;
+    std::copy_n(at->tokens.begin(), length - at->kept,
+                tokens.begin() + static_cast<std::ptrdiff_t>(at->kept));
+    length = at->kept;
   }
   return tokens;
 }
 
-// The requests that went on from `parent`, and those that went on from them.
-void Sessions::Forget(Session& session, const std::string& parent, std::vector<std::string>& open) {
-  std::vector<std::string> parents = {parent};
+void Sessions::Stop(Turn& turn, std::vector<RequestId>& running) {
+  if (std::exchange(turn.ended, true)) return;
+  running.push_back(turn.id);
+  --turn.session.running;
+}
+
+// The requests that went on from `from`, and those that went on from them. Names used again may
+// lead back to `from` itself, which stays.
+void Sessions::Forget(Session& session, const std::string& from, std::vector<RequestId>& running) {
+  std::multimap<std::string, std::string> after;  // by the parent's name
+  for (const auto& [rid, turn] : session.turns) {
+    if (!turn->parent.empty() && rid != from) after.emplace(turn->parent, rid);
+  }
+  std::vector<std::string> parents = {from};
   while (!parents.empty()) {
-    const std::string name = std::exchange(parents.back(), {});
+    const auto [first, last] = after.equal_range(std::exchange(parents.back(), {}));
     parents.pop_back();
-    for (auto it = session.turns.begin(); it != session.turns.end();) {
-      const Turn& turn = *it->second;
-      if (turn.before == nullptr || turn.parent != name) {
-        ++it;
-        continue;
-      }
-      if (!turn.ended) {
-        open.push_back(it->first);
-        --session.running;
-      }
-      parents.push_back(it->first);
-      it = session.turns.erase(it);
+    for (auto it = first; it != last; ++it) {
+      const auto turn = session.turns.find(it->second);
+      Stop(*turn->second, running);
+      session.turns.erase(turn);
+      parents.push_back(it->second);
     }
   }
 }
 
 StatusOr<Sessions::Begun> Sessions::Begin(const SessionParams& params, const std::string& rid,
                                           std::vector<TokenId> ids, std::optional<TokenId> bos,
-                                          TimePoint now) {
+                                          TimePoint now, const Accept& accept) {
   std::lock_guard lock(mutex_);
   Expire(now);
   const auto found = sessions_.find(params.id);
@@ -109,85 +145,67 @@ StatusOr<Sessions::Begun> Sessions::Begin(const SessionParams& params, const std
   if (const auto same = session.turns.find(rid);
       same != session.turns.end() && !same->second->ended)
     return InvalidArgument("rid: request '{}' of the session has not ended", rid);
-  Begun begun;
-  auto turn = std::make_shared<Turn>();
-  if (params.rid.empty()) {
-    if (params.replace) {
-      for (const auto& [name, old] : session.turns) {
-        if (!old->ended) begun.replaced.push_back(name);
-      }
-      session.turns.clear();
-      session.running = 0;
-    }
-  } else {
-    const auto parent = session.turns.find(params.rid);
-    if (parent == session.turns.end()) {
+  std::shared_ptr<Turn> parent;
+  std::vector<TokenId> prompt;
+  if (!params.rid.empty()) {
+    const auto named = session.turns.find(params.rid);
+    if (named == session.turns.end()) {
       return InvalidArgument("session_params: the session has no request '{}'", params.rid);
     }
-    if (!parent->second->ended && !params.replace) {
+    parent = named->second;
+    if (!parent->ended && !params.replace) {
       return InvalidArgument("session_params: request '{}' has not ended", params.rid);
     }
-    if (params.replace) {
-      if (!std::exchange(parent->second->ended, true)) {
-        begun.replaced.push_back(params.rid);
-        --session.running;
-      }
-      Forget(session, params.rid, begun.replaced);
-    }
-    turn->before = parent->second;
-    turn->parent = params.rid;
-    begun.prompt = Tokens(*parent->second, !params.drop_previous_output);
-    const auto length = static_cast<int64_t>(begun.prompt.size());
-    if (params.offset != 0) {
-      const int64_t kept = params.offset > 0 ? params.offset : length + params.offset;
-      begun.prompt.resize(std::clamp<int64_t>(kept, 0, length));
-    }
+    const auto length = static_cast<int64_t>(
+        parent->kept + (params.drop_previous_output ? parent->inputs : parent->tokens.size()));
+    int64_t kept = length;
+    if (params.offset != 0) kept = params.offset > 0 ? params.offset : length + params.offset;
+    prompt = Tokens(*parent, static_cast<std::size_t>(std::clamp<int64_t>(kept, 0, length)));
     if (bos && !ids.empty() && ids.front() == *bos) ids.erase(ids.begin());
   }
-  const auto more = static_cast<int64_t>(ids.size());
-  if (tokens_ + more > max_tokens_) {
-    return ResourceExhausted("sessions hold {} tokens, and at most {}", tokens_, max_tokens_);
+  if (held_ + kTurnCharge + static_cast<int64_t>(ids.size()) > max_tokens_) {
+    return ResourceExhausted("sessions hold {} tokens, and at most {}", held_, max_tokens_);
   }
-  turn->kept = begun.prompt.size();
-  begun.prompt.insert(begun.prompt.end(), ids.begin(), ids.end());
-  turn->input = std::move(ids);
-  tokens_ += more;
-  session.tokens += more;
+  const auto turn = std::make_shared<Turn>(session, rid, std::move(ids), held_);
+  turn->kept = prompt.size();
+  turn->parent = params.rid;
+  turn->before = parent;
+  while (turn->before != nullptr && turn->before->kept >= turn->kept) {
+    turn->before = turn->before->before;
+  }
+  prompt.insert(prompt.end(), turn->tokens.begin(), turn->tokens.end());
+  Begun begun;
+  BANYAN_ASSIGN_OR_RETURN(begun.id, accept(std::move(prompt), turn));
+  turn->id = begun.id;
+  if (params.replace && parent != nullptr) {
+    Stop(*parent, begun.replaced);
+    Forget(session, params.rid, begun.replaced);
+  } else if (params.replace) {
+    for (const auto& [name, old] : session.turns) Stop(*old, begun.replaced);
+    session.turns.clear();
+  }
   session.used = now;
   ++session.running;
-  session.turns[rid] = std::move(turn);
+  session.turns[rid] = turn;
   return begun;
 }
 
-Sessions::Turn* Sessions::Find(const std::string& session, const std::string& rid,
-                               Session** found) {
-  const auto in = sessions_.find(session);
-  if (in == sessions_.end()) return nullptr;
-  *found = &in->second;
-  const auto turn = in->second.turns.find(rid);
-  return turn == in->second.turns.end() || turn->second->ended ? nullptr : turn->second.get();
+void Sessions::Append(const Handle& handle, std::span<const TokenId> tokens) {
+  std::lock_guard lock(mutex_);
+  const std::shared_ptr<Turn> turn = handle.lock();
+  if (turn == nullptr || turn->ended) return;
+  turn->tokens.insert(turn->tokens.end(), tokens.begin(), tokens.end());
+  held_ += static_cast<int64_t>(tokens.size());
 }
 
-void Sessions::Append(const std::string& session, const std::string& rid,
-                      std::span<const TokenId> tokens) {
+void Sessions::End(const Handle& handle, bool failed, TimePoint now) {
   std::lock_guard lock(mutex_);
-  Session* in = nullptr;
-  Turn* const turn = Find(session, rid, &in);
-  if (turn == nullptr) return;
-  turn->output.insert(turn->output.end(), tokens.begin(), tokens.end());
-  in->tokens += static_cast<int64_t>(tokens.size());
-  tokens_ += static_cast<int64_t>(tokens.size());
-}
-
-void Sessions::End(const std::string& session, const std::string& rid, bool failed, TimePoint now) {
-  std::lock_guard lock(mutex_);
-  Session* in = nullptr;
-  Turn* const turn = Find(session, rid, &in);
-  if (turn == nullptr) return;
+  const std::shared_ptr<Turn> turn = handle.lock();
+  if (turn == nullptr || turn->ended) return;
   turn->ended = true;
-  --in->running;
-  in->used = now;
-  if (failed) in->turns.erase(rid);
+  --turn->session.running;
+  turn->session.used = now;
+  if (failed) turn->session.turns.erase(turn->rid);
 }
 
 }  // namespace banyan

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -37,51 +38,56 @@ struct SessionParams {
 
 class Sessions {
  public:
-  // At most `max_tokens` are kept in all.
+  // At most `max_tokens` are kept in all; a request counts for some itself.
   explicit Sessions(int64_t max_tokens) : max_tokens_(max_tokens) {}
 
   // Its name. kInvalidArgument when it is taken; kResourceExhausted when there are too many.
   StatusOr<std::string> Open(const SessionSettings& settings, TimePoint now);
-  Status Close(std::string_view id);  // kInvalidArgument when it is not there
+  // The requests that were still running, which are to be aborted. kInvalidArgument when it is not
+  // there.
+  StatusOr<std::vector<RequestId>> Close(std::string_view id);
   int64_t size() const;
 
+ private:
+  struct Turn;
+
+ public:
+  // A request's place in its session; of one that was replaced or closed nothing is left.
+  using Handle = std::weak_ptr<Turn>;
+  // Takes a request with its whole prompt: what was before, then what it brings. Called under the
+  // lock of the sessions.
+  using Accept =
+      std::function<StatusOr<RequestId>(std::vector<TokenId> prompt, const Handle& handle)>;
   struct Begun {
-    std::vector<TokenId> prompt;        // what was before, then `ids`
-    std::vector<std::string> replaced;  // requests still running that are to be aborted
+    RequestId id = 0;                 // what `accept` gave
+    std::vector<RequestId> replaced;  // still running, to be aborted
   };
-  // Puts request `rid`, which brings `ids`, in its session. `bos`: the token that begins a text,
-  // left out where a text goes on. kInvalidArgument when the session or the request named is not
-  // there, or has not ended.
+  // Puts request `rid`, which brings `ids`, in its session, if `accept` takes it; otherwise all
+  // stays as it was. `bos`: the token that begins a text, left out where a text goes on.
+  // kInvalidArgument when the session or the request named is not there, or has not ended.
   StatusOr<Begun> Begin(const SessionParams& params, const std::string& rid,
-                        std::vector<TokenId> ids, std::optional<TokenId> bos, TimePoint now);
-  void Append(const std::string& session, const std::string& rid, std::span<const TokenId> tokens);
-  // No more output comes; of one that never began (`failed`) nothing stays.
-  void End(const std::string& session, const std::string& rid, bool failed, TimePoint now);
+                        std::vector<TokenId> ids, std::optional<TokenId> bos, TimePoint now,
+                        const Accept& accept);
+  void Append(const Handle& handle, std::span<const TokenId> tokens);
+  // No more output comes; of one that failed before it began nothing stays.
+  void End(const Handle& handle, bool failed, TimePoint now);
 
  private:
-  struct Turn {
-    std::shared_ptr<const Turn> before;  // even where its name is forgotten
-    std::string parent;                  // its name
-    std::size_t kept = 0;                // tokens of what is before
-    std::vector<TokenId> input, output;
-    bool ended = false;
-  };
   struct Session {
     std::map<std::string, std::shared_ptr<Turn>, std::less<>> turns;  // by rid
     std::optional<double> timeout;
     TimePoint used;
-    int64_t tokens = 0;
     int running = 0;
   };
-  static std::vector<TokenId> Tokens(const Turn& turn, bool with_output);
-  static void Forget(Session& session, const std::string& parent, std::vector<std::string>& open);
-  Turn* Find(const std::string& session, const std::string& rid, Session** found);
+  static std::vector<TokenId> Tokens(const Turn& turn, std::size_t length);
+  static void Stop(Turn& turn, std::vector<RequestId>& running);
+  static void Forget(Session& session, const std::string& from, std::vector<RequestId>& running);
   void Expire(TimePoint now);
 
   const int64_t max_tokens_;
   mutable std::mutex mutex_;
+  int64_t held_ = 0;  // tokens that all turns are charged, as long as there is a way to them
   std::map<std::string, Session, std::less<>> sessions_;
-  int64_t tokens_ = 0;
   uint64_t made_ = 0;
 };
 

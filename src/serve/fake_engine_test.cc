@@ -136,7 +136,7 @@ StatusOr<std::string> FakeEngine::OpenSession(const SessionSettings& settings) {
   return sessions.Open(settings, TimePoint());
 }
 
-Status FakeEngine::CloseSession(std::string_view id) { return sessions.Close(id); }
+Status FakeEngine::CloseSession(std::string_view id) { return sessions.Close(id).status(); }
 
 void FakeEngine::Drain(std::function<void()> done) { done(); }
 

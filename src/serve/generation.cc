@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "base/log.h"
+#include "engine/admission.h"
 #include "serve/errors.h"
 #include "serve/json_writer.h"
 
@@ -38,36 +39,23 @@ Generation::Generation(Engine& engine, std::unique_ptr<ReplyFormat> format, bool
       reply_(std::move(reply)) {}
 
 // What could never be held is refused before anything is: more samples than the queue has room for,
-// or more log-probabilities than fit into memory in passing.
+// or more log-probabilities than fit into memory in passing. The past of a session the engine adds,
+// and looks again.
 Status Generation::CheckSize(const std::vector<GenerateRequest>& requests) const {
-  constexpr int64_t kMaxLogprobs = 1 << 24;
   const EngineConfig& config = engine_->config();
   const int64_t limit = int64_t{config.max_queued_requests} + config.max_running_requests;
-  int64_t samples = 0, logprobs = 0;
+  int64_t samples = 0;
+  double logprobs = 0;
   for (const GenerateRequest& request : requests) {
     samples += request.sampling.n;
-    const LogprobParams& wanted = request.logprobs;
-    if (!wanted.enabled) continue;
-    const auto prompt = static_cast<int64_t>(request.input_ids.size());
-    const int64_t positions =
-        (wanted.prompt_start >= 0 ? std::max<int64_t>(prompt - wanted.prompt_start, 0) : 0) +
-        std::min<int64_t>(request.sampling.max_new_tokens.value_or(1 << 30),
-                          std::max<int64_t>(engine_->max_request_length() - prompt, 0));
-    logprobs += request.sampling.n * positions *
-                (1 + wanted.top_n + static_cast<int64_t>(wanted.token_ids.size()));
+    logprobs += LogprobCount(request, engine_->max_request_length());
   }
   if (config.max_queued_requests > 0 && samples > limit) {
     return InvalidArgument(
         "request: 'n' {} of {} prompts makes {} samples, and the server holds at most {}",
         requests[0].sampling.n, requests.size(), samples, limit);
   }
-  if (logprobs > kMaxLogprobs) {
-    return InvalidArgument(
-        "the reply could hold {} log-probabilities, and at most {} are returned: ask for fewer "
-        "alternatives, tokens or samples",
-        logprobs, kMaxLogprobs);
-  }
-  return OkStatus();
+  return CheckLogprobCount(logprobs);
 }
 
 void Generation::Submit(std::vector<GenerateRequest> requests) {
