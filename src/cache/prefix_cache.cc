@@ -22,7 +22,7 @@ std::vector<PagePool> MakePools(const PrefixCacheConfig& config) {
   return pools;
 }
 
-// What is remembered to explain misses: two megabytes at most.
+// What is remembered to explain misses: five megabytes at most.
 constexpr size_t kEvictedPages = 1 << 16;
 constexpr size_t kFirstPages = 1 << 14;
 // Namespaces left out of the hash.

@@ -101,6 +101,7 @@ void SchedulerImpl::Preempt() {
 }
 
 // The running request that computes the longest part of this one's prompt beyond what the tree has.
+// Compares with each that is still prefilling: a chunk's budget leaves few of those.
 Request* SchedulerImpl::FindLeader(const Request& request, Position matched,
                                    Position* common) const {
   Request* leader = nullptr;

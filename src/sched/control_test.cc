@@ -151,6 +151,39 @@ TEST(DynamicChunkTest, ChunksShrinkAsThePromptGrows) {
   }
 }
 
+// Several prompts are on their way at once, since a chunk ends with a page and leaves some of the
+// budget to the next. When it is spent, the others wait: a token of each in every step would cost a
+// read of all that they have.
+TEST(DynamicChunkTest, NothingIsComputedBeyondTheBudget) {
+  SchedulerConfig config = SmallConfig(12000, 16);
+  config.max_running = 16;
+  config.max_length = 20000;
+  config.chunked_prefill_size = 512;
+  config.dynamic_chunking = true;
+  Harness h(config);
+  TimePoint now = TimePoint() + std::chrono::hours(1);
+  SchedulerInput input;
+  for (RequestId id = 1; id <= 12; ++id) {
+    input.arrivals.push_back(MakeArrival(id, Count(static_cast<TokenId>(20000 * id), 12000), 1));
+  }
+  int steps = 0, spans = 0;
+  while (!h.scheduler->idle() || steps == 0) {
+    input.now = now;
+    const SchedulerOutput output = h.Step(std::exchange(input, {}));
+    double seconds = 1e-3;
+    if (output.plan) {
+      ++steps;
+      spans += static_cast<int>(output.plan->spans.size());
+      for (const Span& span : output.plan->spans) {
+        const double begin = span.length_bound - span.num_tokens;
+        seconds += 1e-5 * span.num_tokens + 2e-9 * StepTime::Pairs(begin, span.num_tokens);
+      }
+    }
+    now += std::chrono::duration_cast<TimePoint::duration>(std::chrono::duration<double>(seconds));
+  }
+  EXPECT_LT(spans, 3 * steps);
+}
+
 class ShortRequest : public Request {
  public:
   using Request::Request;

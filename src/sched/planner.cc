@@ -123,8 +123,9 @@ bool SchedulerImpl::PlanChunk(Request& request) {
   const int64_t rest = request.fill - request.planned;
   int64_t length = rest, chunk = chunk_left_;
   if (config_.chunked_prefill_size > 0) {
+    if (chunk_left_ <= 0 || prefill_left_ <= 0) return false;
     if (config_.dynamic_chunking) chunk = step_time_.Chunk(request.planned, chunk_left_);
-    length = std::min({rest, chunk, std::max<int64_t>(prefill_left_, 1)});
+    length = std::min({rest, chunk, prefill_left_});
   }
   length = request.lease.Reservable(request.planned + length) - request.planned;
   if (length <= 0) return false;

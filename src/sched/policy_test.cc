@@ -8,6 +8,7 @@
 #include <set>
 
 #include "base/retry_after.h"
+#include "sched/queue.h"
 #include "sched/scheduler_harness.h"
 
 namespace banyan {
@@ -107,6 +108,22 @@ TEST(PolicyTest, KeysThatRunComeFirst) {
   EXPECT_EQ(h.admitted, (Ids{1, 2, 3, 6, 5, 4, 7}));
 }
 
+TEST(PolicyTest, RequestsWithoutAKeyAreNotOneKey) {
+  SchedulerConfig config = OneRow("routing-key");
+  config.max_running = 3;
+  Harness h(config);
+  const auto keyed = [](RequestId id, std::string key, int outputs) {
+    Arrival arrival = MakeArrival(id, Count(static_cast<TokenId>(20 * id), 5), outputs);
+    arrival.routing_key = std::move(key);
+    return arrival;
+  };
+  // Two without a key run, and one of a.
+  h.Step({.arrivals = {keyed(1, "", 20), keyed(2, "", 20), keyed(3, "a", 4)}});
+  h.Step({.arrivals = {keyed(4, "b", 4), keyed(5, "", 4), keyed(6, "c", 4), keyed(7, "", 4)}});
+  h.RunToEnd();
+  EXPECT_EQ(h.admitted, (Ids{1, 2, 3, 4, 5, 6, 7}));
+}
+
 TEST(PolicyTest, TheOldestIsPassedOverSevenTimesAtMost) {
   for (const char* policy : {"lpm", "dfs-weight", "lof", "random", "routing-key"}) {
     Harness h(OneRow(policy));
@@ -201,6 +218,22 @@ TEST(PriorityTest, AFullQueueGivesUpItsLeast) {
   EXPECT_EQ(h.admitted, (Ids{1, 2, 5}));
 }
 
+TEST(PriorityTest, NobodyIsEndedForOneThatIsRefused) {
+  SchedulerConfig config = OneRow("fcfs");
+  config.priority_scheduling = true;
+  config.max_queued_tokens = 30;
+  Harness h(config);
+  h.Step({.arrivals = {Prioritized(1, 0, 5, 30)}});
+  h.Step({.arrivals = {Prioritized(2, 8, 20), Prioritized(3, 1, 5), Prioritized(4, 2, 5)}});
+  // 15 tokens are needed and the worse ones have 10; for 5 the least is enough.
+  h.Step({.arrivals = {Prioritized(5, 7, 15), Prioritized(6, 7, 5)}});
+  EXPECT_EQ(h.events[5].finished->status.code(), StatusCode::kResourceExhausted);
+  EXPECT_TRUE(RetryAfter(h.events[5].finished->status).has_value());
+  EXPECT_EQ(h.events[3].finished->status.code(), StatusCode::kResourceExhausted);
+  h.RunToEnd();
+  EXPECT_EQ(h.admitted, (Ids{1, 2, 6, 4}));
+}
+
 TEST(QueueBoundTest, ByRequestsAndByTokens) {
   SchedulerConfig config = OneRow("fcfs");
   config.max_queued_tokens = 20;
@@ -246,6 +279,76 @@ TEST(FairShareTest, TenToOneIsEqualWhileBothWait) {
   EXPECT_GE(modest, 160);
   EXPECT_NEAR(static_cast<double>(served["greedy"]) / static_cast<double>(served["modest"]), 1.0,
               0.1);
+}
+
+// A key for each request, as with a new user each time: what is kept of those that are gone is
+// bounded, and who has got much still comes after who has got nothing.
+TEST(FairShareTest, KeysThatDoNotComeBackAreForgotten) {
+  auto cache = PrefixCache::Create({.groups = {{.type = CacheKindType::kFull, .name = "full"}},
+                                    .pages_per_group = {64},
+                                    .page_size = 1});
+  ASSERT_TRUE(cache.ok()) << cache.status();
+  WaitingQueue queue({.fair_share = true}, **cache);
+  uint64_t next = 0;
+  const auto enter = [&](std::string key) {
+    Arrival arrival = MakeArrival(next, Count(0, 5), 1);
+    arrival.fair_key = std::move(key);
+    auto request = std::make_unique<Request>(std::move(arrival), next++);
+    queue.Enter(request.get());
+    queue.Add(request.get());
+    return request;
+  };
+  const auto serve = [&](Request* request, int64_t tokens) {
+    queue.Admit(request, tokens);
+    queue.LeftRow(request, tokens);
+    queue.Leave(request);
+  };
+  const auto runs = enter("runs");
+  queue.Admit(runs.get(), 10);
+  serve(enter("greedy").get(), 1'000'000);
+  for (int i = 0; i < 5000; ++i) {
+    serve(enter(std::to_string(i)).get(), 1 + i % 100);
+    ASSERT_LE(queue.num_groups(), 200);
+  }
+  const auto greedy = enter("greedy"), fresh = enter("fresh");
+  EXPECT_EQ(queue.First(), fresh.get());
+  serve(fresh.get(), 10);
+  serve(greedy.get(), 10);
+  queue.LeftRow(runs.get(), 10);
+  queue.Leave(runs.get());
+  EXPECT_EQ(queue.num_groups(), 0);
+}
+
+// Followers are taken out from anywhere among them.
+TEST(QueueTest, FollowersLeaveInAnyOrder) {
+  auto cache = PrefixCache::Create({.groups = {{.type = CacheKindType::kFull, .name = "full"}},
+                                    .pages_per_group = {64},
+                                    .page_size = 1});
+  ASSERT_TRUE(cache.ok()) << cache.status();
+  for (const QueuePolicy policy :
+       {QueuePolicy::kFcfs, QueuePolicy::kRandom, QueuePolicy::kDfsWeight}) {
+    WaitingQueue queue({.policy = policy}, **cache);
+    std::vector<std::unique_ptr<Request>> requests;
+    for (RequestId id = 0; id < 6; ++id) {
+      requests.push_back(std::make_unique<Request>(MakeArrival(id, Count(0, 5), 1), id));
+      queue.Enter(requests.back().get());
+      queue.Add(requests.back().get());
+    }
+    Request* const leader = requests[0].get();
+    queue.Admit(leader, 5);
+    for (int i = 1; i < 6; ++i) queue.Follow(requests[i].get(), leader);
+    EXPECT_EQ(queue.First(), nullptr);
+    for (const int gone : {2, 5, 1}) queue.Remove(requests[gone].get());
+    std::set<Request*> left(leader->followers.begin(), leader->followers.end());
+    EXPECT_EQ(left, (std::set<Request*>{requests[3].get(), requests[4].get()}));
+    queue.ReleaseFollowers(leader);
+    while (!left.empty()) {
+      Request* const first = queue.First();
+      ASSERT_EQ(left.erase(first), 1u);
+      queue.Remove(first);
+    }
+    EXPECT_TRUE(queue.empty());
+  }
 }
 
 // Ten times more comes than is served, for a minute: the queue stays at its bound, and whoever is

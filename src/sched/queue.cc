@@ -42,12 +42,8 @@ void WaitingQueue::Enter(Request* request) {
   std::string key;
   if (options_.fair_share) key = request->arrival.fair_key;
   if (options_.policy == QueuePolicy::kRoutingKey) key = request->arrival.routing_key;
-  if (groups_.size() >= sweep_at_) {
-    absl::erase_if(groups_, [this](const auto& item) {
-      return item.second->requests == 0 && item.second->served <= virtual_time_;
-    });
-    sweep_at_ = std::max<size_t>(64, 2 * groups_.size());
-  }
+  if (groups_.size() >= sweep_at_) Sweep();
+  ++requests_;
   std::unique_ptr<QueueGroup>& group = groups_[key];
   if (group == nullptr) {
     group = std::make_unique<QueueGroup>();
@@ -67,7 +63,38 @@ void WaitingQueue::NotFresh(Request* request) {
 void WaitingQueue::Leave(Request* request) {
   NotFresh(request);
   QueueGroup* const group = std::exchange(request->group, nullptr);
-  if (--group->requests == 0 && group->served <= virtual_time_) groups_.erase(group->key);
+  --group->requests;
+  if (--requests_ == 0) {
+    // Nobody is there to be equal with.
+    groups_.clear();
+    virtual_time_ = 0;
+    sweep_at_ = kSweepAt;
+  } else if (group->requests == 0 && group->served <= virtual_time_) {
+    groups_.erase(group->key);
+  }
+}
+
+void WaitingQueue::Sweep() {
+  const auto clear = [this] {
+    absl::erase_if(groups_, [this](const auto& item) {
+      return item.second->requests == 0 && item.second->served <= virtual_time_;
+    });
+  };
+  clear();
+  std::vector<double> idle;
+  for (const auto& [key, group] : groups_) {
+    if (group->requests == 0) idle.push_back(group->served);
+  }
+  const size_t most = std::max(kSweepAt, groups_.size() - idle.size());
+  if (idle.size() > most) {
+    // Where every request brings a key of its own, each group begins at the virtual time and none
+    // moves it on. Those that have got less than half of the idle are forgiven the difference.
+    const auto median = idle.begin() + static_cast<std::ptrdiff_t>(idle.size() / 2);
+    std::nth_element(idle.begin(), median, idle.end());
+    virtual_time_ = *median;
+    clear();
+  }
+  sweep_at_ = groups_.size() + most;
 }
 
 void WaitingQueue::Add(Request* request) {
@@ -85,7 +112,10 @@ void WaitingQueue::Remove(Request* request) {
   --size_;
   tokens_ -= static_cast<int64_t>(request->tokens.size());
   if (request->leader != nullptr) {
-    std::erase(std::exchange(request->leader, nullptr)->followers, request);
+    std::vector<Request*>& followers = std::exchange(request->leader, nullptr)->followers;
+    followers.back()->queue_index = request->queue_index;
+    followers[request->queue_index] = followers.back();
+    followers.pop_back();
   } else {
     Erase(request);
   }
@@ -119,6 +149,7 @@ void WaitingQueue::LeftRow(Request* request, int64_t tokens) {
 void WaitingQueue::Follow(Request* request, Request* leader) {
   Erase(request);
   request->leader = leader;
+  request->queue_index = leader->followers.size();
   leader->followers.push_back(request);
 }
 
@@ -166,7 +197,8 @@ void WaitingQueue::Rank(QueueGroup& group) {
   const Request& first = **group.members.begin();
   if (options_.fair_share) {
     group.rank = {first.queue_rank, group.served, 0};
-  } else if (options_.policy == QueuePolicy::kRoutingKey && group.running > 0) {
+  } else if (options_.policy == QueuePolicy::kRoutingKey && group.running > 0 &&
+             !group.key.empty()) {
     group.rank = {first.queue_rank, -group.running, 0};
   } else {
     group.rank = {first.queue_rank, 0, first.sequence};

@@ -9,7 +9,8 @@
 //   dfs-weight   the subtree of the cache with most waiting requests first, depth first
 //   lof          the largest max_new_tokens first
 //   random       any
-//   routing-key  the key with most running requests first; keys that do not run, by arrival
+//   routing-key  the key with most running requests first; keys that do not run and requests
+//                without a key, by arrival
 // With priorities the better priority comes first, the policy decides among equals. With fair
 // shares these are the requests of the key that has been served least (start-time fair queueing: a
 // key that comes back begins where the others are), by arrival.
@@ -17,11 +18,11 @@
 // No request is passed over for ever: but for fcfs and for priorities, which are strict, every
 // eighth admission is that of the request that came first.
 //
-// Cost. Everything is O(log n) or less, whatever the length of the queue. What lpm and dfs-weight
-// know of the cache is therefore an estimate: a request is matched when it comes, when it is tried,
-// and in turn with the others, as far as the budget of one turn goes; dfs-weight orders the kWindow
-// requests that came first, anew every few turns. (SGLang gives lpm up beyond 128 waiting
-// requests.)
+// Cost. Everything is O(log n) or less, whatever the length of the queue: to release followers is
+// that for each of them, to sweep groups up is that on average. What lpm and dfs-weight know of the
+// cache is therefore an estimate: a request is matched when it comes, when it is tried, and in turn
+// with the others, as far as the budget of one turn goes; dfs-weight orders the kWindow requests
+// that came first, anew every few turns. (SGLang gives lpm up beyond 128 waiting requests.)
 //
 // A request may follow another, which computes a prefix that both share: it still waits, but is not
 // tried until the other's prefill has ended.
@@ -97,12 +98,15 @@ class WaitingQueue {
   int size() const { return size_; }
   bool empty() const { return size_ == 0; }
   int64_t tokens() const { return tokens_; }
-  // Of those that have never been admitted: how many, their tokens, the one to be done without.
+  int num_groups() const { return static_cast<int>(groups_.size()); }
+  // Of those that have never been admitted: how many, their tokens, themselves.
   int num_fresh() const { return static_cast<int>(fresh_.size()); }
   int64_t fresh_tokens() const { return fresh_tokens_; }
-  Request* Last() const { return fresh_.empty() ? nullptr : *fresh_.rbegin(); }
+  const auto& fresh() const { return fresh_; }  // the one to be done without is the last
 
  private:
+  static constexpr size_t kSweepAt = 64;  // groups
+
   struct ByAge {
     using is_transparent = void;
     static uint64_t Of(const Request* request) { return request->sequence; }
@@ -143,6 +147,7 @@ class WaitingQueue {
   Request* DepthFirst();
   void OrderDepthFirst();
   void NotFresh(Request* request);
+  void Sweep();
 
   const QueueOptions options_;
   const PrefixCache& cache_;
@@ -153,9 +158,10 @@ class WaitingQueue {
   int64_t fresh_tokens_ = 0;
   int64_t tokens_ = 0;
   int size_ = 0;
+  int requests_ = 0;  // of all groups
   int since_oldest_ = 0;
-  double virtual_time_ = 0;  // of the fair shares: what the group served last had got before
-  size_t sweep_at_ = 64;     // groups
+  double virtual_time_ = 0;     // of the fair shares: what the group served last had got before
+  size_t sweep_at_ = kSweepAt;  // groups
 
   int64_t match_budget_ = 0;           // of this turn
   uint64_t refreshed_to_ = 0;          // sequence

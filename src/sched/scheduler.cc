@@ -120,24 +120,32 @@ void SchedulerImpl::Pause(PauseMode mode) {
 
 // Makes the queue short enough for one more, at the cost of those that matter less.
 Status SchedulerImpl::MakeQueueRoom(const Request& request) {
-  while (waiting_.num_fresh() > 0) {
-    const bool too_many = config_.max_queued > 0 && waiting_.num_fresh() >= config_.max_queued;
-    const bool too_long =
-        config_.max_queued_tokens > 0 &&
-        waiting_.fresh_tokens() + request.prompt_length() > config_.max_queued_tokens;
+  // Nobody is ended for one that is refused all the same, so all are found first.
+  std::vector<Request*> victims;
+  int requests = waiting_.num_fresh();
+  int64_t tokens = waiting_.fresh_tokens();
+  for (auto last = waiting_.fresh().rbegin(); last != waiting_.fresh().rend(); ++last) {
+    const bool too_many = config_.max_queued > 0 && requests >= config_.max_queued;
+    const bool too_long = config_.max_queued_tokens > 0 &&
+                          tokens + request.prompt_length() > config_.max_queued_tokens;
     if (!too_many && !too_long) break;
-    Request* const last = waiting_.Last();
-    const double seconds = drain_rate_.Seconds(waiting_.size());
-    if (!config_.priority_scheduling || last->queue_rank <= request.queue_rank) {
+    Request* const victim = *last;
+    if (!config_.priority_scheduling || victim->queue_rank <= request.queue_rank) {
       return WithRetryAfter(
           too_many ? ResourceExhausted("The request queue is full ({} requests waiting).",
                                        waiting_.num_fresh())
                    : ResourceExhausted("The request queue is full ({} tokens waiting).",
                                        waiting_.fresh_tokens()),
-          seconds);
+          drain_rate_.Seconds(waiting_.size()));
     }
+    victims.push_back(victim);
+    --requests;
+    tokens -= victim->prompt_length();
+  }
+  for (Request* victim : victims) {
+    const double seconds = drain_rate_.Seconds(waiting_.size());
     FinishWithError(
-        *last,
+        *victim,
         WithRetryAfter(ResourceExhausted("The request is aborted by a higher priority request."),
                        seconds));
   }
