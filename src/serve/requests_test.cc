@@ -89,6 +89,8 @@ TEST(ChatRequest, EveryFieldThatIsDone) {
 // Each of these is a 400 that names the field.
 TEST(ChatRequest, RefusesByName) {
   const std::string long_rid = R"("rid":")" + std::string(513, 'r') + '"';
+  const std::string long_user = R"("user":")" + std::string(513, 'u') + '"';
+  const std::string long_id = R"("user":"u","safety_identifier":")" + std::string(513, 'u') + '"';
   const std::pair<std::string_view, const char*> cases[] = {
       {R"("tools":{})", "tools"},
       {R"("tools":[{"type":"web_search"}])", "tools"},
@@ -155,6 +157,8 @@ TEST(ChatRequest, RefusesByName) {
       {R"("user":5)", "user"},
       {R"("reasoning_effort":"huge")", "reasoning_effort"},
       {long_rid, "rid"},
+      {long_user, "user"},
+      {long_id, "safety_identifier"},
   };
   for (const auto& [body, name] : cases) {
     const auto request = Chat(body);

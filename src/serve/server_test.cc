@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "serve/admin/handlers.h"
 #include "serve/auth.h"
 #include "serve/fake_engine.h"
 #include "serve/http_client.h"
@@ -362,6 +363,32 @@ TEST_F(ServerTest, Models) {
   const TestResponse missing = Get("/v1/models/other%2Fname");
   EXPECT_EQ(missing.status, 404);
   EXPECT_NE(missing.body.find(R"("param":"model","code":"model_not_found")"), std::string::npos);
+}
+
+// A whole cache is not written on the engine's thread.
+TEST(CacheBlocks, AreWrittenOnTheRepliesThread) {
+  class HeldReply final : public Reply {
+   public:
+    void Send(HttpResponse response) override { sent = std::move(response.body); }
+    void StartStream(std::string_view) override {}
+    bool Write(std::string_view) override { return true; }
+    void Finish() override {}
+    void OnGone(std::function<void()>) override {}
+    void Run(std::function<void()> task) override { tasks.push_back(std::move(task)); }
+    void RunAfter(std::chrono::milliseconds, std::function<void()> task) override { Run(task); }
+    std::string sent;
+    std::vector<std::function<void()>> tasks;
+  };
+  FakeEngine engine(MakeFakeTemplate());
+  const ServeConfig config = {};
+  const ServeContext context(engine, config, nullptr);
+  const auto reply = std::make_shared<HeldReply>();
+  HandleCacheBlocks(context, HttpRequest(), reply);
+  EXPECT_EQ(reply->sent, "");
+  ASSERT_EQ(reply->tasks.size(), 1u);
+  reply->tasks[0]();
+  EXPECT_EQ(reply->sent.find(R"({"dp_rank":0)"), 0u) << reply->sent;
+  reply->tasks.clear();
 }
 
 TEST_F(ServerTest, HealthReadyAndDrain) {

@@ -165,9 +165,11 @@ void HandleCacheBlocks(const ServeContext& context, const HttpRequest& request,
                        const ReplyPtr& reply) {
   const auto ranks = RanksAsked(context.engine, request);
   if (!ranks.ok()) return reply->Send(ErrorResponse(ranks.status()));
-  context.engine.InspectCache(ranks->front(), [reply](const StatusOr<CacheSnapshot>& cache) {
+  context.engine.InspectCache(ranks->front(), [reply](StatusOr<CacheSnapshot> cache) {
     if (!cache.ok()) return reply->Send(ErrorResponse(cache.status()));
-    SendJson(reply, CacheJson(*cache));
+    // A whole cache takes a while to write: no step is to wait for that.
+    auto snapshot = std::make_shared<const CacheSnapshot>(*std::move(cache));
+    reply->Run([reply, snapshot] { SendJson(reply, CacheJson(*snapshot)); });
   });
 }
 

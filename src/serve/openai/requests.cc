@@ -121,9 +121,13 @@ Status ReadOptions(Fields& fields, const OpenAiDefaults& defaults, OpenAiOptions
     }
     for (std::size_t i = 0; i < extra.size(); ++i) options.extra_keys[i] += extra[i];
   }
-  // Both name the end user to OpenAI.
-  options.user = fields.Optional<std::string>("user", "");
-  options.user = fields.Optional<std::string>("safety_identifier", options.user);
+  // Both name the end user to OpenAI. It becomes a key that the queue keeps.
+  constexpr std::size_t kMaxUserBytes = 512;
+  for (const char* name : {"user", "safety_identifier"}) {
+    options.user = fields.Optional<std::string>(name, options.user);
+    if (options.user.size() > kMaxUserBytes)
+      fields.Fail(name, fmt::format("is longer than {} bytes", kMaxUserBytes));
+  }
   RefuseFields(fields, kRefusedInBoth);
   return fields.status();
 }
