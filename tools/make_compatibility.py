@@ -89,12 +89,14 @@ DIFFERENCES = """\
   ended where it did: `new`, `evicted` (the next page was there not long ago), `extra_key` (another key or salt has it),
   `no_state_checkpoint`, `window_gone`, `disabled`, or null. With several prompts it is that of the first.
 - **`/v1/loads`** is JSON; `/metrics` is the page for Prometheus (`format=prometheus` is refused).
-- **`/pause_generation`** answers when no step is under way any more; deadlines go on while generation stands still.
+- **`/pause_generation`** answers when no step is under way any more; deadlines go on while generation stands still. While
+  the server shuts down it is refused (503).
 - **Sessions** keep token ids, and the prefix cache what was computed; `capacity_of_str_len` is read and bounds nothing, all
   sessions together keep at most four caches full of tokens, for which a request counts 64 beside its own. A request of a
   session has one sample; those that still run are aborted when it is closed.
 - **`--max-queued-tokens`** and **`--enable-fair-share`** are Banyan's own: a bound on what waits, and equal shares for the
-  users (`user`, else `routing_key` or the header `x-smg-routing-key`) that wait.
+  users (`user`, else `routing_key` or the header `x-smg-routing-key`) that wait. `user` and `safety_identifier` have 512
+  bytes at most.
 - **`--mamba-backend`** and **`--linear-attn-backend`** (and its decode and prefill) take `auto` and `cpu`: there is one set of
   kernels for recurrent layers, the same for prefill and decode, whose bits do not depend on how a prompt is cut.
 - **`--mamba-track-interval`** is 64 (SGLang: 256), so that a conversation computes at most so many tokens again.

@@ -275,7 +275,16 @@ void EngineImpl::FlushCache(std::function<void(Status)> done) {
 }
 
 void EngineImpl::Pause(PauseMode mode, std::function<void(Status)> done) {
-  if (!loop_->Post(PauseRequest{mode, done})) done(Unavailable("the engine has stopped"));
+  Status refusal = Unavailable("generation cannot be paused: the server is shutting down");
+  {
+    // With the lock, a pause comes before the Continue of a drain or is refused.
+    std::unique_lock lock(mutex_);
+    if (!draining_) {
+      if (loop_->Post(PauseRequest{mode, done})) return;
+      refusal = Unavailable("the engine has stopped");
+    }
+  }
+  done(std::move(refusal));
 }
 
 void EngineImpl::Continue(std::function<void(Status)> done) {

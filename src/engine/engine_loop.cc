@@ -24,6 +24,18 @@ double Seconds(TimePoint::duration duration) {
   return std::chrono::duration<double>(duration).count();
 }
 
+// A caller that throws does not keep the others from hearing it.
+template <typename Done>
+void TellOfTheEnd(std::vector<Done>& waiting) {
+  for (const Done& done : std::exchange(waiting, {})) {
+    try {
+      if (done) done(Unavailable("the engine has been shut down"));
+    } catch (const std::exception& error) {
+      LogError("told of the engine's end, a caller failed: {}", error.what());
+    }
+  }
+}
+
 }  // namespace
 
 EngineLoop::EngineLoop(std::unique_ptr<Scheduler> scheduler, std::unique_ptr<StepRunner> runner,
@@ -51,12 +63,16 @@ SchedulerStats EngineLoop::stats() const {
 
 void EngineLoop::Run() {
   std::vector<EngineMessage> messages;
+  std::size_t next = 0;  // of the messages
   try {
     while (inbox_.PopAll(messages, WakeTime())) {
-      SchedulerInput input = Collect(messages);
+      do {
+        SchedulerInput input = Collect(messages, next);
+        Watch(input);
+        Turn(std::move(input));
+      } while (next < messages.size());
       messages.clear();
-      Watch(input);
-      Turn(std::move(input));
+      next = 0;
     }
   } catch (const std::exception& error) {
     // The scheduler's state cannot be trusted any more.
@@ -64,51 +80,57 @@ void EngineLoop::Run() {
     healthy_ = false;
     inbox_.Close();
     inbox_.PopAll(messages);
-    Collect(messages);
+    for (SchedulerInput nobodys; next < messages.size(); ++next) {
+      if (!std::holds_alternative<StepOutcome>(messages[next])) Take(messages[next], nobodys);
+    }
+    output_->Open(std::exchange(opened_, {}));
     output_->EndAll(Internal("the engine failed: {}", error.what()));
   }
-  for (auto* waiting : {&flushes_, &pauses_, &continues_}) {
-    for (const auto& done : std::exchange(*waiting, {}))
-      done(Unavailable("the engine has been shut down"));
-  }
-  for (const auto& done : std::exchange(inspections_, {}))
-    done(Unavailable("the engine has been shut down"));
+  for (auto* waiting : {&flushes_, &pauses_, &continues_}) TellOfTheEnd(*waiting);
+  TellOfTheEnd(inspections_);
 }
 
 TimePoint EngineLoop::WakeTime() const {
   return scheduler_->idle() ? TimePoint::max() : Now() + kTick;
 }
 
-SchedulerInput EngineLoop::Collect(std::vector<EngineMessage>& messages) {
+// What one step of the scheduler takes, from the message `next` on.
+SchedulerInput EngineLoop::Collect(std::vector<EngineMessage>& messages, std::size_t& next) {
   SchedulerInput input;
-  std::vector<StreamOpened> opened;
-  for (EngineMessage& message : messages) {
-    if (auto* submission = std::get_if<Submission>(&message)) {
-      std::move(submission->streams.begin(), submission->streams.end(), std::back_inserter(opened));
-      std::move(submission->arrivals.begin(), submission->arrivals.end(),
-                std::back_inserter(input.arrivals));
-    } else if (auto* abort = std::get_if<AbortSample>(&message)) {
-      input.aborts.push_back(abort->id);
-    } else if (auto* stop = std::get_if<StopAt>(&message)) {
-      input.stops.push_back(std::move(*stop));
-    } else if (auto* outcome = std::get_if<StepOutcome>(&message)) {
-      if (TakeOutcome(*outcome)) input.outcomes.push_back(std::move(*outcome));
-    } else if (auto* flush = std::get_if<FlushCacheRequest>(&message)) {
+  bool more = true;
+  while (more && next < messages.size()) more = Take(messages[next++], input);
+  if (!opened_.empty()) output_->Open(std::exchange(opened_, {}));
+  return input;
+}
+
+// False when what comes after the message must not be seen by the same step: what a pause, its end
+// or a flush does depends on what came before.
+bool EngineLoop::Take(EngineMessage& message, SchedulerInput& input) {
+  if (auto* submission = std::get_if<Submission>(&message)) {
+    std::move(submission->streams.begin(), submission->streams.end(), std::back_inserter(opened_));
+    std::move(submission->arrivals.begin(), submission->arrivals.end(),
+              std::back_inserter(input.arrivals));
+  } else if (auto* abort = std::get_if<AbortSample>(&message)) {
+    input.aborts.push_back(abort->id);
+  } else if (auto* stop = std::get_if<StopAt>(&message)) {
+    input.stops.push_back(std::move(*stop));
+  } else if (auto* outcome = std::get_if<StepOutcome>(&message)) {
+    if (TakeOutcome(*outcome)) input.outcomes.push_back(std::move(*outcome));
+  } else if (auto* inspect = std::get_if<InspectCacheRequest>(&message)) {
+    inspections_.push_back(std::move(inspect->done));
+  } else {
+    if (auto* flush = std::get_if<FlushCacheRequest>(&message)) {
       flushes_.push_back(std::move(flush->done));
     } else if (auto* pause = std::get_if<PauseRequest>(&message)) {
       input.pause = pause->mode;
-      input.resume = false;
       pauses_.push_back(std::move(pause->done));
     } else if (auto* resume = std::get_if<ContinueRequest>(&message)) {
       input.resume = true;
-      input.pause.reset();
       continues_.push_back(std::move(resume->done));
-    } else if (auto* inspect = std::get_if<InspectCacheRequest>(&message)) {
-      inspections_.push_back(std::move(inspect->done));
     }
+    return false;
   }
-  if (!opened.empty()) output_->Open(std::move(opened));
-  return input;
+  return true;
 }
 
 // False for the outcome of a step that was given up.

@@ -90,7 +90,8 @@ class EngineLoop {
   void Run();
   void Turn(SchedulerInput input);
   TimePoint WakeTime() const;
-  SchedulerInput Collect(std::vector<EngineMessage>& messages);
+  SchedulerInput Collect(std::vector<EngineMessage>& messages, std::size_t& next);
+  bool Take(EngineMessage& message, SchedulerInput& input);
   bool TakeOutcome(const StepOutcome& outcome);
   void Submit(StepPlan plan);
   void Watch(SchedulerInput& input);
@@ -108,6 +109,7 @@ class EngineLoop {
   std::deque<Inflight> inflight_;
   std::set<PlanNumber> given_up_;
   std::vector<RequestId> row_owner_;
+  std::vector<StreamOpened> opened_;  // not yet told to the output
   std::vector<std::function<void(Status)>> flushes_;
   std::vector<std::function<void(Status)>> pauses_, continues_;
   std::vector<std::function<void(StatusOr<CacheSnapshot>)>> inspections_;

@@ -385,6 +385,82 @@ TEST(Engine, DrainsAndRefusesMeanwhile) {
   EXPECT_TRUE(at_once);
 }
 
+// Holds the engine's thread until it is let go, so that what is posted meanwhile comes at once.
+class Hold {
+ public:
+  explicit Hold(Engine& engine) {
+    engine.InspectCache(0, [this, freed = freed_.get_future().share()](const auto&) {
+      held_.set_value();
+      freed.wait();
+    });
+    held_.get_future().wait();
+  }
+  void Free() { freed_.set_value(); }
+
+ private:
+  std::promise<void> held_, freed_;
+};
+
+TEST(Engine, APauseThatEndsAtOnceStillAborts) {
+  Receiver receiver;
+  std::promise<Status> paused, resumed;
+  auto engine = MakeTestEngine({.script = Slow(milliseconds(1))});
+  ASSERT_TRUE(engine->Submit(Request("a", 100), receiver.Sink(0)).ok());
+  receiver.WaitForTokens(0, 2);
+  Hold hold(*engine);
+  engine->Pause(PauseMode::kAbort, [&](Status status) { paused.set_value(std::move(status)); });
+  engine->Continue([&](Status status) { resumed.set_value(std::move(status)); });
+  ASSERT_TRUE(engine->Submit(Request("a", 5), receiver.Sink(1)).ok());
+  hold.Free();
+  EXPECT_TRUE(paused.get_future().get().ok());
+  EXPECT_TRUE(resumed.get_future().get().ok());
+  EXPECT_EQ(receiver.End(0).last.finish->kind, FinishReason::Kind::kAbort);
+  EXPECT_EQ(receiver.End(1).last.finish->kind, FinishReason::Kind::kLength);
+}
+
+TEST(Engine, ADrainCannotBePaused) {
+  Receiver receiver;
+  std::promise<void> drained;
+  std::promise<Status> paused;
+  auto engine = MakeTestEngine({.script = Slow(milliseconds(1))});
+  ASSERT_TRUE(engine->Submit(Request("a", 50), receiver.Sink(0)).ok());
+  engine->Drain([&] { drained.set_value(); });
+  engine->Pause(PauseMode::kInPlace, [&](Status status) { paused.set_value(std::move(status)); });
+  ASSERT_EQ(paused.get_future().get().code(), StatusCode::kUnavailable);
+  EXPECT_EQ(receiver.End(0).last.finish->kind, FinishReason::Kind::kLength);
+  drained.get_future().wait();
+}
+
+// An exception on the engine's thread ends the engine: everyone is told, callers who throw again
+// included.
+TEST(Engine, AFailedEngineEndsAllThatWaits) {
+  Receiver receiver;
+  std::promise<Status> resumed, flushed, inspected;
+  auto engine = MakeTestEngine({.script = Slow(milliseconds(1))});
+  ASSERT_TRUE(engine->Submit(Request("a", 150), receiver.Sink(0)).ok());
+  receiver.WaitForTokens(0, 1);
+  Hold hold(*engine);
+  engine->InspectCache(0, [](const auto&) { throw std::runtime_error("a caller's mistake"); });
+  ASSERT_TRUE(engine->Submit(Request("a", 150), receiver.Sink(1)).ok());
+  engine->Pause(PauseMode::kInPlace, [](const Status&) { throw std::runtime_error("again"); });
+  ASSERT_TRUE(engine->Submit(Request("a", 150), receiver.Sink(2)).ok());
+  engine->Continue([&](Status status) {
+    resumed.set_value(std::move(status));
+    throw std::runtime_error("and again");
+  });
+  engine->FlushCache([&](Status status) { flushed.set_value(std::move(status)); });
+  engine->InspectCache(0, [&](const auto& cache) { inspected.set_value(cache.status()); });
+  hold.Free();
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(receiver.End(i).last.finish->status.code(), StatusCode::kInternal) << i;
+  }
+  EXPECT_EQ(resumed.get_future().get().code(), StatusCode::kUnavailable);
+  EXPECT_EQ(flushed.get_future().get().code(), StatusCode::kUnavailable);
+  EXPECT_EQ(inspected.get_future().get().code(), StatusCode::kUnavailable);
+  EXPECT_FALSE(engine->Snapshot().healthy);
+  EXPECT_FALSE(engine->Submit(Request("a", 1), receiver.Sink(3)).ok());
+}
+
 TEST(Engine, ShuttingDownEndsWhatIsOpen) {
   Receiver receiver;
   {
