@@ -95,8 +95,8 @@ DIFFERENCES = """\
   sessions together keep at most four caches full of tokens, for which a request counts 64 beside its own. A request of a
   session has one sample; those that still run are aborted when it is closed.
 - **`--max-queued-tokens`** and **`--enable-fair-share`** are Banyan's own: a bound on what waits, and equal shares for the
-  users (`user`, else `routing_key` or the header `x-smg-routing-key`) that wait. `user` and `safety_identifier` have 512
-  bytes at most.
+  users (`user`, else `routing_key` or the header `x-smg-routing-key`) that wait. In a body
+  these, and `safety_identifier`, have 512 bytes at most.
 - **`--mamba-backend`** and **`--linear-attn-backend`** (and its decode and prefill) take `auto` and `cpu`: there is one set of
   kernels for recurrent layers, the same for prefill and decode, whose bits do not depend on how a prompt is cut.
 - **`--mamba-track-interval`** is 64 (SGLang: 256), so that a conversation computes at most so many tokens again.

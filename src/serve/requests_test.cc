@@ -337,6 +337,11 @@ TEST(GenerateBody, RefusesByName) {
                           R"({"text":["a"],"rid":["a","b"]})",
                           R"({"text":"a","logprob_start_len":-5,"return_logprob":true})"})
     EXPECT_FALSE(Generate(bad).ok()) << bad;
+  const auto key = [](std::size_t bytes) {
+    return R"({"text":"a","routing_key":")" + std::string(bytes, 'k') + R"("})";
+  };
+  EXPECT_TRUE(Generate(key(512)).ok());
+  EXPECT_FALSE(Generate(key(513)).ok());
 }
 
 TEST(TemplateWantsParts, LooksForALoopOverContent) {
