@@ -29,7 +29,8 @@ Lightning::Lightning(Scope& scope, const std::string& name, const LightningSpec&
 
 void Lightning::TakeSaved(Scope& scope, const std::string& name) {
   const int64_t heads = spec_.heads, block = spec_.block;
-  Saved& saved = saved_.emplace();
+  saved_ = std::make_unique<Saved>();
+  Saved& saved = *saved_;
   const Vector slope = scope.AddVector(name + ".slope", {heads}, Axis::kHeads);
   saved.query = scope.AddVector(name + ".query_decay", {heads, block}, Axis::kHeads);
   saved.key = scope.AddVector(name + ".key_decay", {heads, block}, Axis::kHeads);

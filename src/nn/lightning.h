@@ -14,7 +14,7 @@
 //   block, block], or none of them
 #pragma once
 
-#include <optional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -46,8 +46,8 @@ class Lightning final : public Block {
   const int index_;
   Linear qkv_, gate_, output_;
   Vector norm_;
-  std::vector<float> decay_;  // per head
-  std::optional<Saved> saved_;
+  std::vector<float> decay_;      // per head
+  std::unique_ptr<Saved> saved_;  // null: none are, or they are not to be used
   int group_ = 0;
 };
 
