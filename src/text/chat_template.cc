@@ -53,90 +53,99 @@ class FfiTemplate : public ChatTemplate {
   std::string source_;
 };
 
-// Of a model with templates named default and tool_use: the latter where there are tools, as
-// transformers chooses.
-class ByToolsTemplate : public ChatTemplate {
+// Of a model with several named templates the one that transformers chooses: where there are tools
+// the one for them, else the default.
+class NamedTemplates : public ChatTemplate {
  public:
-  ByToolsTemplate(std::shared_ptr<const ChatTemplate> plain,
-                  std::shared_ptr<const ChatTemplate> with_tools)
-      : plain_(std::move(plain)), with_tools_(std::move(with_tools)) {}
+  NamedTemplates(std::shared_ptr<const ChatTemplate> plain,
+                 std::shared_ptr<const ChatTemplate> with_tools, std::string names)
+      : plain_(std::move(plain)), with_tools_(std::move(with_tools)), names_(std::move(names)) {}
 
   StatusOr<std::string> Render(const json::object& variables,
                                std::optional<int64_t> now) const override {
-    return Choose(variables).Render(variables, now);
+    BANYAN_ASSIGN_OR_RETURN(const ChatTemplate* const chosen, Choose(variables));
+    return chosen->Render(variables, now);
   }
 
   StatusOr<std::string> RenderJson(std::string_view variables, const json::object& defaults,
                                    std::optional<int64_t> now) const override {
     BANYAN_ASSIGN_OR_RETURN(json::object object, ParseJsonObject(variables, "variables"));
-    return Choose(object).RenderJson(variables, defaults, now);
+    BANYAN_ASSIGN_OR_RETURN(const ChatTemplate* const chosen, Choose(object));
+    return chosen->RenderJson(variables, defaults, now);
   }
 
-  const std::string& source() const override { return plain_->source(); }
+  const std::string& source() const override {
+    static const std::string none;
+    return plain_ ? plain_->source() : with_tools_ ? with_tools_->source() : none;
+  }
 
  private:
-  const ChatTemplate& Choose(const json::object& variables) const {
+  StatusOr<const ChatTemplate*> Choose(const json::object& variables) const {
     const json::value* tools = variables.if_contains("tools");
-    return tools && !tools->is_null() ? *with_tools_ : *plain_;
+    if (with_tools_ && tools && !tools->is_null()) return with_tools_.get();
+    if (plain_) return plain_.get();
+    return InvalidArgument(
+        "this model has several chat templates, none of which is named \"default\"; the server can "
+        "be told to use one by --hf-chat-template-name: {}",
+        names_);
   }
 
-  std::shared_ptr<const ChatTemplate> plain_, with_tools_;
+  const std::shared_ptr<const ChatTemplate> plain_, with_tools_;
+  const std::string names_;
 };
 
-// The one of several named templates: [{"name": ..., "template": ...}] or {name: template}.
-std::optional<std::string> Named(const json::value& templates, std::string_view name) {
+// What a config's chat_template holds: the default's text, [{"name": ..., "template": ...}] or
+// {name: template}. Of two with one name the later counts.
+TemplateSources ConfigSources(const json::value& templates) {
+  TemplateSources sources;
+  const auto add = [&](std::string_view name, const json::value* source) {
+    if (source && source->is_string())
+      sources.insert_or_assign(std::string(name), std::string(View(source->get_string())));
+  };
   if (templates.is_string()) {
-    if (name == "default") return std::string(View(templates.get_string()));
+    add("default", &templates);
   } else if (templates.is_object()) {
-    const json::value* found = templates.get_object().if_contains(name);
-    if (found && found->is_string()) return std::string(View(found->get_string()));
+    for (const auto& item : templates.get_object())
+      add({item.key().data(), item.key().size()}, &item.value());
   } else if (templates.is_array()) {
     for (const json::value& entry : templates.get_array()) {
-      if (!entry.is_object()) continue;
-      const json::value* entry_name = entry.get_object().if_contains("name");
-      const json::value* source = entry.get_object().if_contains("template");
-      if (entry_name && entry_name->is_string() && View(entry_name->get_string()) == name &&
-          source && source->is_string())
-        return std::string(View(source->get_string()));
+      const json::value* name =
+          entry.is_object() ? entry.get_object().if_contains("name") : nullptr;
+      if (name && name->is_string())
+        add(View(name->get_string()), entry.get_object().if_contains("template"));
     }
   }
-  return std::nullopt;
+  return sources;
 }
 
-// Templates in files stand for all of the configs'.
-bool HasTemplateFiles(const std::string& folder) {
+StatusOr<TemplateSources> TemplateFiles(const std::string& folder) {
+  TemplateSources sources;
+  BANYAN_ASSIGN_OR_RETURN(auto text,
+                          ReadFileIfAny(folder + "/chat_template.jinja", kMaxTemplateFile));
+  if (text) sources.emplace("default", *std::move(text));
   std::error_code error;
-  if (std::filesystem::exists(folder + "/chat_template.jinja", error)) return true;
   for (std::filesystem::directory_iterator at(folder + "/additional_chat_templates", error), end;
        !error && at != end; at.increment(error)) {
-    if (at->path().extension() == ".jinja") return true;
+    if (at->path().extension() != ".jinja") continue;
+    BANYAN_ASSIGN_OR_RETURN(text, ReadFileIfAny(at->path().string(), kMaxTemplateFile));
+    if (text) sources.emplace(at->path().stem().string(), *std::move(text));
   }
-  return false;
+  return sources;
 }
 
-// The template of that name from wherever the folder keeps it; files before configs, as
-// transformers reads them.
-StatusOr<std::optional<std::string>> FindSource(const std::string& folder, std::string_view name) {
-  if (name == "default") {
-    BANYAN_ASSIGN_OR_RETURN(auto text,
-                            ReadFileIfAny(folder + "/chat_template.jinja", kMaxTemplateFile));
-    if (text) return text;
-  } else if (name.find('/') == std::string_view::npos) {
-    BANYAN_ASSIGN_OR_RETURN(
-        auto text, ReadFileIfAny(fmt::format("{}/additional_chat_templates/{}.jinja", folder, name),
-                                 kMaxTemplateFile));
-    if (text) return text;
-  }
-  if (HasTemplateFiles(folder)) return std::optional<std::string>();
+// From wherever the folder keeps them; files stand for all of the configs', as transformers reads
+// them.
+StatusOr<TemplateSources> FolderSources(const std::string& folder) {
+  BANYAN_ASSIGN_OR_RETURN(TemplateSources sources, TemplateFiles(folder));
+  if (!sources.empty()) return sources;
   for (const char* file : {"/chat_template.json", "/tokenizer_config.json"}) {
     BANYAN_ASSIGN_OR_RETURN(auto text, ReadFileIfAny(folder + file));
     if (!text) continue;
     BANYAN_ASSIGN_OR_RETURN(json::object config, ParseJsonObject(*text, folder + file));
-    const json::value* templates = config.if_contains("chat_template");
-    if (!templates) continue;
-    if (auto source = Named(*templates, name)) return source;
+    if (const json::value* found = config.if_contains("chat_template"))
+      sources.merge(ConfigSources(*found));
   }
-  return std::optional<std::string>();
+  return sources;
 }
 
 }  // namespace
@@ -150,19 +159,37 @@ StatusOr<std::shared_ptr<const ChatTemplate>> ChatTemplate::Compile(std::string_
                                              std::string(source));
 }
 
+StatusOr<std::shared_ptr<const ChatTemplate>> ChatTemplate::Choose(const TemplateSources& sources,
+                                                                   std::string_view name) {
+  if (sources.empty()) return NotFound("there is no chat template");
+  std::string names;
+  for (const auto& [other, source] : sources) {
+    if (!names.empty()) names += ", ";
+    names += other;
+  }
+  if (!name.empty()) {
+    const auto found = sources.find(name);
+    if (found != sources.end()) return Compile(found->second);
+    return NotFound("there is no chat template named \"{}\", but: {}", name, names);
+  }
+  std::shared_ptr<const ChatTemplate> plain, with_tools;
+  if (const auto found = sources.find("default"); found != sources.end()) {
+    BANYAN_ASSIGN_OR_RETURN(plain, Compile(found->second));
+  }
+  if (const auto found = sources.find("tool_use"); found != sources.end()) {
+    BANYAN_ASSIGN_OR_RETURN(with_tools, Compile(found->second));
+  }
+  if (plain && !with_tools) return plain;
+  return std::make_shared<const NamedTemplates>(std::move(plain), std::move(with_tools),
+                                                std::move(names));
+}
+
 StatusOr<std::shared_ptr<const ChatTemplate>> ChatTemplate::Load(const std::string& folder,
                                                                  std::string_view name) {
-  const std::string_view wanted = name.empty() ? "default" : name;
-  BANYAN_ASSIGN_OR_RETURN(std::optional<std::string> source, FindSource(folder, wanted));
-  if (!source) return NotFound("{}: no chat template named \"{}\"", folder, wanted);
-  auto compiled = Compile(*source);
-  if (!compiled.ok()) return Annotate(compiled.status(), folder);
-  if (!name.empty()) return compiled;
-  BANYAN_ASSIGN_OR_RETURN(std::optional<std::string> for_tools, FindSource(folder, "tool_use"));
-  if (!for_tools) return compiled;
-  auto with_tools = Compile(*for_tools);
-  if (!with_tools.ok()) return Annotate(with_tools.status(), folder);
-  return std::make_shared<const ByToolsTemplate>(*std::move(compiled), *std::move(with_tools));
+  BANYAN_ASSIGN_OR_RETURN(const TemplateSources sources, FolderSources(folder));
+  auto chosen = Choose(sources, name);
+  if (!chosen.ok()) return Annotate(chosen.status(), folder);
+  return chosen;
 }
 
 }  // namespace banyan::text

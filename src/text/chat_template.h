@@ -7,6 +7,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,16 +19,22 @@
 
 namespace banyan::text {
 
+using TemplateSources = std::map<std::string, std::string, std::less<>>;  // by name
+
 class ChatTemplate {
  public:
   virtual ~ChatTemplate() = default;
 
   static StatusOr<std::shared_ptr<const ChatTemplate>> Compile(std::string_view source);
+  // One of several named templates ("default", "tool_use", "rag"). Empty `name`: as transformers
+  // does, tool_use where there is one and tools are given, else the default; where there is none
+  // of that name, rendering fails with the names that there are. kNotFound without any template, or
+  // when none has that name.
+  static StatusOr<std::shared_ptr<const ChatTemplate>> Choose(const TemplateSources& sources,
+                                                              std::string_view name = {});
   // From a model folder: chat_template.jinja, additional_chat_templates/NAME.jinja,
-  // chat_template.json, tokenizer_config.json's chat_template (a text or named ones). `name`: one
-  // of several named templates ("default", "tool_use", "rag"); empty: the default, but tool_use
-  // where there is one and tools are given. Templates in files stand for all of the configs'.
-  // kNotFound when the model has none of that name. (For a .gguf file see engine/text_model.h.)
+  // chat_template.json, tokenizer_config.json's chat_template (a text or named ones). Templates in
+  // files stand for all of the configs'. (For a .gguf file see engine/text_model.h.)
   static StatusOr<std::shared_ptr<const ChatTemplate>> Load(const std::string& folder,
                                                             std::string_view name = {});
 

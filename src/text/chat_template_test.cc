@@ -88,6 +88,22 @@ const Case kCases[] = {
     {"{{ '<b>'|safe ~ '<i>' }} {{ '<b>'|e }} {{ ('<b>'|safe) + '<i>' }}",
      "<b><i> &lt;b&gt; <b>&lt;i&gt;"},
     {"{{ '{:>5}|{!r}|{a:.2f}'.format('x', 'y', a=1.005) }}", "    x|'y'|1.00"},
+    // Letters beyond ASCII.
+    {"{{ 'हिन्दी'.isalpha() }} {{ 'ⓐ'.isalpha() }} {{ 'Ⅷ'.isalpha() }} {{ 'é中'.isalpha() }} "
+     "{{ '½a'.isalnum() }} {{ 'ⓐ'.isalnum() }}",
+     "False False False True True False"},
+    {"{{ '²'.isdigit() }} {{ '²'.isdecimal() }} {{ '٣'.isdecimal() }} {{ 'Ⅷ'.isdigit() }} "
+     "{{ 'Ⅷ½'.isnumeric() }} {{ '一a'.isnumeric() }}",
+     "True False True False True False"},
+    {"{{ 'ǅ'.islower() }} {{ 'ǅ'.isupper() }} {{ 'ǅa'.istitle() }} {{ 'ǅ' is lower }} "
+     "{{ 'नमस्ते दुनिया'|wordcount }}",
+     "False False True False 5"},
+    {"{{ 'ΟΔΟΣ'.capitalize() }} {{ 'ΟΔΟΣ ΣΑΣ'.title() }} {{ 'ΟΔΟΣ'.swapcase() }} "
+     "{{ 'ΟΔΟΣ-ΑΣ'|title }} {{ 'ǆa ლამი ᾳ ŉ'.title() }}",
+     "Οδος Οδος Σας οδος Οδος-Ασ ǅa ლამი ᾼ ʼN"},
+    {"{% for self in [1, 2] %}{{ self }}{{ loop }}{% if loop %}{{ loop|length }}{% endif %}"
+     "{% endfor %}",
+     "1<LoopContext 1/2>22<LoopContext 2/2>2"},
     {"{{ strftime_now('%d %b %Y, %A %j %-I:%M %p') }}", "26 Jul 2024, Friday 208 12:34 PM"},
     // Errors.
     {"{{ raise_exception('no ' ~ 1) }}", "error: chat template: no 1"},
@@ -139,7 +155,10 @@ TEST(ChatTemplateTest, RefusesWhatItCannotPrintAsPythonDoes) {
        {"{{ [1] | select }}", "{{ 'a'.upper }}", "{{ range }}", "{{ [cycler(1)] }}",
         "{{ '\\ud83d' }}", "{{ f(a=1, a=2) }}", "{{ 'a' | upper(1) }}", "{{ 'a'.encode() }}",
         "{{ 1.5.hex() }}", "{{ 1 is defined(2) }}", "{{ ('a'|safe).join(['<']) }}",
-        "{{ '\u0663' | int }}"}) {
+        "{{ '\u0663' | int }}", "{{ self }}", "{% block b %}x{% endblock %}{{ self.b() }}",
+        "{% for i in [1] %}{{ loop | list }}{% endfor %}", "{{ '\u4e00'.isnumeric() }}",
+        "{% for i in [1, 2] %}{% for x in loop %}{{ x }}{% endfor %}{% endfor %}",
+        "{% for i in [1] %}{{ 1 in loop }}{% endfor %}", "{{ '\u00e9'.isidentifier() }}"}) {
     EXPECT_EQ(Render(source).rfind("error: ", 0), 0u) << source << " gave " << Render(source);
   }
 }
@@ -203,6 +222,25 @@ TEST(ChatTemplateTest, NamedTemplatesOfAFolder) {
   EXPECT_EQ(*(*both)->RenderJson(R"({"tools": null})", {}, kNow), "J");
   EXPECT_EQ(*(*both)->Render({}, kNow), "J");
   std::filesystem::remove_all(folder);
+}
+
+TEST(ChatTemplateTest, WithoutADefaultTheNamesAreTold) {
+  const auto several =
+      ChatTemplate::Choose({{"tool_use", "T"}, {"rag", "R {{ x }}"}, {"short", "{% broken"}});
+  ASSERT_TRUE(several.ok()) << several.status();
+  const Status refused = (*several)->Render({}, kNow).status();
+  EXPECT_EQ(refused.code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(Message(refused).find("--hf-chat-template-name: rag, short, tool_use"),
+            std::string::npos)
+      << refused;
+  EXPECT_EQ(*(*several)->Render({{"tools", json::array()}}, kNow), "T");
+  const auto chosen = ChatTemplate::Choose({{"tool_use", "T"}, {"rag", "R"}}, "rag");
+  ASSERT_TRUE(chosen.ok()) << chosen.status();
+  EXPECT_EQ(*(*chosen)->Render({{"tools", json::array()}}, kNow), "R");
+  EXPECT_EQ(ChatTemplate::Choose({}, "").status().code(), StatusCode::kNotFound);
+  EXPECT_NE(Message(ChatTemplate::Choose({{"a", ""}, {"b", ""}}, "c").status())
+                .find("named \"c\", but: a, b"),
+            std::string::npos);
 }
 
 TEST(ChatTemplateTest, RealTemplates) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Jinja2's filters: those on single values here, those on sequences in sequences.rs.
 
+use super::letters::{capitalize, is_alnum, lower, upper};
 use super::render::{CallArgs, Renderer};
 use super::text::{escape_html, is_space, split_lines};
 use super::value::Value;
@@ -89,27 +90,6 @@ impl Bound {
     }
 }
 
-pub fn lower(text: &str) -> String {
-    text.to_lowercase()
-}
-
-pub fn upper(text: &str) -> String {
-    text.to_uppercase()
-}
-
-/// A character as the first of a word; differs from upper case for a few ligatures only.
-pub fn title_case(c: char) -> String {
-    let upper: String = c.to_uppercase().collect();
-    match upper.chars().count() {
-        1 => upper,
-        _ => {
-            let mut chars = upper.chars();
-            let first: String = chars.next().into_iter().collect();
-            first + &lower(chars.as_str())
-        }
-    }
-}
-
 pub fn apply(renderer: &Renderer, name: &str, value: Value, args: CallArgs) -> Result<Value> {
     renderer.charge(1)?;
     if WITHOUT_ARGUMENTS.contains(&name) && !(args.positional.is_empty() && args.keyword.is_empty()) {
@@ -190,11 +170,7 @@ fn on_text(renderer: &Renderer, name: &str, value: &Value, args: CallArgs) -> Re
     match name {
         "lower" => keep(lower(&text)),
         "upper" => keep(upper(&text)),
-        "capitalize" => {
-            let mut chars = text.chars();
-            let first: String = chars.next().map(title_case).unwrap_or_default();
-            keep(first + &lower(chars.as_str()))
-        }
+        "capitalize" => keep(capitalize(&text)),
         "title" => keep(title_words(&text)),
         "trim" => {
             let chars = Bound::new(name, args, &["chars"])?.take(0).unwrap_or(Value::None);
@@ -217,7 +193,7 @@ fn on_text(renderer: &Renderer, name: &str, value: &Value, args: CallArgs) -> Re
         }
         "indent" => indent(renderer, &text, args, safe),
         "wordcount" => {
-            let words = text.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty());
+            let words = text.split(|c: char| !(is_alnum(c) || c == '_')).filter(|word| !word.is_empty());
             Ok(Value::Int(words.count() as i128))
         }
         "truncate" => truncate(&text, args).map(Value::str),
@@ -242,16 +218,10 @@ fn on_text(renderer: &Renderer, name: &str, value: &Value, args: CallArgs) -> Re
 /// The title filter: words end at spaces, hyphens and opening brackets only.
 fn title_words(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    let mut first = true;
-    for c in text.chars() {
-        if is_space(c) || "-({[<".contains(c) {
-            first = true;
-            out.push(c);
-        } else if std::mem::take(&mut first) {
-            out.extend(c.to_uppercase());
-        } else {
-            out.extend(c.to_lowercase());
-        }
+    for part in text.split_inclusive(|c| is_space(c) || "-({[<".contains(c)) {
+        let mut rest = part.chars();
+        out.extend(rest.next().into_iter().flat_map(char::to_uppercase));
+        out.push_str(&lower(rest.as_str()));
     }
     out
 }

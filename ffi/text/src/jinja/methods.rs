@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The attributes and methods of Python's objects that the sandbox lets a template reach.
 
-use super::filters::{lower, title_case, upper, Bound};
+use super::filters::Bound;
+use super::letters::{lower, upper};
 use super::render::{CallArgs, Renderer};
 use super::text::{is_printable, is_space, split_lines};
 use super::value::{Loop, Value, View};
-use super::{format, ops};
+use super::{format, letters, ops};
 use super::{Error, Result};
 use std::sync::Arc;
 
@@ -233,43 +234,28 @@ fn beyond_ascii(name: &str) -> Error {
     Error::new(format!("str.{name}() beyond ASCII is not supported in chat templates"))
 }
 
-fn is_cased(c: char) -> bool {
-    c.is_lowercase() || c.is_uppercase()
-}
-
 fn call_str(renderer: &Renderer, text: &Arc<str>, name: &str, args: CallArgs) -> Result<Value> {
     match name {
         "casefold" if !text.is_ascii() => Err(beyond_ascii(name)),
         "lower" | "casefold" => Ok(Value::str(lower(text))),
         "upper" => Ok(Value::str(upper(text))),
-        "capitalize" => {
-            let mut chars = text.chars();
-            let first: String = chars.next().map(title_case).unwrap_or_default();
-            Ok(Value::str(first + &lower(chars.as_str())))
-        }
-        "title" => Ok(Value::str(title(text))),
-        "swapcase" => Ok(Value::str(
-            text.chars()
-                .flat_map(|c| -> Vec<char> {
-                    if c.is_uppercase() { c.to_lowercase().collect() } else { c.to_uppercase().collect() }
-                })
-                .collect::<String>(),
-        )),
-        "isalnum" => Ok(all(text, char::is_alphanumeric)),
-        "isalpha" => Ok(all(text, char::is_alphabetic)),
+        "capitalize" => Ok(Value::str(letters::capitalize(text))),
+        "title" => Ok(Value::str(letters::title(text))),
+        "swapcase" => Ok(Value::str(letters::swap_case(text))),
+        "isalnum" => Ok(all(text, letters::is_alnum)),
+        "isalpha" => Ok(all(text, letters::is_alpha)),
         "isascii" => Ok(Value::Bool(text.is_ascii())),
-        // Which of the digits beyond ASCII each of them takes is a table of its own.
-        "isdecimal" | "isdigit" if text.chars().any(|c| !c.is_ascii() && c.is_numeric()) => Err(beyond_ascii(name)),
-        "isnumeric" if text.chars().any(|c| !c.is_ascii() && c.is_alphanumeric()) => Err(beyond_ascii(name)),
-        "isdecimal" | "isdigit" | "isnumeric" => Ok(all(text, |c| c.is_ascii_digit())),
+        "isdecimal" => Ok(all(text, letters::is_decimal)),
+        "isdigit" => Ok(all(text, letters::is_digit)),
+        "isnumeric" => letters::is_numeric(text).map(Value::Bool),
+        "isidentifier" if !text.is_ascii() => Err(beyond_ascii(name)),
         "isidentifier" => {
-            let word = text.chars().all(|c| c.is_alphanumeric() || c == '_');
-            let first = text.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_');
-            Ok(Value::Bool(word && first))
+            let word = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            Ok(Value::Bool(word && !text.is_empty() && !text.starts_with(|c: char| c.is_ascii_digit())))
         }
-        "islower" => Ok(Value::Bool(text.chars().any(is_cased) && !text.chars().any(char::is_uppercase))),
-        "isupper" => Ok(Value::Bool(text.chars().any(is_cased) && !text.chars().any(char::is_lowercase))),
-        "istitle" => Ok(Value::Bool(text.chars().any(is_cased) && title(text) == **text)),
+        "islower" => Ok(Value::Bool(letters::is_lower(text))),
+        "isupper" => Ok(Value::Bool(letters::is_upper(text))),
+        "istitle" => Ok(Value::Bool(letters::is_title(text))),
         "isprintable" => Ok(Value::Bool(text.chars().all(is_printable))),
         "isspace" => Ok(all(text, is_space)),
         "strip" | "lstrip" | "rstrip" => strip(text, name, args),
@@ -354,21 +340,6 @@ fn call_str(renderer: &Renderer, text: &Arc<str>, name: &str, args: CallArgs) ->
         }
         _ => Err(Error::new(format!("str.{name}() is not supported in chat templates"))),
     }
-}
-
-/// str.title: a letter after anything but a letter is a capital.
-fn title(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut in_word = false;
-    for c in text.chars() {
-        if in_word {
-            out.extend(c.to_lowercase());
-        } else {
-            out.push_str(&title_case(c));
-        }
-        in_word = is_cased(c);
-    }
-    out
 }
 
 fn strip(text: &str, name: &str, args: CallArgs) -> Result<Value> {

@@ -11,6 +11,7 @@ mod ast;
 mod filters;
 mod format;
 mod json;
+mod letters;
 mod lexer;
 mod methods;
 mod ops;

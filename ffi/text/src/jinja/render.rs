@@ -98,6 +98,9 @@ pub fn render(body: &[Stmt], variables: Vec<(Value, Value)>, input_bytes: usize,
     }
     for (name, value) in variables {
         if let Value::Str(name, _) = name {
+            if &*name == "self" {
+                return Err(Error::new("a template's variable cannot be called 'self'"));
+            }
             globals.set(&name, value);
         }
     }
@@ -153,7 +156,7 @@ impl Renderer {
     /// A value's items, paid for.
     pub fn items(&self, value: &Value) -> Result<Vec<Value>> {
         let size = match value {
-            Value::Iter(_) | Value::Loop(_) => 0,
+            Value::Iter(_) => 0,
             other => other.length().unwrap_or(0),
         };
         self.charge(size / 4)?;
@@ -541,9 +544,12 @@ impl Renderer {
         self.charge(1)?;
         match expression {
             Expr::Const(value) => Ok(constant(value)),
-            Expr::Name(name) => Ok(scope
-                .get(name)
-                .unwrap_or_else(|| Value::Undefined(format!("'{name}' is undefined").into()))),
+            Expr::Name(name) => match scope.get(name) {
+                Some(value) => Ok(value),
+                // Jinja2's name for the template and its blocks.
+                None if &**name == "self" => Err(Error::new("'self' is not supported in chat templates")),
+                None => Ok(Value::Undefined(format!("'{name}' is undefined").into())),
+            },
             other => self.deeper(|| self.eval_compound(other, scope)),
         }
     }

@@ -2,7 +2,8 @@
 //! Jinja2's filters on sequences. Where Jinja2 gives a generator, so do these (read once, without a
 //! length), though its items are made at once.
 
-use super::filters::{self, lower, Bound};
+use super::filters::{self, Bound};
+use super::letters::lower;
 use super::render::{CallArgs, Renderer};
 use super::value::{Key, Value, View};
 use super::{ops, tests};

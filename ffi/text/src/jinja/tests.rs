@@ -3,6 +3,7 @@
 
 use super::ast::{Arithmetic, Comparison};
 use super::filters;
+use super::letters;
 use super::ops;
 use super::render::{CallArgs, Renderer};
 use super::value::{Key, Value};
@@ -23,10 +24,6 @@ const WITH_ARGUMENT: [&str; 18] = [
 
 pub fn is_known(name: &str) -> bool {
     NAMES.contains(&name)
-}
-
-fn cased(text: &str) -> bool {
-    text.chars().any(|c| c.is_lowercase() || c.is_uppercase())
 }
 
 pub fn apply(renderer: &Renderer, name: &str, value: &Value, args: CallArgs) -> Result<bool> {
@@ -67,14 +64,8 @@ pub fn apply(renderer: &Renderer, name: &str, value: &Value, args: CallArgs) -> 
         "integer" => matches!(value, Value::Int(_) | Value::BigInt(_)),
         "float" => matches!(value, Value::Float(_)),
         "number" => matches!(value, Value::Bool(_) | Value::Int(_) | Value::BigInt(_) | Value::Float(_)),
-        "lower" => {
-            let text = renderer.text(value)?;
-            cased(&text) && !text.chars().any(char::is_uppercase)
-        }
-        "upper" => {
-            let text = renderer.text(value)?;
-            cased(&text) && !text.chars().any(char::is_lowercase)
-        }
+        "lower" => letters::is_lower(&renderer.text(value)?),
+        "upper" => letters::is_upper(&renderer.text(value)?),
         "string" => matches!(value, Value::Str(..)),
         "mapping" => matches!(value, Value::Dict(_)),
         // What has both a length and items by index.

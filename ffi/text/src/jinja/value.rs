@@ -348,10 +348,8 @@ impl Value {
                 .collect::<Result<_>>()?,
             Value::Range(range) => (0..range.len()).map(|i| Value::Int(range.start + i * range.step)).collect(),
             Value::Iter(iter) => iter.items.borrow_mut().by_ref().collect(),
-            Value::Loop(state) => {
-                let at = state.index0.get() + 1;
-                state.items.iter().skip(at).cloned().collect()
-            }
+            // It would take items away from the loop itself.
+            Value::Loop(_) => return Err(Error::new("iterating 'loop' is not supported in chat templates")),
             other => return Err(Error::new(format!("'{}' object is not iterable", other.type_name()))),
         })
     }
