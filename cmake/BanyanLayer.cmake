@@ -2,8 +2,9 @@
 # the program NAME_test; each *_fuzz.cc is a libFuzzer program of its own (preset asan). A layer names the layers that it may include; scripts/check_layers.py holds the
 # includes against the order in docs/design.md. With
 # BANYAN_PRECOMPILED, base/precompiled.h is compiled once for all layers but those that say NO_PRECOMPILED
-# and those with costly headers of their own, whose precompiled.h includes it.
-#   banyan_layer(cache DEPS base tensor LIBS absl::flat_hash_map TEST_LIBS rapidcheck COST 5)
+# and those with costly headers of their own, whose precompiled.h includes it; for the tests, it is with GoogleTest that of
+# tests/precompiled.h. UNITY n compiles n files at once: a clean build of many small files takes half as long, a changed one a little longer.
+#   banyan_layer(cache DEPS base tensor LIBS absl::flat_hash_map TEST_LIBS banyan_other COST 5)
 function(banyan_precompiled target layer)
   if(NOT BANYAN_PRECOMPILED)
     return()
@@ -19,7 +20,7 @@ function(banyan_precompiled target layer)
 endfunction()
 
 function(banyan_layer name)
-  cmake_parse_arguments(ARG "NO_PRECOMPILED" "COST" "DEPS;LIBS;TEST_LIBS;EXCLUDE" ${ARGN})
+  cmake_parse_arguments(ARG "NO_PRECOMPILED" "COST;UNITY" "DEPS;LIBS;TEST_LIBS;EXCLUDE" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
   set(tests ${sources})
   list(FILTER sources EXCLUDE REGEX "_(test|fuzz|bench)\\.cc$")
@@ -41,6 +42,9 @@ function(banyan_layer name)
   if(sources AND NOT ARG_NO_PRECOMPILED)
     banyan_precompiled(banyan_${name} ${name})
   endif()
+  if(ARG_UNITY)
+    set_target_properties(banyan_${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE ${ARG_UNITY})
+  endif()
 
   if(BANYAN_FUZZ)
     file(GLOB_RECURSE fuzzers CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*_fuzz.cc)
@@ -59,9 +63,11 @@ function(banyan_layer name)
       set(ARG_COST 2)
     endif()
     add_executable(${name}_test ${tests})
-    target_link_libraries(${name}_test PRIVATE banyan_${name} ${ARG_TEST_LIBS} GTest::gtest GTest::gmock GTest::gtest_main)
+    target_link_libraries(${name}_test PRIVATE banyan_${name} ${ARG_TEST_LIBS} banyan_test_main)
     target_compile_definitions(${name}_test PRIVATE BANYAN_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
-    banyan_precompiled(${name}_test ${name})
+    if(BANYAN_PRECOMPILED)
+      target_precompile_headers(${name}_test REUSE_FROM banyan_test_main)
+    endif()
     add_test(NAME ${name} COMMAND ${name}_test WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
     set_tests_properties(${name} PROPERTIES LABELS "unit;${name}" COST ${ARG_COST})
     if(BANYAN_SANITIZE STREQUAL thread)
@@ -69,6 +75,17 @@ function(banyan_layer name)
     endif()
   endif()
 endfunction()
+
+# main() of the test programs, and what they have precompiled. Their own code is compiled quickly rather than well: what takes
+# time in a test is a library's.
+if(BANYAN_TESTS)
+  add_library(banyan_test_main STATIC ${CMAKE_SOURCE_DIR}/tests/test_main.cc)
+  target_link_libraries(banyan_test_main PUBLIC banyan_base GTest::gtest GTest::gmock)
+  target_compile_options(banyan_test_main PUBLIC $<$<CONFIG:Release>:-O1>)
+  if(BANYAN_PRECOMPILED)
+    target_precompile_headers(banyan_test_main PRIVATE ${CMAKE_SOURCE_DIR}/tests/precompiled.h)
+  endif()
+endif()
 
 # banyan_registrations(FOLDER OUT PREFIX ARG_TYPE): one Register<File>(ARG_TYPE&) per .cc file of FOLDER, called from
 # a generated source, so that adding a file is all that registering takes. foo_bar.cc defines RegisterFooBar.

@@ -1,11 +1,12 @@
 # Compiler, linker and warning settings that every target shares.
 find_program(CCACHE ccache)
 if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  set(launcher ${CCACHE})
+  # It goes by the files that the compiler names, without a run of the preprocessor of its own.
+  set(launcher ${CMAKE_COMMAND} -E env CCACHE_DEPEND=1)
   if(BANYAN_PRECOMPILED)  # ccache must then be told to go by content
-    set(launcher ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
-                 ${CCACHE})
+    list(APPEND launcher CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime)
   endif()
+  list(APPEND launcher ${CCACHE})
   set(CMAKE_C_COMPILER_LAUNCHER ${launcher})
   set(CMAKE_CXX_COMPILER_LAUNCHER ${launcher})
 endif()

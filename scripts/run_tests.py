@@ -59,6 +59,8 @@ def main():
     options = parser.parse_args()
 
     tests = tests_of(options.build)
+    if not tests:
+        parser.error(f"no test is registered in {options.build}: was it configured with BANYAN_TESTS=ON?")
     known = sorted({suite for test in tests for suite in test["suites"]})
     for suite in options.suite:
         if suite not in known:
@@ -79,7 +81,7 @@ def main():
             print(f"{test['name']:32} {','.join(test['suites']):32} {test['cost']:8.0f}  {','.join(test['needs'])}")
         return 0
     if not tests:
-        print("no test is left to run")
+        print("no test is left to run in this part")
         return 0
     junit = os.path.join(os.path.abspath(options.build), "tests.xml")
     pattern = "^(" + "|".join(re.escape(test["name"]) for test in tests) + ")$"
