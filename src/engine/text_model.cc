@@ -35,6 +35,9 @@ StatusOr<text::GgufVocab> ReadVocab(const weights::GgufMetadata& gguf) {
   vocab.model = *model;
   BANYAN_ASSIGN_OR_RETURN(auto pre, gguf.String("tokenizer.ggml.pre"));
   vocab.pre = pre.value_or("");
+  BANYAN_ASSIGN_OR_RETURN(auto name, gguf.String("general.name"));
+  vocab.name = name.value_or("");
+  vocab.architecture = gguf.architecture();
   BANYAN_RETURN_IF_ERROR(ReadStrings(gguf, "tokenizer.ggml.tokens", vocab.tokens));
   BANYAN_RETURN_IF_ERROR(ReadStrings(gguf, "tokenizer.ggml.merges", vocab.merges));
   BANYAN_ASSIGN_OR_RETURN(auto scores, gguf.Floats("tokenizer.ggml.scores"));
@@ -51,10 +54,12 @@ StatusOr<text::GgufVocab> ReadVocab(const weights::GgufMetadata& gguf) {
   BANYAN_ASSIGN_OR_RETURN(vocab.mask_id, gguf.Int("tokenizer.ggml.mask_token_id"));
   BANYAN_ASSIGN_OR_RETURN(vocab.add_bos, gguf.Bool("tokenizer.ggml.add_bos_token"));
   BANYAN_ASSIGN_OR_RETURN(vocab.add_eos, gguf.Bool("tokenizer.ggml.add_eos_token"));
-  BANYAN_ASSIGN_OR_RETURN(vocab.add_sep, gguf.Bool("tokenizer.ggml.add_sep_token"));
   BANYAN_ASSIGN_OR_RETURN(vocab.add_space_prefix, gguf.Bool("tokenizer.ggml.add_space_prefix"));
   BANYAN_ASSIGN_OR_RETURN(vocab.remove_extra_whitespaces,
                           gguf.Bool("tokenizer.ggml.remove_extra_whitespaces"));
+  BANYAN_ASSIGN_OR_RETURN(vocab.lowercase, gguf.Bool("tokenizer.ggml.normalizer.lowercase"));
+  BANYAN_ASSIGN_OR_RETURN(vocab.strip_accents,
+                          gguf.Bool("tokenizer.ggml.normalizer.strip_accents"));
   return vocab;
 }
 

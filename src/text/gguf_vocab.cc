@@ -2,6 +2,7 @@
 #include "text/gguf_vocab.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
@@ -18,7 +19,29 @@ constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581
 
 json::value String(std::string_view text) { return json::string(text.data(), text.size()); }
 
+// Ends of turns and marks of fill-in-the-middle, by the texts that model makers give them.
+// Converters have typed them as ordinary tokens; llama.cpp takes them for control tokens all the
+// same.
+bool IsControlText(std::string_view text) {
+  // clang-format off
+  static const absl::flat_hash_set<std::string_view> texts = {
+      "<|eot_id|>", "<|eom_id|>", "<|im_end|>", "<|end|>", "<|endoftext|>", "<|end_of_text|>",
+      "<end_of_turn>", "<end_of_utterance>", "<turn|>", "<|tool_response>", "<EOT>", "_<EOT>", "[EOT]",
+      "<|return|>", "<|call|>", "<|calls|>", "<|flush|>", "<｜end▁of▁sentence｜>",
+      "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|fim_pad|>", "<|fim_repo|>",
+      "<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<fim_pad>",
+      "<fim-prefix>", "<fim-suffix>", "<fim-middle>", "<fim-pad>", "<fim-repo>",
+      "<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>",
+      "<PRE>", "<SUF>", "<MID>", "▁<PRE>", "▁<SUF>", "▁<MID>",
+      "<|code_prefix|>", "<|code_suffix|>", "<|code_middle|>", "<|prefix|>", "<|suffix|>",
+      "<|middle|>", "<|repo_name|>", "<|file_sep|>", "<REPO>", "<reponame>",
+  };
+  // clang-format on
+  return text.size() >= 5 && (text.back() == '>' || text.back() == ']') && texts.contains(text);
+}
+
 GgufTokenType TypeOf(const GgufVocab& vocab, std::size_t id) {
+  if (IsControlText(vocab.tokens[id])) return GgufTokenType::kControl;
   if (id >= vocab.token_types.size()) return GgufTokenType::kNormal;
   return static_cast<GgufTokenType>(vocab.token_types[id]);
 }
@@ -45,9 +68,13 @@ Status Check(const GgufVocab& vocab) {
 }
 
 Status NeedScores(const GgufVocab& vocab) {
-  if (vocab.scores.size() >= vocab.tokens.size()) return OkStatus();
-  return InvalidArgument("tokenizer.ggml.scores: {} entries for {} tokens", vocab.scores.size(),
-                         vocab.tokens.size());
+  if (vocab.scores.size() < vocab.tokens.size())
+    return InvalidArgument("tokenizer.ggml.scores: {} entries for {} tokens", vocab.scores.size(),
+                           vocab.tokens.size());
+  for (std::size_t id = 0; id < vocab.tokens.size(); ++id)
+    if (!std::isfinite(vocab.scores[id]))
+      return InvalidArgument("tokenizer.ggml.scores: that of token {} is not a finite number", id);
+  return OkStatus();
 }
 
 // The token as a table of unique names needs it.
@@ -55,18 +82,33 @@ std::string Name(const GgufVocab& vocab, std::size_t id) {
   return vocab.tokens[id].empty() ? fmt::format("[EMPTY_{}]", id) : vocab.tokens[id];
 }
 
+// Phi-3's special tokens take the spaces after them along. Its files name the model, or only the
+// architecture, which Phi-4 shares with another vocabulary.
+bool IsPhi3(const GgufVocab& vocab) {
+  if (vocab.model != "llama") return false;
+  if (vocab.architecture == "phi3") return true;
+  std::string name = vocab.name;
+  for (char& c : name)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return name.find("phi-3") != std::string::npos || name.find("phi3") != std::string::npos;
+}
+
 // Control tokens match where they stand in a text and are special; user-defined ones only match.
 json::array AddedTokens(const GgufVocab& vocab) {
   json::array added;
+  const bool phi3 = IsPhi3(vocab);
   for (std::size_t id = 0; id < vocab.tokens.size(); ++id) {
     const GgufTokenType type = TypeOf(vocab, id);
     if (vocab.tokens[id].empty()) continue;
     if (!IsControl(type) && type != GgufTokenType::kUserDefined) continue;
+    const std::string_view token = vocab.tokens[id];
+    const bool takes_spaces =
+        phi3 && token != "<unk>" && token != "<s>" && token != "<|endoftext|>";
     added.emplace_back(json::object{{"id", id},
                                     {"content", vocab.tokens[id]},
                                     {"single_word", false},
                                     {"lstrip", false},
-                                    {"rstrip", false},
+                                    {"rstrip", takes_spaces},
                                     {"normalized", false},
                                     {"special", IsControl(type)}});
   }
@@ -148,6 +190,12 @@ json::object ReplaceStep(std::string_view from, std::string_view to) {
   return {{"type", "Replace"}, {"pattern", {{"String", String(from)}}}, {"content", String(to)}};
 }
 
+// llama.cpp's defaults. A Unigram model that tidies spaces begins each word with one.
+bool AddsSpacePrefix(const GgufVocab& vocab) {
+  return vocab.add_space_prefix.value_or(vocab.model == "llama" ||
+                                         vocab.remove_extra_whitespaces.value_or(false));
+}
+
 // What a sentencepiece model does to a text before its pieces are looked for.
 json::object SpaceMarkNormalizer(const GgufVocab& vocab) {
   json::array steps;
@@ -156,12 +204,11 @@ json::object SpaceMarkNormalizer(const GgufVocab& vocab) {
         json::object{{"type", "Precompiled"},
                      {"precompiled_charsmap", EncodeBase64(vocab.precompiled_charsmap)}});
   if (vocab.remove_extra_whitespaces.value_or(false)) {
-    steps.emplace_back(
-        json::object{{"type", "Strip"}, {"strip_left", true}, {"strip_right", true}});
-    steps.emplace_back(
-        json::object{{"type", "Replace"}, {"pattern", {{"Regex", " {2,}"}}}, {"content", " "}});
+    for (const auto& [pattern, content] : {std::pair(R"(\A +| +\z)", ""), std::pair(" {2,}", " ")})
+      steps.emplace_back(json::object{
+          {"type", "Replace"}, {"pattern", {{"Regex", pattern}}}, {"content", content}});
   }
-  if (vocab.add_space_prefix.value_or(true))
+  if (AddsSpacePrefix(vocab))
     steps.emplace_back(json::object{{"type", "Prepend"}, {"prepend", String(kSpaceMark)}});
   steps.emplace_back(ReplaceStep(" ", kSpaceMark));
   return {{"type", "Sequence"}, {"normalizers", std::move(steps)}};
@@ -189,12 +236,18 @@ json::array Splits(const GgufPretokenizer& pre) {
   return splits;
 }
 
+// Of BPE vocabularies; null for an unknown name.
+const GgufPretokenizer* PretokenizerOf(const GgufVocab& vocab) {
+  if (vocab.model == "gemma4") return FindGgufPretokenizer("gemma4");
+  return vocab.model == "gpt2" ? FindGgufPretokenizer(vocab.pre) : nullptr;
+}
+
 StatusOr<std::string> FromBpe(const GgufVocab& vocab) {
-  if (vocab.pre.empty())
+  if (vocab.pre.empty() && vocab.model == "gpt2")
     return InvalidArgument(
         "the file does not name its pre-tokenizer (tokenizer.ggml.pre): it was converted before "
         "they were told apart, and its ids would be wrong; convert it again");
-  const GgufPretokenizer* pre = FindGgufPretokenizer(vocab.pre);
+  const GgufPretokenizer* pre = PretokenizerOf(vocab);
   if (!pre) return Unimplemented("unknown pre-tokenizer \"{}\" (tokenizer.ggml.pre)", vocab.pre);
   if (vocab.merges.empty()) return InvalidArgument("tokenizer.ggml.merges is missing or empty");
   std::vector<Merge> merges;
@@ -216,11 +269,13 @@ StatusOr<std::string> FromBpe(const GgufVocab& vocab) {
                    vocab, merges);
   }
   const json::object byte_level{{"type", "ByteLevel"},
-                                {"add_prefix_space", vocab.add_space_prefix.value_or(false)},
+                                {"add_prefix_space", false},
                                 {"trim_offsets", true},
                                 {"use_regex", false}};
   steps.emplace_back(byte_level);
-  return BpeText(File(AddedTokens(vocab), nullptr,
+  json::value normalizer = nullptr;
+  if (pre->nfc) normalizer = json::object{{"type", "NFC"}};
+  return BpeText(File(AddedTokens(vocab), std::move(normalizer),
                       json::object{{"type", "Sequence"}, {"pretokenizers", std::move(steps)}},
                       byte_level, BpeModel(nullptr, false, pre->ignore_merges)),
                  vocab, merges);
@@ -240,7 +295,7 @@ StatusOr<std::string> FromSentencePiece(const GgufVocab& vocab) {
   json::value unk_token = nullptr;
   if (unk < vocab.tokens.size()) unk_token = Name(vocab, unk);
   return BpeText(File(AddedTokens(vocab), SpaceMarkNormalizer(vocab), nullptr,
-                      SpaceMarkDecoder(vocab.add_space_prefix.value_or(true)),
+                      SpaceMarkDecoder(AddsSpacePrefix(vocab)),
                       BpeModel(std::move(unk_token), has_bytes, false)),
                  vocab, MergesByScore(pieces));
 }
@@ -262,7 +317,7 @@ StatusOr<std::string> FromUnigram(const GgufVocab& vocab) {
   };
   json::array decoders;
   if (has_bytes) decoders.emplace_back(json::object{{"type", "ByteFallback"}});
-  decoders.emplace_back(metaspace(vocab.add_space_prefix.value_or(true)));
+  decoders.emplace_back(metaspace(AddsSpacePrefix(vocab)));
   // The search is quicker word by word, where no piece is of several.
   json::value pre_tokenizer = nullptr;
   if (!spans_words) pre_tokenizer = metaspace(false);
@@ -290,13 +345,14 @@ StatusOr<std::string> FromWordPiece(const GgufVocab& vocab) {
   const auto unk = static_cast<std::size_t>(vocab.unk_id.value_or(100));
   if (unk >= vocab.tokens.size())
     return InvalidArgument("tokenizer.ggml.unknown_token_id: {} is no token", unk);
+  const bool lowercase = vocab.lowercase.value_or(true);
   return json::serialize(
       File(AddedTokens(vocab),
            json::object{{"type", "BertNormalizer"},
                         {"clean_text", true},
                         {"handle_chinese_chars", true},
-                        {"strip_accents", true},
-                        {"lowercase", true}},
+                        {"strip_accents", vocab.strip_accents.value_or(lowercase)},
+                        {"lowercase", lowercase}},
            json::object{{"type", "BertPreTokenizer"}},
            json::object{{"type", "WordPiece"}, {"prefix", "##"}, {"cleanup", true}},
            {{"type", "WordPiece"},
@@ -315,6 +371,11 @@ json::object GgufConfig(const GgufVocab& vocab) {
   const auto name = [&](const char* key, std::optional<int64_t> id, std::optional<int64_t> other) {
     const int64_t token = id.value_or(other.value_or(-1));
     if (token < 0 || token >= static_cast<int64_t>(vocab.tokens.size())) return;
+    // To name a token here makes it special. Files name ordinary ones for padding and the like.
+    const bool ordinary =
+        !vocab.token_types.empty() && TypeOf(vocab, token) == GgufTokenType::kNormal;
+    const std::string_view role = key;
+    if (ordinary && role != "bos_token" && role != "eos_token") return;
     if (!vocab.tokens[token].empty()) config[key] = vocab.tokens[token];
   };
   const auto fallback = [](bool applies, int64_t id) {
@@ -330,19 +391,16 @@ json::object GgufConfig(const GgufVocab& vocab) {
   name("pad_token", vocab.pad_id, fallback(word_piece || unigram, 0));
   name("mask_token", vocab.mask_id, fallback(word_piece, 103));
 
-  const GgufPretokenizer* pre = vocab.model == "gpt2" ? FindGgufPretokenizer(vocab.pre) : nullptr;
-  const bool default_bos = sentence_piece || word_piece || (pre && pre->add_bos);
+  const GgufPretokenizer* pre = PretokenizerOf(vocab);
+  const bool default_bos = sentence_piece || (pre && pre->add_bos);
   config["bos_eos_by_flags"] = true;
-  config["add_bos_token"] = vocab.add_bos.value_or(default_bos);
-  config["add_eos_token"] = vocab.add_eos.value_or(unigram);
-  // A separator ends the text in the place of EOS.
-  if (vocab.add_sep.value_or(word_piece || (pre && pre->add_sep)) &&
-      (config.contains("sep_token") || config.contains("eos_token"))) {
-    // A copy first: operator[] may move what the object holds.
-    if (const json::value* separator = config.if_contains("sep_token"))
-      config["eos_token"] = json::value(*separator);
-    config["add_eos_token"] = true;
-  }
+  config["add_bos_token"] =
+      word_piece || (pre && pre->always_bos) || vocab.add_bos.value_or(default_bos);
+  config["add_eos_token"] = word_piece || vocab.add_eos.value_or(unigram || (pre && pre->add_eos));
+  // BERT's texts end with the separator, whatever the file says.
+  // A copy first: operator[] may move what the object holds.
+  if (const json::value* separator = config.if_contains("sep_token"); separator && word_piece)
+    config["eos_token"] = json::value(*separator);
   return config;
 }
 
@@ -351,12 +409,8 @@ StatusOr<GgufTokenizerFiles> TokenizerFromGguf(const GgufVocab& vocab) {
   StatusOr<std::string> file = Unimplemented(
       "the vocabulary of model \"{}\" (tokenizer.ggml.model; known: gpt2, gemma4, llama, t5, bert)",
       vocab.model);
-  if (vocab.model == "gpt2") {
+  if (vocab.model == "gpt2" || vocab.model == "gemma4") {
     file = FromBpe(vocab);
-  } else if (vocab.model == "gemma4") {
-    GgufVocab named = vocab;
-    named.pre = "gemma4";
-    file = FromBpe(named);
   } else if (vocab.model == "llama") {
     file = FromSentencePiece(vocab);
   } else if (vocab.model == "t5") {

@@ -28,13 +28,16 @@ enum class GgufTokenType : int32_t {
 struct GgufVocab {
   std::string model;  // tokenizer.ggml.model: "gpt2" (BPE), "llama" (SPM), "t5", "bert"
   std::string pre;    // tokenizer.ggml.pre: names BPE's pre-tokenizer; may be empty for the others
+  std::string architecture, name;  // general.*: the one sign of tokens that take spaces with them
   std::vector<std::string> tokens;
   std::vector<float> scores;         // SPM and t5
   std::vector<int32_t> token_types;  // may be empty: all normal
   std::vector<std::string> merges;   // BPE
   std::optional<int64_t> bos_id, eos_id, unk_id, sep_id, pad_id, mask_id;
-  std::optional<bool> add_bos, add_eos, add_sep, add_space_prefix, remove_extra_whitespaces;
-  std::vector<uint8_t> precompiled_charsmap;  // t5
+  // add_sep_token is not among them: it is about pairs of texts.
+  std::optional<bool> add_bos, add_eos, add_space_prefix, remove_extra_whitespaces;
+  std::optional<bool> lowercase, strip_accents;  // bert: tokenizer.ggml.normalizer.*
+  std::vector<uint8_t> precompiled_charsmap;     // t5
 };
 
 // tokenizer.json and the tokenizer_config.json that goes with it. An unknown model or pre-tokenizer

@@ -4,19 +4,17 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <random>
 
 #include "text/detokenizer.h"
 #include "text/model_files.h"
+#include "text/testing.h"
 #include "text/utf8.h"
 
 namespace banyan::text {
 namespace {
-
-const std::string kShared = std::string(BANYAN_SOURCE_DIR) + "/../shared/data";
 
 // A byte-level BPE of six letters, the space and two merges.
 constexpr char kBpe[] = R"({"version":"1.0","truncation":{"max_length":2,"strategy":"LongestFirst",
@@ -230,18 +228,8 @@ class SharedTokenizerTest : public testing::TestWithParam<const char*> {
     if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no " << folder;
     auto config = ReadTokenizerConfig(folder);
     ASSERT_TRUE(config.ok()) << config.status();
-    std::string json;
-    if (std::string_view(GetParam()) == "qwen3") {
-      json = ReadFileIfAny(kShared + "/models/tiny-random-qwen3/tokenizer.json")->value();
-    } else {
-      std::FILE* pipe = popen(("xz -dc " + folder + "/tokenizer.json.xz").c_str(), "r");
-      ASSERT_TRUE(pipe);
-      char buffer[65536];
-      for (std::size_t n; (n = std::fread(buffer, 1, sizeof buffer, pipe)) > 0;)
-        json.append(buffer, n);
-      pclose(pipe);
-      if (json.empty()) GTEST_SKIP() << "xz is not installed";
-    }
+    const std::string json = SharedTokenizerJson(GetParam());
+    if (json.empty()) GTEST_SKIP() << "xz is not installed";
     auto tokenizer = Tokenizer::FromJson(json, *config);
     ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
     tokenizer_ = *tokenizer;
@@ -264,15 +252,6 @@ TEST_P(SharedTokenizerTest, IdsAreTheExpectedOnes) {
     EXPECT_EQ(*ids, json::value_to<Ids>(row.at("ids"))) << text;
   }
   EXPECT_GT(count, 100);
-}
-
-// FNV-1a, as tools/make_token_goldens.py has it.
-std::string HashOf(const Ids& ids) {
-  uint64_t hash = 0xCBF29CE484222325;
-  for (TokenId id : ids)
-    for (int shift = 0; shift < 32; shift += 8)
-      hash = (hash ^ ((static_cast<uint32_t>(id) >> shift) & 0xFF)) * 0x100000001B3;
-  return fmt::format("{:016x}", hash);
 }
 
 TEST_P(SharedTokenizerTest, IdsHashAsHuggingFaces) {
