@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <set>
 
 #include "weights/gguf_arch.h"
@@ -54,10 +55,25 @@ constexpr Mapping kMappings[] = {
 // Special tokens that end a turn, by the text that model makers give them. Many files name only one
 // of them as eos; a chat would run on past the others.
 constexpr std::string_view kEndTexts[] = {
-    "<|eot_id|>",         "<|im_end|>",    "<|end|>",
-    "<end_of_turn>",      "<|endoftext|>", "<|end_of_text|>",
-    "<end_of_utterance>", "<|eom_id|>",    "<|return|>",
-    "<|call|>",           "<EOT>",         "<｜end▁of▁sentence｜>",
+    "<|eot_id|>",
+    "<|im_end|>",
+    "<|end|>",
+    "<end_of_turn>",
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "<end_of_utterance>",
+    "<|eom_id|>",
+    "<|return|>",
+    "<|call|>",
+    "<EOT>",
+    "<｜end▁of▁sentence｜>",
+    "<turn|>",
+    "<|tool_response>",
+    "_<EOT>",
+    "[EOT]",
+    "<|calls|>",
+    "<|flush|>",
+    "[e~[",
 };
 
 class Translator {
@@ -206,17 +222,27 @@ class Translator {
       if (id) add(*id);
     }
     BANYAN_ASSIGN_OR_RETURN(auto texts, metadata_.Strings("tokenizer.ggml.tokens"));
-    BANYAN_ASSIGN_OR_RETURN(auto types, metadata_.Ints("tokenizer.ggml.token_type"));
-    if (texts && types && types->size() == texts->size()) {
-      constexpr int64_t kControl = 3;
-      for (std::size_t i = 0; i < texts->size(); ++i)
-        if ((*types)[i] == kControl &&
-            std::ranges::find(kEndTexts, (*texts)[i]) != std::end(kEndTexts))
-          add(static_cast<int64_t>(i));
-    }
+    if (texts) AddEndTexts(*texts, add);
     if (ends.size() == 1) Set("eos_token_id", ends[0]);
     if (ends.size() > 1) Set("eos_token_id", json::array(ends.begin(), ends.end()));
     return OkStatus();
+  }
+
+  // Whatever their types say: converters have taken such tokens for ordinary ones.
+  template <typename Add>
+  static void AddEndTexts(const std::vector<std::string_view>& texts, const Add& add) {
+    std::map<std::string_view, int64_t> found;
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      if (!texts[i].ends_with('>') && !texts[i].ends_with(']') && !texts[i].ends_with('['))
+        continue;
+      if (std::ranges::find(kEndTexts, texts[i]) != std::end(kEndTexts))
+        found.emplace(texts[i], static_cast<int64_t>(i));
+    }
+    // Where a turn has several messages, <|end|> ends one of them.
+    const bool calls = found.contains("<|call|>") || found.contains("<|calls|>");
+    if (calls && (found.contains("<|return|>") || found.contains("<|flush|>")))
+      found.erase("<|end|>");
+    for (const auto& [text, id] : found) add(id);
   }
 
   // Moves a tensor of f32 factors into the config.

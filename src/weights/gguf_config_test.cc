@@ -204,12 +204,16 @@ TEST(GgufConfig, RopeScalings) {
 }
 
 TEST(GgufConfig, EveryEndOfTurnIsAnEnd) {
-  auto config = Config(Model("llama")
+  const auto ends = [](const std::vector<std::string>& tokens) {
+    return Text(Config(Model("llama")
                            .U32("tokenizer.ggml.eos_token_id", 0)
-                           .Array<std::string>("tokenizer.ggml.tokens", 8,
-                                               {"<|endoftext|>", "a", "<|im_end|>", "<|end|>"})
-                           .Array<int32_t>("tokenizer.ggml.token_type", 5, {3, 1, 3, 1}));
-  EXPECT_THAT(Text(config), HasSubstr(R"("eos_token_id":[0,2])"));
+                           .Array<std::string>("tokenizer.ggml.tokens", 8, tokens)));
+  };
+  EXPECT_THAT(ends({"<|endoftext|>", "a", "<|im_end|>", "<|end|>"}),
+              HasSubstr(R"("eos_token_id":[0,3,2])"));
+  // In the format of gpt-oss a message's end is not the turn's.
+  EXPECT_THAT(ends({"<|return|>", "<|end|>", "<|call|>", "<|start|>"}),
+              HasSubstr(R"("eos_token_id":[0,2])"));
 }
 
 TEST(GgufConfig, WrongTypesAreNamed) {
