@@ -120,12 +120,14 @@ void CacheLease::Publish(std::span<const TokenId> tokens, Position computed, int
                          std::vector<PageChange>* changes) {
   if (cache_->config_.disabled) return;
   if (cache_->state_kinds().empty()) return PublishTo(tokens, computed, priority, changes);
-  // Behind the last snapshot nothing could resume.
+  // Behind the last snapshot nothing could resume. Of an output the last one is enough.
   std::vector<Saved> later;
-  for (Saved& saved : saved_) {
+  for (size_t i = 0; i < saved_.size(); ++i) {
+    Saved& saved = saved_[i];
+    const bool last = i + 1 == saved_.size() || saved_[i + 1].position > computed;
     if (saved.position > computed) {
       later.push_back(std::move(saved));
-    } else if (saved.position <= shared_) {
+    } else if (saved.position <= shared_ || (saved.rolling && !last)) {
       Drop(saved);
     } else {
       PublishTo(tokens, saved.position, priority, changes);
@@ -205,12 +207,17 @@ NodeId CacheLease::PublishRun(NodeId at, std::span<const TokenId> run, Position 
 }
 
 void CacheLease::Advance(Position next) {
+  // From where another may go on: see CacheKind::ResumeSlack.
+  Position resume = std::max<Position>(0, next - CacheKind::kLateStop);
+  resume = resume / cache_->page_size() * cache_->page_size();
+  for (const Saved& saved : saved_)
+    if (saved.rolling) resume = std::min(resume, saved.position);
   for (KindId kind = 0; kind < cache_->kinds(); ++kind) {
     const CacheKind& rule = cache_->kind(kind);
     if (!rule.paged() || !rule.may_have_gaps()) continue;
     Held& held = held_[kind];
     const int page_size = cache_->page_size();
-    const auto keep = static_cast<int32_t>(rule.NeedsFrom(next) / page_size);
+    const auto keep = static_cast<int32_t>(rule.NeedsFrom(resume) / page_size);
     if (keep <= held.given_back && held.lock_from >= shared_) continue;
     UnlockBelow(kind, rule.NeedsFrom(next));
     // No fence: what plans in flight compute lies at `next` or later, and sees none of these.
@@ -252,10 +259,10 @@ Status CacheLease::CheckNeeds(Position next) const {
     for (NodeId id = node_; tree.node(id).parent != kNoNode; id = tree.node(id).parent) {
       const Node& node = tree.node(id);
       const bool needed = node.end() > rule.NeedsFrom(next) || node.begin < rule.sinks();
-      if (needed && !Locks(held_[kind], node)) {
-        return Internal("kind {}: a query at {} reads [{}, {}), which is not locked", kind, next,
-                        node.begin, node.end());
-      }
+      if (needed == Locks(held_[kind], node)) continue;
+      return Internal("kind {}: [{}, {}) is {}, though queries from {} on {} it", kind, node.begin,
+                      node.end(), needed ? "not locked" : "locked", next,
+                      needed ? "read" : "do not read");
     }
   }
   return OkStatus();

@@ -57,8 +57,8 @@ class CacheLease {
   std::vector<StateCopy> TakeCopies();
   void CopiesEnded();  // the plan with the copies has ended: the checkpoint needs no lock any more
   // A slot per state kind for a snapshot at `position`, to be published when that is computed;
-  // empty when there is none to be had (only cached checkpoints are given up for it). A rolling one
-  // takes the place of the rolling one before.
+  // empty when there is none to be had (only cached checkpoints are given up for it). Of rolling
+  // ones the last two are kept, or one where there is no slot for another.
   std::vector<PageChange> Snapshot(Position position, bool rolling);
   // The request's own state is that of `position` and will not move on: it can be published too.
   void Settle(Position position);
@@ -75,7 +75,8 @@ class CacheLease {
 
   void Release();
 
-  // For checks: whether all that a query at `next` or later reads of the path is locked.
+  // For checks: whether just those nodes of the path are locked of which a query at `next` or later
+  // reads anything.
   Status CheckNeeds(Position next) const;
   // Calls fn(node, kind) for each slot that the lease locks.
   template <typename Fn>

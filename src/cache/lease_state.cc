@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of a lease that is about state: its own slot, the copy it begins as, snapshots.
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -57,28 +58,30 @@ void CacheLease::CopiesEnded() {
 }
 
 std::vector<PageChange> CacheLease::Snapshot(Position position, bool rolling) {
-  Saved* saved = nullptr;
-  for (Saved& earlier : saved_) {
-    if (rolling && earlier.rolling) saved = &earlier;
-  }
-  if (saved != nullptr) {
+  if (cache_->config_.disabled) return {};
+  // Of the rolling ones two are kept: the text may yet end before the later one, which a plan in
+  // flight writes, or which lies behind a stop string.
+  const auto is_rolling = [](const Saved& saved) { return saved.rolling; };
+  const auto earliest = std::find_if(saved_.begin(), saved_.end(), is_rolling);
+  const auto count = std::count_if(saved_.begin(), saved_.end(), is_rolling);
+  const bool room = std::all_of(cache_->state_kinds().begin(), cache_->state_kinds().end(),
+                                [this](KindId kind) { return cache_->Available(kind) > 0; });
+  if (rolling && count > 0 && (count > 1 || !room)) {
     // Plans run in order, so what the later one writes holds.
-    saved->position = position;
+    earliest->position = position;
+    std::rotate(earliest, earliest + 1, saved_.end());
   } else {
-    for (KindId kind : cache_->state_kinds()) {
-      if (cache_->Available(kind) == 0 || cache_->config_.disabled) return {};
-    }
+    if (!room) return {};
     saved_.push_back({.position = position, .rolling = rolling});
-    saved = &saved_.back();
     for (KindId kind : cache_->state_kinds()) {
       BANYAN_CHECK(cache_->MakeRoom(kind, 1));
-      saved->slots.push_back(cache_->pools_[kind].Take());
+      saved_.back().slots.push_back(cache_->pools_[kind].Take());
       ++cache_->own_[kind];
     }
   }
   std::vector<PageChange> slots;
-  for (size_t i = 0; i < saved->slots.size(); ++i) {
-    slots.push_back({cache_->state_kinds()[i], 0, saved->slots[i]});
+  for (size_t i = 0; i < saved_.back().slots.size(); ++i) {
+    slots.push_back({cache_->state_kinds()[i], 0, saved_.back().slots[i]});
   }
   return slots;
 }

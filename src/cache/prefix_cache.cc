@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cache/prefix_cache.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -10,8 +11,13 @@ namespace {
 
 std::vector<std::unique_ptr<CacheKind>> MakeKinds(const PrefixCacheConfig& config) {
   std::vector<std::unique_ptr<CacheKind>> kinds;
+  const bool state = std::any_of(config.groups.begin(), config.groups.end(), [](const auto& group) {
+    return group.type == CacheKindType::kState;
+  });
+  const Position slack =
+      CacheKind::ResumeSlack(config.page_size, state ? config.checkpoint_interval : 0);
   for (const CacheGroupSpec& group : config.groups) {
-    kinds.push_back(CacheKind::Create(group, config.page_size));
+    kinds.push_back(CacheKind::Create(group, config.page_size, slack));
   }
   return kinds;
 }

@@ -31,6 +31,7 @@ struct PrefixCacheConfig {
   std::vector<CacheGroupSpec> groups;
   std::vector<int64_t> pages_per_group;  // without the dump page
   int page_size = 1;
+  int checkpoint_interval = 64;  // of a state, at most, while a request decodes
   std::string eviction_policy = "lru";
   bool disabled = false;             // nothing is found and nothing is kept
   TreeObserver* observer = nullptr;  // borrowed; none: null

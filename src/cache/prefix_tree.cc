@@ -299,21 +299,33 @@ void PrefixTree::FreeSlot(NodeId id, KindId kind) {
   slot.pages.Clear();
 }
 
-// A leaf that lacks the entries of some kind can never be matched to its end, so it goes, with what
-// it still has; then perhaps its parent.
+// Whether some request could resume in this leaf, as far as the leaf itself can tell.
+bool PrefixTree::Useful(NodeId id) const {
+  const Node& node = store_.node(id);
+  bool any = false;
+  for (KindId kind = 0; kind < kinds(); ++kind) {
+    const bool there = bool{store_.slot(id, kind).pages};
+    any = any || there;
+    const CacheKind& rule = *kinds_[kind];
+    const Presence without = {.begin = node.begin,
+                              .end = node.end(),
+                              .present_from = node.end(),
+                              .head_present = rule.sinks() == 0};
+    if (!there && rule.Resume(without) == CacheKind::kNowhere) return false;
+  }
+  return any;
+}
+
+// A leaf in which nobody can resume goes, with what it still has; then perhaps its parent.
 void PrefixTree::DropIfUseless(NodeId id) {
   while (true) {
     const Node& node = store_.node(id);
     if (node.children > 0 || node.pins > 0) return;
     const NodeId parent = node.parent;
     if (parent != kNoNode) {
-      bool whole = true;
-      for (KindId kind = 0; kind < kinds(); ++kind) {
-        const NodeSlot& slot = store_.slot(id, kind);
-        if (slot.locks > 0) return;
-        whole = whole && slot.pages;
-      }
-      if (whole) return;
+      for (KindId kind = 0; kind < kinds(); ++kind)
+        if (store_.slot(id, kind).locks > 0) return;
+      if (Useful(id)) return;
     }
     Remove(id);
     if (parent == kNoNode) return;

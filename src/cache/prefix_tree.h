@@ -146,6 +146,7 @@ class PrefixTree {
   // The hashes of `tokens` behind `chain`, in hashes_.
   std::span<const BlockHash> HashPages(BlockHash chain, std::span<const TokenId> tokens);
   void FreeSlot(NodeId id, KindId kind);
+  bool Useful(NodeId id) const;
   void DropIfUseless(NodeId id);
   void Remove(NodeId id);
   Status CheckStructure() const;

@@ -21,8 +21,8 @@ TEST_P(ConversationTest, ATurnComputesWhatIsNew) {
   config.model_path = model.string();
   config.skip_tokenizer_init = true;
   config.dtype = "float32";
-  config.max_total_tokens = 4096;
-  config.context_length = 512;
+  config.max_total_tokens = 8192;
+  config.context_length = 2048;
   config.max_running_requests = 2;
   auto engine = Engine::Start(config);
   ASSERT_TRUE(engine.ok()) << Message(engine.status());
@@ -35,10 +35,12 @@ TEST_P(ConversationTest, ATurnComputesWhatIsNew) {
   };
   add(200);
   int known = 0;
+  const int outputs[] = {21, 150, 145, 22,
+                         147};  // a turn ends at, before and behind borders of pages
   for (int turn = 0; turn < 5; ++turn) {
     GenerateRequest request;
     request.input_ids = text;
-    request.sampling.max_new_tokens = 21 + turn;
+    request.sampling.max_new_tokens = outputs[turn];
     request.sampling.temperature = 0;
     request.sampling.ignore_eos = true;
     request.want_text = request.stream = false;
@@ -59,8 +61,8 @@ TEST_P(ConversationTest, ATurnComputesWhatIsNew) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, ConversationTest,
-                         testing::Values("llama", "gemma3_text", "qwen3_next", "mamba2", "mamba",
-                                         "jamba"),
+                         testing::Values("llama", "gemma3_text", "llama4_text", "qwen3_next",
+                                         "mamba2", "mamba", "jamba"),
                          [](const auto& info) { return std::string(info.param); });
 
 }  // namespace

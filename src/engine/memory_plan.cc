@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "cache/kinds/kind.h"
 
 namespace banyan {
 namespace {
@@ -16,8 +17,11 @@ constexpr int kDefaultChunk = 2048;
 constexpr int kDefaultQueued = 4096;
 constexpr int64_t kDefaultQueuedTokens = 1 << 26;  // half a gigabyte of prompts
 // States that one running request has use of: its own, and the checkpoints of its last message, its
-// prompt's end, and its output.
-constexpr int64_t kStatesPerRequest = 4;
+// prompt's end, and two of its output.
+constexpr int64_t kStatesPerRequest = 5;
+// Logits of one pass; a step that wants more of them runs in several.
+constexpr int64_t kMostLogitBytes = int64_t{128} << 20;
+constexpr int64_t kLeastStep = 16;  // tokens
 
 bool IsWindow(const CacheGroupSpec& group) {
   return group.type == CacheKindType::kWindow || group.type == CacheKindType::kChunkedLocal;
@@ -48,8 +52,11 @@ class Needs {
   // Tokens that groups of windows hold where the others hold `tokens`: their share, and at least
   // what one request of any length needs.
   int64_t WindowTokens(int64_t tokens) const {
-    const int64_t least =
-        widest_ + std::max(config_.chunked_prefill_size, config_.page_size) + 2 * config_.page_size;
+    const int64_t slack =
+        CacheKind::ResumeSlack(config_.page_size, slot_ > 0 ? config_.mamba_track_interval : 0);
+    const int64_t least = widest_ + slack +
+                          std::max(config_.chunked_prefill_size, config_.page_size) +
+                          2 * config_.page_size;
     const auto share = static_cast<int64_t>(ratio_ * static_cast<double>(tokens));
     return std::min(tokens, std::max(least, share)) / config_.page_size * config_.page_size;
   }
@@ -83,10 +90,57 @@ class Needs {
   double ratio_ = 1.0;
 };
 
+// The most tokens that the scheduler puts in one step: prompts go on by a page, however many rows
+// decode; and, where they are not cut, the last one that is begun is taken whole.
+int64_t StepTokens(const EngineConfig& config, int64_t cached_tokens) {
+  const int64_t rows = config.max_running_requests, chunk = config.chunked_prefill_size;
+  if (chunk > 0) return std::max(chunk, rows + std::min<int64_t>(chunk, config.page_size));
+  return std::min(config.max_prefill_tokens + config.context_length, cached_tokens) + rows;
+}
+
+// Finds what the largest step takes, and makes it shorter until that is at most `most`.
+Status FitStep(EngineConfig& config, const nn::ModelInfo& model, int64_t cached_tokens,
+               int64_t most, StepBudget& steps) {
+  const int given = config.chunked_prefill_size;
+  const int64_t row_bytes = Bytes(DType::kF32, model.vocab_size);
+  const int64_t logit_rows =
+      std::max<int64_t>(1, std::min(kMostLogitBytes, most / 4) / std::max<int64_t>(1, row_bytes));
+  StatusOr<StepMemory> needed = ResourceExhausted("");
+  while (true) {
+    const int64_t tokens = StepTokens(config, cached_tokens);
+    needed = steps.measure({.tokens = tokens,
+                            .rows = config.max_running_requests,
+                            .length = config.context_length,
+                            .cached_tokens = cached_tokens,
+                            .logit_rows = std::min(logit_rows, tokens),
+                            .page_size = config.page_size});
+    if (!needed.ok() && needed.status().code() != StatusCode::kResourceExhausted)
+      return needed.status();
+    if (needed.ok() && needed->bytes() <= most) break;
+    if (config.chunked_prefill_size > 0 && config.chunked_prefill_size <= kLeastStep) {
+      return ResourceExhausted(
+          "a step of {} tokens needs {} for its temporaries and logits, and {} bytes are left for "
+          "them: give fewer --max-running-requests than {}, or a lower --mem-fraction-static",
+          tokens, needed.ok() ? fmt::format("{} bytes", needed->bytes()) : "more than there is",
+          most, config.max_running_requests);
+    }
+    const int64_t chunk = config.chunked_prefill_size > 0 ? config.chunked_prefill_size : tokens;
+    config.chunked_prefill_size = static_cast<int>(std::max(chunk / 2, kLeastStep));
+  }
+  if (config.chunked_prefill_size != given) {
+    LogWarning(
+        "--chunked-prefill-size {}: the temporaries of so long a step do not fit in the {} MB that "
+        "are left for them; prompts are computed in parts of {} tokens",
+        given, most >> 20, config.chunked_prefill_size);
+  }
+  steps.memory = *needed;
+  return OkStatus();
+}
+
 }  // namespace
 
 StatusOr<SchedulerConfig> PlanMemory(EngineConfig& config, const nn::ModelInfo& model,
-                                     int64_t available_bytes) {
+                                     int64_t available_bytes, StepBudget* steps) {
   if (config.context_length == 0) config.context_length = model.context_length;
   if (config.max_running_requests == 0) {
     config.max_running_requests = kDefaultRunning;
@@ -101,12 +155,23 @@ StatusOr<SchedulerConfig> PlanMemory(EngineConfig& config, const nn::ModelInfo& 
   const Needs needs(config, model.cache_groups);
   const auto share =
       static_cast<int64_t>(static_cast<double>(available_bytes) * config.mem_fraction_static);
-  const int64_t budget = std::max<int64_t>(0, share - model.weight_bytes) / config.dp_size;
-  const int64_t slots = needs.Slots(budget);
-  const int64_t for_pages = std::max<int64_t>(0, budget - slots * needs.slot());
+  int64_t budget = std::max<int64_t>(0, share - model.weight_bytes) / config.dp_size;
   // More than every running request at its full length is never used.
   const int64_t useful = (config.context_length + config.page_size - 1) / config.page_size *
                          config.max_running_requests;
+  if (steps != nullptr) {
+    const int64_t left = steps->left_bytes / config.dp_size;
+    // What is not for weights and cache; with a fraction of 1, some of what those would take.
+    const int64_t most =
+        std::min(left, std::max((available_bytes - share) / config.dp_size, left / 4));
+    const int64_t cached = config.max_total_tokens > 0
+                               ? config.max_total_tokens
+                               : needs.Pages(budget, useful) * config.page_size;
+    BANYAN_RETURN_IF_ERROR(FitStep(config, model, std::max<int64_t>(cached, 1), most, *steps));
+    budget = std::min(budget, left - steps->memory.bytes());
+  }
+  const int64_t slots = needs.Slots(budget);
+  const int64_t for_pages = std::max<int64_t>(0, budget - slots * needs.slot());
   const int64_t affordable = needs.Pages(for_pages, useful);
   if (config.max_total_tokens == 0) {
     config.max_total_tokens = affordable * config.page_size;

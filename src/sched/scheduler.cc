@@ -52,6 +52,8 @@ StatusOr<std::unique_ptr<Scheduler>> Scheduler::Create(SchedulerConfig config) {
                           PrefixCache::Create({.groups = config.groups,
                                                .pages_per_group = config.pages_per_group,
                                                .page_size = config.page_size,
+                                               .checkpoint_interval =
+                                                   std::max(config.decode_checkpoint_interval, 1),
                                                .eviction_policy = config.eviction_policy,
                                                .disabled = config.disable_prefix_cache,
                                                .observer = config.cache_observer}));
@@ -129,7 +131,7 @@ Status SchedulerImpl::MakeQueueRoom(const Request& request) {
     const bool too_long = config_.max_queued_tokens > 0 &&
                           tokens + request.prompt_length() > config_.max_queued_tokens;
     if (!too_many && !too_long) break;
-    Request* const victim = *last;
+    Request* const victim = last->second;
     if (!config_.priority_scheduling || victim->queue_rank <= request.queue_rank) {
       return WithRetryAfter(
           too_many ? ResourceExhausted("The request queue is full ({} requests waiting).",

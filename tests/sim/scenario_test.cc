@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <optional>
 #include <utility>
 
+#include "cache/kinds/kind.h"
 #include "sched/scheduler.h"
 #include "sim/expected.h"
 #include "sim/fake_device.h"
@@ -42,14 +44,19 @@ class Line {
     scheduler = *Scheduler::Create(std::move(config));
   }
 
-  void Add(std::vector<TokenId> prompt, int outputs, std::vector<int32_t> ends = {}) {
+  void Add(std::vector<TokenId> prompt, int outputs, std::vector<int32_t> checkpoints = {},
+           std::vector<int32_t> end_ids = {}) {
     Arrival& arrival = input_.arrivals.emplace_back();
     arrival.id = ++last_id;
     arrival.prompt = prompts_[arrival.id] = std::move(prompt);
     arrival.sampling.max_new_tokens = outputs;
     arrival.seed = kWeights;
-    arrival.checkpoints = std::move(ends);
+    arrival.checkpoints = std::move(checkpoints);
+    arrival.end_ids = std::move(end_ids);
   }
+
+  // The output thread finds a stop string at this output, when `late` more have been said.
+  void StopAt(int index, int late) { stop_ = {last_id, index, late}; }
 
   // Until all have ended; what they said must be right. `look` is called after each step.
   template <typename Look>
@@ -83,6 +90,10 @@ class Line {
       }
       ASSERT_EQ(device_.failure(), "");
       ASSERT_TRUE(scheduler->CheckInvariants().ok()) << scheduler->CheckInvariants();
+      if (stop_ && outputs[stop_->id].size() > static_cast<size_t>(stop_->index + stop_->late)) {
+        input_.stops.push_back({stop_->id, stop_->index, "stop"});
+        stop_.reset();
+      }
       look();
     }
     ASSERT_TRUE(scheduler->idle());
@@ -107,6 +118,11 @@ class Line {
   SchedulerInput input_;
   std::vector<StepOutcome> outcomes_;
   std::map<RequestId, std::vector<TokenId>> prompts_;
+  struct Stop {
+    RequestId id;
+    int index, late;
+  };
+  std::optional<Stop> stop_;
 };
 
 std::vector<TokenId> Text(int length, int seed) {
@@ -126,8 +142,10 @@ TEST(ScenarioTest, ALongOutputInAWindowHoldsABoundedNumberOfPages) {
         if (line.outputs[1].size() < 600) return;
         most = std::max(most, line.scheduler->stats().pools[0].leased);
       });
-      // The window, the pages in which it begins and ends, two steps ahead; the node of the sinks.
-      EXPECT_LE(most, 512 / page_size + 2 + 2 + (sinks > 0 ? 256 / page_size : 0));
+      // The window, what a late stop or the border of a page may need before it, the pages in which
+      // it begins and ends, two steps ahead; the node of the sinks.
+      const int before = (CacheKind::kLateStop + page_size - 1) / page_size + 1;
+      EXPECT_LE(most, 512 / page_size + before + 2 + 2 + (sinks > 0 ? 256 / page_size : 0));
       EXPECT_GE(most, 512 / page_size);
     }
   }
@@ -167,6 +185,60 @@ TEST(ScenarioTest, AConversationComputesWhatIsNew) {
     }
   }
 }
+
+enum class End { kLength, kToken, kLateStop };
+
+// The same wherever a turn ends, and however: outputs of many lengths, windows and chunks that are
+// no multiple of the page.
+void GoOn(const std::vector<Layer>& layers, int page_size, End end) {
+  std::vector<int64_t> pages;
+  for (const Layer& layer : layers)
+    pages.push_back(layer.type == Layer::kState ? 12 : 4000 / page_size);
+  for (int first = 0; first < 64; first += 13) {
+    Line line(layers, pages, page_size);
+    std::vector<TokenId> text = Text(300, 2);
+    int known = 0;
+    for (int turn = 0; turn < 4; ++turn) {
+      line.prefilled = 0;
+      const int length = 70 + first + 3 * turn;
+      const auto expected = ExpectedOutput(layers, kWeights, text, kVocabulary, length, 0, {}, -1);
+      line.Add(text, end == End::kLength ? length : 400, {},
+               end == End::kToken ? std::vector<int32_t>{expected.back()} : std::vector<int32_t>{});
+      if (end == End::kLateStop) line.StopAt(length - 1, CacheKind::kLateStop - 2);
+      line.Run();
+      const auto& said = line.outputs[line.last_id];
+      if (turn > 0) {
+        EXPECT_LE(line.prefilled, static_cast<int>(text.size()) - known + 64)
+            << "page " << page_size << ", turn " << turn << " of " << said.size() << " tokens";
+      }
+      text.insert(text.end(), said.begin(), said.end());
+      known = static_cast<int>(text.size());
+      for (const TokenId token : Text(40, 3 + turn)) text.push_back(token);
+    }
+  }
+}
+
+class GoingOn : public testing::TestWithParam<int> {};
+
+TEST_P(GoingOn, FromWhereverATurnEnds) {
+  const Layer full, state{Layer::kState};
+  for (const End end : {End::kLength, End::kToken, End::kLateStop}) {
+    SCOPED_TRACE(static_cast<int>(end));
+    for (const int window : {8, 24, 128}) {
+      for (const int sinks : {0, 4}) {
+        SCOPED_TRACE(testing::Message() << "window " << window << " + " << sinks);
+        GoOn({{Layer::kWindow, window, sinks}, full}, GetParam(), end);
+      }
+      SCOPED_TRACE(testing::Message() << "chunk " << window);
+      GoOn({{Layer::kChunked, window}, full}, GetParam(), end);
+    }
+    GoOn({state, full}, GetParam(), end);
+    SCOPED_TRACE("state and window");
+    GoOn({{Layer::kWindow, 24, 0}, state, full}, GetParam(), end);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Pages, GoingOn, testing::Values(1, 16, 64));
 
 // The same with one that repeats the question: another answer to the same prompt.
 TEST(ScenarioTest, ARepeatedPromptIsNotComputedAgain) {

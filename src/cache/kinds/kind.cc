@@ -1,19 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cache/kinds/kind.h"
 
+#include <numeric>
+
 #include "base/check.h"
 
 namespace banyan {
 
-std::unique_ptr<CacheKind> CacheKind::Create(const CacheGroupSpec& spec, int page_size) {
+Position CacheKind::ResumeSlack(int page_size, int checkpoint_interval) {
+  if (checkpoint_interval == 0) return kLateStop + page_size - 1;
+  return 2 * std::lcm<Position>(checkpoint_interval, page_size);
+}
+
+std::unique_ptr<CacheKind> CacheKind::Create(const CacheGroupSpec& spec, int page_size,
+                                             Position resume_slack) {
   switch (spec.type) {
     case CacheKindType::kFull:
     case CacheKindType::kLatent:  // other bytes, the same life
       return MakeFullKind(page_size);
     case CacheKindType::kWindow:
-      return MakeWindowKind(page_size, spec.window, spec.sinks);
+      return MakeWindowKind(page_size, resume_slack, spec.window, spec.sinks);
     case CacheKindType::kChunkedLocal:
-      return MakeChunkedLocalKind(page_size, spec.window);
+      return MakeChunkedLocalKind(page_size, resume_slack, spec.window);
     case CacheKindType::kState:
       return MakeStateKind();
   }

@@ -24,7 +24,15 @@ class CacheKind {
  public:
   static constexpr Position kNowhere = -1;
 
-  static std::unique_ptr<CacheKind> Create(const CacheGroupSpec& spec, int page_size);
+  // While a request grows it keeps what another would read that goes on from its text: from the last
+  // border of a page, an earlier one where a stop string is found late, by kLateStop tokens at most,
+  // or where there is state from the last checkpoint but one. So far back that may be, at most;
+  // checkpoint_interval 0: no state.
+  static constexpr Position kLateStop = 8;
+  static Position ResumeSlack(int page_size, int checkpoint_interval);
+
+  static std::unique_ptr<CacheKind> Create(const CacheGroupSpec& spec, int page_size,
+                                           Position resume_slack);
   virtual ~CacheKind() = default;
 
   // False for state: one slot per sequence and per checkpoint instead of pages of entries.
@@ -44,8 +52,8 @@ class CacheKind {
 };
 
 std::unique_ptr<CacheKind> MakeFullKind(int page_size);  // also latent
-std::unique_ptr<CacheKind> MakeWindowKind(int page_size, int window, int sinks);
-std::unique_ptr<CacheKind> MakeChunkedLocalKind(int page_size, int chunk);
+std::unique_ptr<CacheKind> MakeWindowKind(int page_size, Position slack, int window, int sinks);
+std::unique_ptr<CacheKind> MakeChunkedLocalKind(int page_size, Position slack, int chunk);
 std::unique_ptr<CacheKind> MakeStateKind();
 
 }  // namespace banyan

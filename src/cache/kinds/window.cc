@@ -9,8 +9,8 @@ namespace {
 // A query at p reads the last `window` positions, its own included, and the first `sinks`.
 class WindowKind : public CacheKind {
  public:
-  WindowKind(int page_size, int window, int sinks)
-      : page_size_(page_size), window_(window), sinks_(sinks) {}
+  WindowKind(int page_size, Position slack, int window, int sinks)
+      : page_size_(page_size), slack_(slack), window_(window), sinks_(sinks) {}
 
   Position NeedsFrom(Position p) const override { return std::max<Position>(0, p - window_ + 1); }
   Position sinks() const override { return sinks_; }
@@ -22,18 +22,19 @@ class WindowKind : public CacheKind {
   int64_t PagesHeld(Position length, Position chunk) const override {
     const auto pages = [this](Position n) { return (n + page_size_ - 1) / page_size_; };
     // The window and the chunk may both begin in the middle of a page.
-    return std::min(pages(length), pages(sinks_) + pages(window_ + chunk) + 1);
+    return std::min(pages(length), pages(sinks_) + pages(window_ + slack_ + chunk) + 1);
   }
 
  private:
   const int page_size_;
-  const Position window_, sinks_;
+  const Position slack_, window_, sinks_;
 };
 
 // A query at p reads the positions of its own chunk only (chunked local attention of Llama 4).
 class ChunkedLocalKind : public CacheKind {
  public:
-  ChunkedLocalKind(int page_size, int chunk) : page_size_(page_size), chunk_(chunk) {
+  ChunkedLocalKind(int page_size, Position slack, int chunk)
+      : page_size_(page_size), slack_(slack), chunk_(chunk) {
     step_ = chunk_;
     while (step_ % page_size_ != 0) step_ += chunk_;
   }
@@ -47,23 +48,23 @@ class ChunkedLocalKind : public CacheKind {
   }
   int64_t PagesHeld(Position length, Position chunk) const override {
     const auto pages = [this](Position n) { return (n + page_size_ - 1) / page_size_; };
-    return std::min(pages(length), pages(chunk_ + chunk) + 1);
+    return std::min(pages(length), pages(chunk_ + slack_ + chunk) + 1);
   }
 
  private:
   const int page_size_;
-  const Position chunk_;
+  const Position slack_, chunk_;
   Position step_;  // least common multiple of chunk and page size
 };
 
 }  // namespace
 
-std::unique_ptr<CacheKind> MakeWindowKind(int page_size, int window, int sinks) {
-  return std::make_unique<WindowKind>(page_size, window, sinks);
+std::unique_ptr<CacheKind> MakeWindowKind(int page_size, Position slack, int window, int sinks) {
+  return std::make_unique<WindowKind>(page_size, slack, window, sinks);
 }
 
-std::unique_ptr<CacheKind> MakeChunkedLocalKind(int page_size, int chunk) {
-  return std::make_unique<ChunkedLocalKind>(page_size, chunk);
+std::unique_ptr<CacheKind> MakeChunkedLocalKind(int page_size, Position slack, int chunk) {
+  return std::make_unique<ChunkedLocalKind>(page_size, slack, chunk);
 }
 
 }  // namespace banyan
