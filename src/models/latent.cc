@@ -119,8 +119,7 @@ void AddDeepseekMoe(Config& config, Definition& definition, int first_sparse, in
     }
   }
   config.Moe(spec, "moe_intermediate_size", [&](int layer) { return sparse[layer]; });
-  const int shared = fields.Optional<int>("n_shared_experts", shared_default, {0, 64});
-  if (!config.gguf()) spec.moe.shared_intermediate = shared * spec.moe.intermediate;
+  config.SharedExperts(spec, "n_shared_experts", shared_default);
   AddMoe(definition.tensors, spec);
   // Of training alone.
   fields.Ignore({"ep_size", "aux_loss_alpha", "seq_aux", "num_mtp_layers", "router_aux_loss_coef"});

@@ -74,6 +74,8 @@ class Config {
   void Moe(
       nn::DecoderSpec& spec, std::string_view intermediate,
       const std::function<bool(int)>& sparse = [](int) { return true; });
+  // After Moe: experts that every row goes through, `key` of them, as one wide one.
+  void SharedExperts(nn::DecoderSpec& spec, std::string_view key, int fallback);
   // The routing of DeepSeek-V3 and those after it: sigmoids, a correction for choosing, groups.
   void GroupedRouting(nn::DecoderSpec& spec, bool normalize, double scale = 1.0, int groups = 1,
                       int top_groups = 1);

@@ -78,6 +78,11 @@ void Config::MoeOfTensors(nn::DecoderSpec& spec) {
                          checkpoint_.path()));
 }
 
+void Config::SharedExperts(nn::DecoderSpec& spec, std::string_view key, int fallback) {
+  const int count = fields.Optional<int>(key, fallback, {0, 64});
+  if (!gguf()) spec.moe.shared_intermediate = count * spec.moe.intermediate;
+}
+
 void Config::GroupedRouting(nn::DecoderSpec& spec, bool normalize, double scale, int groups,
                             int top_groups) {
   ops::Routing& routing = spec.moe.routing;

@@ -25,6 +25,12 @@ struct StepInputs {
   int64_t rows() const { return static_cast<int64_t>(batch.tokens.size()); }
 };
 
+// Rows [n, heads * dim], strided or not, by heads: [n, heads, dim].
+inline Tensor ByHeads(const Tensor& x, int64_t heads) {
+  const int64_t dim = x.dim(1) / heads;
+  return {x.raw(), x.dtype(), {x.dim(0), heads, dim}, {x.stride(0), dim, 1}};
+}
+
 class Block {
  public:
   virtual ~Block() = default;

@@ -57,12 +57,8 @@ void GatedDelta::Forward(const StepInputs& step, const Tensor& in, const Tensor&
 
   in_.Forward(context, in, projected);
   conv_.Forward(context, sequences, projected.Slice(1, 0, spec_.conv_dim()), cache.conv, mixed);
-  const auto by_heads = [&](const Tensor& x, int64_t from, int64_t count, int64_t dim) {
-    return Tensor(x.data<float>() + from, DType::kF32, {step.rows(), count, dim},
-                  {x.stride(0), dim, 1});
-  };
-  const Tensor q = by_heads(mixed, 0, spec_.key_heads, spec_.key_dim);
-  const Tensor k = by_heads(mixed, keys, spec_.key_heads, spec_.key_dim);
+  const Tensor q = ByHeads(mixed.Slice(1, 0, keys), spec_.key_heads);
+  const Tensor k = ByHeads(mixed.Slice(1, keys, 2 * keys), spec_.key_heads);
   L2Norm(context, q, q_scale_);
   L2Norm(context, k, k_scale_);
 
@@ -73,14 +69,15 @@ void GatedDelta::Forward(const StepInputs& step, const Tensor& in, const Tensor&
   if (spec_.beta_scale != 1.0f) ops::Scale(context, beta, spec_.beta_scale, beta);
   ops::StepAndDecay(context, a, dt_bias_.tensor, rate_.tensor, 0.0f, INFINITY, a, decay);
 
-  const Tensor y = by_heads(flat, 0, heads, spec_.value_dim);
-  const ops::RecurrenceInputs inputs = {.q = q,
-                                        .k = k,
-                                        .v = by_heads(mixed, 2 * keys, heads, spec_.value_dim),
-                                        .decay = decay,
-                                        .beta = beta,
-                                        .delta = true,
-                                        .keys_in_turn = spec_.keys_in_turn};
+  const Tensor y = ByHeads(flat, heads);
+  const ops::RecurrenceInputs inputs = {
+      .q = q,
+      .k = k,
+      .v = ByHeads(mixed.Slice(1, 2 * keys, 2 * keys + values), heads),
+      .decay = decay,
+      .beta = beta,
+      .delta = true,
+      .keys_in_turn = spec_.keys_in_turn};
   ops::LinearRecurrence(context, inputs, sequences, cache.state, y);
   ops::RmsNorm(context, y, norm_.tensor, spec_.norm_eps, y);
   const Tensor z = projected.Slice(1, z_begin, b_begin);

@@ -36,7 +36,8 @@ void Lightning::TakeSaved(Scope& scope, const std::string& name) {
   saved.key = scope.AddVector(name + ".key_decay", {heads, block}, Axis::kHeads);
   const Vector diagonal =
       scope.AddVector(name + ".diagonal_decay", {heads, block, block}, Axis::kHeads);
-  saved.group = scope.AddKv(index_, spec_.heads, spec_.head_dim, {.chunk = spec_.block});
+  saved.group = scope.AddKv(index_, spec_.heads, spec_.head_dim, spec_.head_dim,
+                            {.chunk = spec_.block});
   if (!scope.status().ok()) return;
   for (int64_t head = 0; head < heads; ++head) {
     saved.whole.push_back(std::exp(-slope.tensor.data<float>()[head] * static_cast<float>(block)));
@@ -63,11 +64,8 @@ void Lightning::Forward(const StepInputs& step, const Tensor& in, const Tensor& 
   const Tensor qkv = rows_of(qkv_.rows()), y = rows_of(heads * dim), gate = rows_of(heads * dim);
   qkv_.Forward(context, in, qkv);
   ops::Activate(context, spec_.activation, qkv, qkv);
-  const auto part = [&](int64_t i) {
-    return Tensor(qkv.data<float>() + i * dim, DType::kF32, {step.rows(), heads, dim},
-                  {qkv.stride(0), 3 * dim, 1});
-  };
-  const Tensor by_heads = y.Reshape({step.rows(), heads, dim});
+  const auto part = [&](int64_t i) { return ByHeads(qkv, heads).Slice(2, i * dim, (i + 1) * dim); };
+  const Tensor by_heads = ByHeads(y, heads);
   const ForwardBatch& batch = step.batch;
   const Tensor& state = batch.pools[group_].layers[index_].state;
   const ops::RecurrenceInputs inputs = {

@@ -31,8 +31,7 @@ Mamba2::Mamba2(Scope& scope, const std::string& name, const Mamba2Spec& spec, in
 void Mamba2::Gate(const ops::OpContext& context, const Tensor& z, const Tensor& y) const {
   const auto gate = [&] { ops::ActivateAndMul(context, ops::Activation::kSilu, z, y, y); };
   const auto norm = [&] {
-    const Tensor groups =
-        y.Reshape({y.dim(0), spec_.norm_groups, spec_.inner() / spec_.norm_groups});
+    const Tensor groups = ByHeads(y, spec_.norm_groups);
     ops::RmsNorm(context, groups, norm_.tensor, spec_.norm_eps, groups);
   };
   if (spec_.norm == Mamba2Spec::Norm::kBeforeGate) norm();
@@ -69,20 +68,15 @@ void Mamba2::Forward(const StepInputs& step, const Tensor& in, const Tensor& out
   const Tensor dt = projected.Slice(1, inner + spec_.conv_dim(), in_.rows());
   ops::StepAndDecay(context, dt, dt_bias_.tensor, a_.tensor, spec_.dt_min, spec_.dt_max, dt, decay);
 
-  const auto by_heads = [&](int64_t from, int64_t heads, int64_t dim) {
-    return Tensor(mixed.data<float>() + from, DType::kF32, {step.rows(), heads, dim},
-                  {mixed.stride(0), dim, 1});
-  };
   const ops::RecurrenceInputs inputs = {
-      .q = by_heads(inner + shared, spec_.groups, spec_.state),
-      .k = by_heads(inner, spec_.groups, spec_.state),
-      .v = by_heads(0, spec_.heads, spec_.head_dim),
+      .q = ByHeads(mixed.Slice(1, inner + shared, inner + 2 * shared), spec_.groups),
+      .k = ByHeads(mixed.Slice(1, inner, inner + shared), spec_.groups),
+      .v = ByHeads(mixed.Slice(1, 0, inner), spec_.heads),
       .decay = decay,
       .beta = dt,
       .skip = d_.tensor,
   };
-  ops::LinearRecurrence(context, inputs, sequences, cache.state,
-                        y.Reshape({step.rows(), spec_.heads, spec_.head_dim}));
+  ops::LinearRecurrence(context, inputs, sequences, cache.state, ByHeads(y, spec_.heads));
   Gate(context, projected.Slice(1, 0, inner), y);
   output_.Forward(context, y, out);
 }

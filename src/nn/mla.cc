@@ -21,12 +21,6 @@ constexpr int kExpandedPage = 64;
 // Heads that share one copy of a block of keys, at least.
 constexpr int64_t kLeastGroup = 16;
 
-// [n, heads * dim] by heads.
-Tensor ByHeads(const Tensor& x, int64_t heads) {
-  const int64_t dim = x.dim(1) / heads;
-  return {x.raw(), x.dtype(), {x.dim(0), heads, dim}, {x.stride(0), dim, 1}};
-}
-
 }  // namespace
 
 Mla::Mla(Scope& scope, const std::string& name, const LatentSpec& spec, const LayerSpec& layer,

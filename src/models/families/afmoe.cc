@@ -30,9 +30,8 @@ void DefineAfmoe(Config& config, Definition& definition) {
   spec.moe.routing.scale = static_cast<float>(
       config.fields.MaybeAny<double>({"route_scale", "routed_scaling_factor"}, {0, 1e6})
           .value_or(1.0));
-  const int shared = config.fields.Optional<int>("num_shared_experts", 2, {0, 64});
+  config.SharedExperts(spec, "num_shared_experts", 2);
   spec.moe.correction_bias = !config.gguf() || spec.moe.correction_bias;
-  if (!config.gguf()) spec.moe.shared_intermediate = shared * spec.moe.intermediate;
   // GGUF: llama.cpp scales the embeddings of every file of the family.
   if (config.fields.Optional<bool>("mup_enabled", config.gguf()))
     spec.embedding_scale = std::sqrt(static_cast<float>(spec.hidden_size));

@@ -20,8 +20,7 @@ void DefineDots1(Config& config, Definition& definition) {
   const int dense = config.fields.Optional<int>("first_k_dense_replace", 0, {0, 4096});
   config.Moe(spec, "moe_intermediate_size", [&](int layer) { return layer >= dense; });
   config.GroupedRouting(spec, false);
-  const int shared = config.fields.Optional<int>("n_shared_experts", 0, {0, 64});
-  if (!config.gguf()) spec.moe.shared_intermediate = shared * spec.moe.intermediate;
+  config.SharedExperts(spec, "n_shared_experts", 0);
   config.Tied(spec, false);
   definition.tensors = LlamaTensors();
   AddMoe(definition.tensors, spec);

@@ -24,13 +24,12 @@ void DefineErnie45Moe(Config& config, Definition& definition) {
   config.Moe(spec, "moe_intermediate_size", [&](int layer) {
     return (layer + 1) % interval == 0 && layer >= first && (end < 0 || layer <= end);
   });
-  const int shared = config.fields.Optional<int>("moe_num_shared_experts", 2, {0, 64});
+  config.SharedExperts(spec, "moe_num_shared_experts", 2);
   spec.moe.routing.normalize = true;
   spec.moe.routing.least_sum = config.fields.Optional<float>("moe_norm_min", 1e-12f, {1e-30, 1});
   if (!config.gguf()) {
     spec.moe.correction_bias = true;
     spec.moe.shared_bias = bias;
-    spec.moe.shared_intermediate = shared * spec.moe.intermediate;
   }
   config.Tied(spec, true);
   definition.tensors = LlamaTensors();

@@ -27,8 +27,7 @@ void DefineExaoneMoe(Config& config, Definition& definition) {
   config.Moe(spec, "moe_intermediate_size",
              [&](int layer) { return types ? (*types)[layer] == "sparse" : layer >= dense; });
   config.GroupedRouting(spec, true, 2.5);
-  const int shared = config.fields.Optional<int>("num_shared_experts", 1, {0, 64});
-  if (!config.gguf()) spec.moe.shared_intermediate = shared * spec.moe.intermediate;
+  config.SharedExperts(spec, "num_shared_experts", 1);
   config.Tied(spec, false);
   AddMoe(definition.tensors, spec, {.correction = "e_score_correction_bias"});
 }

@@ -24,8 +24,7 @@ void DefineGlm4Moe(Config& config, Definition& definition) {
   const int dense = config.fields.Optional<int>("first_k_dense_replace", 1, {0, 4096});
   config.Moe(spec, "moe_intermediate_size", [&](int layer) { return layer >= dense; });
   config.GroupedRouting(spec, true);
-  const int shared = config.fields.Optional<int>("n_shared_experts", 1, {0, 64});
-  if (!config.gguf()) spec.moe.shared_intermediate = shared * spec.moe.intermediate;
+  config.SharedExperts(spec, "n_shared_experts", 1);
   config.Tied(spec, false);
   AddMoe(definition.tensors, spec);
   Rename(definition.tensors, "layers.{l}.mlp_norm", "model.layers.{l}.post_attention_layernorm",

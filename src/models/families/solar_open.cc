@@ -16,8 +16,7 @@ void DefineSolarOpen(Config& config, Definition& definition) {
   config.Rope(spec, 131072, std::move(rope));
   config.Moe(spec, "moe_intermediate_size");
   config.GroupedRouting(spec, true);
-  const int shared = config.fields.Optional<int>("n_shared_experts", 1, {0, 64});
-  if (!config.gguf()) spec.moe.shared_intermediate = shared * spec.moe.intermediate;
+  config.SharedExperts(spec, "n_shared_experts", 1);
   config.Tied(spec, false);
   definition.tensors = LlamaTensors();
   AddMoe(definition.tensors, spec);
