@@ -52,12 +52,14 @@ void WaitingQueue::Enter(Request* request) {
   // What it did not ask for before is not made up for.
   if (group->requests++ == 0) group->served = std::max(group->served, virtual_time_);
   request->group = group.get();
-  fresh_.insert(request);
+  fresh_.emplace(std::pair(request->queue_rank, request->sequence), request);
   fresh_tokens_ += request->prompt_length();
 }
 
 void WaitingQueue::NotFresh(Request* request) {
-  if (fresh_.erase(request) > 0) fresh_tokens_ -= request->prompt_length();
+  if (fresh_.erase({request->queue_rank, request->sequence}) > 0) {
+    fresh_tokens_ -= request->prompt_length();
+  }
 }
 
 void WaitingQueue::Leave(Request* request) {
@@ -122,7 +124,7 @@ void WaitingQueue::Remove(Request* request) {
 }
 
 void WaitingQueue::Admit(Request* request, int64_t expected_tokens) {
-  if (by_age()) since_oldest_ = request == *ages_.begin() ? 0 : since_oldest_ + 1;
+  if (by_age()) since_oldest_ = request == ages_.begin()->second ? 0 : since_oldest_ + 1;
   Remove(request);
   NotFresh(request);
   QueueGroup& group = *request->group;
@@ -164,9 +166,9 @@ void WaitingQueue::ReleaseFollowers(Request* leader) {
 void WaitingQueue::Insert(Request* request) {
   QueueGroup& group = *request->group;
   Unrank(group);
-  BANYAN_CHECK(group.members.insert(request).second);
+  BANYAN_CHECK(group.members.emplace(QueueGroup::KeyOf(*request), request).second);
   Rank(group);
-  if (by_age()) ages_.insert(request);
+  if (by_age()) ages_.emplace(request->sequence, request);
   if (options_.policy == QueuePolicy::kRandom) {
     request->queue_index = shuffled_.size();
     shuffled_.push_back(request);
@@ -179,9 +181,9 @@ void WaitingQueue::Insert(Request* request) {
 void WaitingQueue::Erase(Request* request) {
   QueueGroup& group = *request->group;
   Unrank(group);
-  BANYAN_CHECK(group.members.erase(request) == 1);
+  BANYAN_CHECK(group.members.erase(QueueGroup::KeyOf(*request)) == 1);
   Rank(group);
-  if (by_age()) ages_.erase(request);
+  if (by_age()) ages_.erase(request->sequence);
   if (options_.policy == QueuePolicy::kRandom) {
     shuffled_.back()->queue_index = request->queue_index;
     std::swap(shuffled_[request->queue_index], shuffled_.back());
@@ -194,14 +196,14 @@ void WaitingQueue::Erase(Request* request) {
 
 void WaitingQueue::Rank(QueueGroup& group) {
   if (group.members.empty()) return;
-  const Request& first = **group.members.begin();
+  const auto& [rank, by_policy, sequence] = group.members.begin()->first;
   if (options_.fair_share) {
-    group.rank = {first.queue_rank, group.served, 0};
+    group.rank = {rank, group.served, 0};
   } else if (options_.policy == QueuePolicy::kRoutingKey && group.running > 0 &&
              !group.key.empty()) {
-    group.rank = {first.queue_rank, -group.running, 0};
+    group.rank = {rank, -group.running, 0};
   } else {
-    group.rank = {first.queue_rank, 0, first.sequence};
+    group.rank = {rank, 0, sequence};
   }
   ranked_.insert(&group);
 }
@@ -214,10 +216,10 @@ void WaitingQueue::BeginTurn() {
 
 Request* WaitingQueue::First() {
   if (ranked_.empty()) return nullptr;
-  if (oldest_is_due()) return *ages_.begin();
+  if (oldest_is_due()) return ages_.begin()->second;
   if (options_.policy == QueuePolicy::kRandom) return shuffled_[Mix(++draws_) % shuffled_.size()];
   if (options_.policy == QueuePolicy::kDfsWeight) return DepthFirst();
-  return *(*ranked_.begin())->members.begin();
+  return (*ranked_.begin())->members.begin()->second;
 }
 
 void WaitingQueue::TakeMatch(Request* request, const TreeMatch& match) {
@@ -254,8 +256,8 @@ void WaitingQueue::RefreshSome() {
   for (int i = 0; i < kRefreshed && match_budget_ > 0 && !ages_.empty(); ++i) {
     auto next = ages_.upper_bound(refreshed_to_);
     if (next == ages_.end()) next = ages_.begin();
-    refreshed_to_ = (*next)->sequence;
-    RefreshMatch(*next);
+    refreshed_to_ = next->first;
+    RefreshMatch(next->second);
   }
 }
 
@@ -277,7 +279,7 @@ void WaitingQueue::OrderDepthFirst() {
   std::vector<NodeId> roots;
   int left = kWindow;
   for (auto it = ages_.begin(); it != ages_.end() && left > 0; ++it, --left) {
-    Request* const request = *it;
+    Request* const request = it->second;
     RefreshMatch(request);
     // A node remembered from before may be gone: then it counts as nothing matched.
     NodeId id = request->matched_node;

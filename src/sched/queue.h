@@ -33,8 +33,10 @@
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <utility>
 #include <vector>
 
+#include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "base/status.h"
@@ -54,15 +56,16 @@ struct QueueOptions {
 
 // Requests of one routing key or of one fair-share key; without either there is one group.
 struct QueueGroup {
-  struct Before {
-    bool operator()(const Request* a, const Request* b) const {
-      return std::tie(a->queue_rank, a->queue_key, a->sequence) <
-             std::tie(b->queue_rank, b->queue_key, b->sequence);
-    }
-  };
+  // Its priority's rank, what the policy orders by, its number by arrival. Beside the pointers,
+  // here and below: to compare them touches no request, of which there may be many that are in no
+  // cache.
+  using Key = std::tuple<int64_t, int64_t, uint64_t>;
+  static Key KeyOf(const Request& request) {
+    return {request.queue_rank, request.queue_key, request.sequence};
+  }
   std::string key;
-  absl::btree_set<Request*, Before> members;  // to be tried
-  int requests = 0;                           // waiting, following or running
+  absl::btree_map<Key, Request*> members;  // to be tried
+  int requests = 0;                        // waiting, following or running
   int running = 0;
   double served = 0;  // tokens, where shares are fair
   // Its place among the groups, while it has members.
@@ -107,17 +110,6 @@ class WaitingQueue {
  private:
   static constexpr size_t kSweepAt = 64;  // groups
 
-  struct ByAge {
-    using is_transparent = void;
-    static uint64_t Of(const Request* request) { return request->sequence; }
-    static uint64_t Of(uint64_t sequence) { return sequence; }
-    bool operator()(const auto& a, const auto& b) const { return Of(a) < Of(b); }
-  };
-  struct ByRank {
-    bool operator()(const Request* a, const Request* b) const {
-      return std::tie(a->queue_rank, a->sequence) < std::tie(b->queue_rank, b->sequence);
-    }
-  };
   struct GroupBefore {
     bool operator()(const QueueGroup* a, const QueueGroup* b) const {
       return std::tie(a->rank, a->key) < std::tie(b->rank, b->key);
@@ -153,8 +145,8 @@ class WaitingQueue {
   const PrefixCache& cache_;
   absl::flat_hash_map<std::string, std::unique_ptr<QueueGroup>> groups_;
   absl::btree_set<QueueGroup*, GroupBefore> ranked_;  // those with members
-  absl::btree_set<Request*, ByAge> ages_;             // to be tried, where the policy looks at age
-  absl::btree_set<Request*, ByRank> fresh_;
+  absl::btree_map<uint64_t, Request*> ages_;          // to be tried, where the policy looks at age
+  absl::btree_map<std::pair<int64_t, uint64_t>, Request*> fresh_;  // by rank, then by arrival
   int64_t fresh_tokens_ = 0;
   int64_t tokens_ = 0;
   int size_ = 0;
