@@ -31,34 +31,30 @@ std::string_view Text(const Bytes8& bytes) { return {bytes.data(), bytes.size()}
 // Signed, as SGLang's.
 int64_t Signed(BlockHash hash) { return static_cast<int64_t>(hash); }
 
-nlohmann::json Hashes(const std::vector<BlockHash>& hashes) {
-  nlohmann::json list = nlohmann::json::array();
-  for (BlockHash hash : hashes) list.push_back(Signed(hash));
-  return list;
-}
-
-nlohmann::json Event(const KvEvent& event, int block_size) {
-  nlohmann::json list = nlohmann::json::array();
+// SGLang's form: one event for each block that comes or goes.
+void AppendEvents(nlohmann::json& list, const KvEvent& event, int block_size) {
+  nlohmann::json before = event.first ? nlohmann::json() : nlohmann::json(Signed(event.before));
+  auto tokens = event.tokens.begin();
   switch (event.kind) {
     case KvEvent::Kind::kStored:
-      list.push_back("BlockStored");
-      list.push_back(Hashes(event.hashes));
-      list.push_back(event.first ? nlohmann::json() : nlohmann::json(Signed(event.before)));
-      list.push_back(event.tokens);
-      list.push_back(block_size);
-      list.push_back(nullptr);
-      list.push_back(kTier);
+      for (const BlockHash hash : event.hashes) {
+        const auto block = nlohmann::json::array({Signed(hash)});
+        list.push_back(nlohmann::json::array({"BlockStored", block, before,
+                                              std::vector<TokenId>(tokens, tokens + block_size),
+                                              block_size, nullptr, kTier}));
+        before = Signed(hash);
+        tokens += block_size;
+      }
       break;
     case KvEvent::Kind::kRemoved:
-      list.push_back("BlockRemoved");
-      list.push_back(Hashes(event.hashes));
-      list.push_back(kTier);
+      for (const BlockHash hash : event.hashes)
+        list.push_back(
+            nlohmann::json::array({"BlockRemoved", nlohmann::json::array({Signed(hash)}), kTier}));
       break;
     case KvEvent::Kind::kCleared:
-      list.push_back("AllBlocksCleared");
+      list.push_back(nlohmann::json::array({"AllBlocksCleared"}));
       break;
   }
-  return list;
 }
 
 bool Binds(const std::string& endpoint) {
@@ -105,7 +101,7 @@ StatusOr<std::string> EndpointOfRank(const std::string& endpoint, int dp_rank) {
 std::string EncodeKvEvents(double seconds, const std::vector<KvEvent>& events, int block_size,
                            int dp_rank) {
   nlohmann::json list = nlohmann::json::array();
-  for (const KvEvent& event : events) list.push_back(Event(event, block_size));
+  for (const KvEvent& event : events) AppendEvents(list, event, block_size);
   std::string out;
   nlohmann::json::to_msgpack(nlohmann::json::array({seconds, std::move(list), dp_rank}), out);
   return out;

@@ -3,9 +3,10 @@
 // that SGLang and vLLM share, for routers that send a request where its prefix is.
 //
 // PUB: frames [topic, sequence number (8 bytes, big endian), batch]. A batch is MessagePack:
-// [seconds since the epoch, [events], rank], one per turn of the scheduler; an event is
-//   ["BlockStored", [hashes], hash of the block before or nil, [token ids], block size, nil, "GPU"]
-//   ["BlockRemoved", [hashes], "GPU"]     ["AllBlocksCleared"]
+// [seconds since the epoch, [events], rank], one per turn of the scheduler; an event, as SGLang
+// 0.5.14 sends it, is of one block:
+//   ["BlockStored", [hash], hash of the block before or nil, [token ids], block size, nil, "GPU"]
+//   ["BlockRemoved", [hash], "GPU"]     ["AllBlocksCleared"]
 // "GPU" names the tier that attention reads, also where that is a CPU's memory; nil would be an
 // adapter. The first batch, number 0, is one AllBlocksCleared.
 // ROUTER, for who has missed some: [first number wanted] is answered by a message [number, batch]
@@ -45,7 +46,7 @@ StatusOr<KvEventsConfig> ParseKvEventsConfig(std::string_view text);
 // `endpoint` as it is for a rank: the port, or the name of an inproc one, counts up.
 StatusOr<std::string> EndpointOfRank(const std::string& endpoint, int dp_rank);
 
-// One event as it is noted down on the engine's thread.
+// Blocks that came or went together, as they are noted down on the engine's thread.
 struct KvEvent {
   enum class Kind : uint8_t { kStored, kRemoved, kCleared } kind = Kind::kCleared;
   bool first = false;  // kStored: the blocks follow the namespace, not `before`

@@ -49,7 +49,7 @@ TEST(KvEventsConfig, EveryRankHasAPortOfItsOwn) {
     EXPECT_FALSE(EndpointOfRank(bad, 1).ok()) << bad;
 }
 
-TEST(KvEvents, ABatchIsMessagePackOfArrays) {
+TEST(KvEvents, ABatchIsMessagePackOfArraysWithOneBlockAnEvent) {
   const std::vector<KvEvent> events = {
       {.kind = KvEvent::Kind::kCleared},
       {.kind = KvEvent::Kind::kStored, .first = true, .before = 9, .hashes = {1}, .tokens = {5, 6}},
@@ -62,7 +62,8 @@ TEST(KvEvents, ABatchIsMessagePackOfArrays) {
   EXPECT_EQ(
       batch.dump(),
       R"([1.5,[["AllBlocksCleared"],["BlockStored",[1],null,[5,6],2,null,"GPU"],)"
-      R"(["BlockStored",[-1,3],1,[7,8,9,70000],2,null,"GPU"],["BlockRemoved",[3,1],"GPU"]],3])");
+      R"(["BlockStored",[-1],1,[7,8],2,null,"GPU"],["BlockStored",[3],-1,[9,70000],2,null,"GPU"],)"
+      R"(["BlockRemoved",[3],"GPU"],["BlockRemoved",[1],"GPU"]],3])");
 }
 
 }  // namespace

@@ -69,17 +69,17 @@ class Consumer:
             self.kinds.add(type(event).__name__)
             if isinstance(event, AllBlocksCleared):
                 self.blocks.clear()
-            elif isinstance(event, BlockRemoved):
-                for block in event.block_hashes:
-                    del self.blocks[block]
-            else:
-                parent, size = event.parent_block_hash, event.block_size
-                assert len(event.token_ids) == size * len(event.block_hashes)
-                for i, block in enumerate(event.block_hashes):
-                    assert parent is None or parent in self.blocks
-                    assert block not in self.blocks
-                    self.blocks[block] = (parent, tuple(event.token_ids[i * size : (i + 1) * size]))
-                    parent = block
+                continue
+            [block] = event.block_hashes  # SGLang's events are of one block each
+            assert event.medium == "GPU"
+            if isinstance(event, BlockRemoved):
+                del self.blocks[block]
+                continue
+            parent = event.parent_block_hash
+            assert len(event.token_ids) == event.block_size
+            assert parent is None or parent in self.blocks
+            assert block not in self.blocks
+            self.blocks[block] = (parent, tuple(event.token_ids))
 
     def replay(self):
         """Asks for all from `next` on, up to the end marker."""
