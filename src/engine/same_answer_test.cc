@@ -2,15 +2,20 @@
 // The same answer every way (docs/design.md section 8.3), on tiny models through the whole engine:
 // overlap, chunking, page size, cache warm or cold, retraction, neighbours. On the CPU that means
 // equal ids and equal bits of every log-probability.
+//
+// Every setting alone on all families, all pairs of settings on a family of each kind of cache;
+// with BANYAN_SAME_ANSWER=product in the environment EveryPairOfSettings takes all families, and
+// every combination instead of every pair (432 of each family).
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
+#include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <future>
 #include <map>
-#include <sstream>
+#include <set>
 
-#include "base/json.h"
 #include "engine/engine.h"
 
 namespace banyan {
@@ -97,11 +102,11 @@ std::vector<Answer> RunEngine(const fs::path& model, const Setting& setting, con
 
 // Prompts of several lengths, some with a common beginning, greedy and drawn, with and without
 // log-probabilities of the prompt.
-std::vector<GenerateRequest> MakeRequests() {
+std::vector<GenerateRequest> MakeRequests(int count = 8) {
   std::vector<GenerateRequest> requests;
-  for (int i = 0; i < 8; ++i) {
+  for (int i = 0; i < count; ++i) {
     GenerateRequest& request = requests.emplace_back();
-    const int length = 5 + 23 * i;
+    const int length = 5 + 23 * (i % 8);
     for (int t = 0; t < length; ++t) {
       const int base = t < 60 ? 0 : i;
       request.input_ids.push_back((t * 131 + base * 977 + t * t * 7) % 127);
@@ -128,12 +133,13 @@ class SameAnswer : public ::testing::TestWithParam<const char*> {
   // Every answer of `work` under `setting` is that of the plain way: one request at a time, whole,
   // without a cache.
   void Expect(const Setting& setting, Work work) {
-    static std::map<std::string, std::vector<Answer>> plains;
+    static std::map<std::pair<std::string, size_t>, std::vector<Answer>> plains;
     const fs::path model = fs::path(BANYAN_SOURCE_DIR) / "tests/golden/models" / GetParam();
-    std::vector<Answer>& plain = plains[GetParam()];
+    const size_t count = work.requests.size();
+    std::vector<Answer>& plain = plains[{GetParam(), count}];
     if (plain.empty())
       plain = RunEngine(model, {.overlap = false, .radix_cache = false, .mixed_chunk = false},
-                        {.requests = MakeRequests(), .one_by_one = true});
+                        {.requests = MakeRequests(static_cast<int>(count)), .one_by_one = true});
     retractions = cached = 0;
     const std::vector<Answer> answers = RunEngine(model, setting, work);
     ASSERT_EQ(answers.size(), plain.size() * work.repeats);
@@ -191,16 +197,104 @@ TEST_P(SameAnswer, OnTwoRanks) {
 }
 
 // Full attention, windows without and with sinks, chunks of positions, experts with each kind of
-// routing, latents without and with a choice of positions (own and shared).
-INSTANTIATE_TEST_SUITE_P(Models, SameAnswer,
-                         testing::Values("llama", "mistral", "gemma2", "gemma3_text", "cohere2",
-                                         "exaone4", "gpt_oss", "qwen3_moe", "llama4_text",
-                                         "glm4_moe", "phimoe", "qwen2_moe_mixed", "deepseek_v2",
-                                         "deepseek_v3", "deepseek_v32", "glm_moe_dsa_shared",
-                                         "minicpm3", "mamba2", "falcon_h1", "jamba", "lfm2",
-                                         "minimax", "nemotron_h", "qwen3_next_mixed",
-                                         "qwen3_5_text"),
-                         [](const auto& model) { return std::string(model.param); });
+// routing, latents without and with a choice of positions (own and shared), differences of two
+// maps, positions chosen by their values.
+const std::vector<const char*> kFamilies = {
+    "llama",        "mistral",     "gemma2",       "gemma3_text",
+    "cohere2",      "exaone4",     "gpt_oss",      "qwen3_moe",
+    "llama4_text",  "glm4_moe",    "phimoe",       "qwen2_moe_mixed",
+    "deepseek_v2",  "deepseek_v3", "deepseek_v32", "glm_moe_dsa_shared",
+    "minicpm3",     "mamba2",      "falcon_h1",    "jamba",
+    "lfm2",         "minimax",     "nemotron_h",   "qwen3_next_mixed",
+    "qwen3_5_text", "diffllama",   "doge"};
+// A window, a latent, recurrent state beside full attention and alone.
+const std::vector<const char*> kOfEachKind = {"llama", "gemma3_text", "deepseek_v32",
+                                              "qwen3_next_mixed", "mamba2"};
+
+std::string NameOf(const testing::TestParamInfo<const char*>& family) { return family.param; }
+
+INSTANTIATE_TEST_SUITE_P(Models, SameAnswer, testing::ValuesIn(kFamilies), NameOf);
+
+enum CacheUse { kNoCache, kColdCache, kWarmCache, kSmallCache };
+// Page size, chunk, batch, cache, overlap, plans from one retraction to the next.
+const std::vector<std::vector<int>> kSettings = {
+    {1, 16, 64},   {7, 64, -1}, {1, 8, 32}, {kNoCache, kColdCache, kWarmCache, kSmallCache},
+    {true, false}, {0, 3}};
+using Way = std::array<int, 6>;  // a value of each
+
+std::vector<Way> Product() {
+  std::vector<Way> ways = {{}};
+  for (size_t at = 0; at < kSettings.size(); ++at) {
+    std::vector<Way> longer;
+    for (Way way : ways) {
+      for (const int value : kSettings[at]) {
+        way[at] = value;
+        longer.push_back(way);
+      }
+    }
+    ways = std::move(longer);
+  }
+  return ways;
+}
+
+// Ways in which every two values of two settings meet, found by taking the one with most new pairs
+// as long as there are any.
+std::vector<Way> AllPairs() {
+  using Pair = std::array<int, 4>;
+  const auto pairs = [](const Way& way) {
+    std::vector<Pair> all;
+    for (int i = 0; i < static_cast<int>(way.size()); ++i)
+      for (int j = 0; j < i; ++j) all.push_back({i, way[i], j, way[j]});
+    return all;
+  };
+  const std::vector<Way> product = Product();
+  std::set<Pair> left;
+  for (const Way& way : product)
+    for (const Pair& pair : pairs(way)) left.insert(pair);
+  const auto fresh = [&](const Way& way) {
+    const auto all = pairs(way);
+    return std::count_if(all.begin(), all.end(),
+                         [&](const Pair& pair) { return left.contains(pair); });
+  };
+  std::vector<Way> ways;
+  while (!left.empty()) {
+    ways.push_back(
+        *std::max_element(product.begin(), product.end(),
+                          [&](const Way& a, const Way& b) { return fresh(a) < fresh(b); }));
+    for (const Pair& pair : pairs(ways.back())) left.erase(pair);
+  }
+  return ways;
+}
+
+bool WholeProduct() {
+  const char* asked = std::getenv("BANYAN_SAME_ANSWER");
+  return asked != nullptr && std::string_view(asked) == "product";
+}
+
+class SameAnswerInAllWays : public SameAnswer {};
+
+TEST_P(SameAnswerInAllWays, EveryPairOfSettings) {
+  for (const Way& way : WholeProduct() ? Product() : AllPairs()) {
+    const auto [page_size, chunk, batch, cache, overlap, retract_interval] = way;
+    SCOPED_TRACE(testing::Message()
+                 << "page " << page_size << ", chunk " << chunk << ", batch " << batch << ", cache "
+                 << cache << ", overlap " << overlap << ", retract " << retract_interval);
+    // A small cache holds two or three of them: the first are gone when they come again.
+    Expect({.page_size = page_size,
+            .chunk = chunk,
+            .overlap = overlap != 0,
+            .radix_cache = cache != kNoCache,
+            .max_total_tokens = cache == kSmallCache ? 512 : 8192,
+            .max_running = batch,
+            .retract_interval = retract_interval},
+           {.requests = MakeRequests(std::max(batch, 8)),
+            .repeats = cache == kWarmCache || cache == kSmallCache ? 2 : 1});
+    if (HasFatalFailure()) return;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, SameAnswerInAllWays,
+                         testing::ValuesIn(WholeProduct() ? kFamilies : kOfEachKind), NameOf);
 
 }  // namespace
 }  // namespace banyan
