@@ -55,6 +55,15 @@ TEST(EngineFlags, TheLastOfTwoWins) {
   EXPECT_EQ(config.page_size, 64);
 }
 
+TEST(EngineFlags, AChatTemplateIsAFileOrOneOfTheModels) {
+  EngineConfig config;
+  ASSERT_TRUE(Parse({"--model", "m", "--hf-chat-template-name", "rag"}, config).ok());
+  EXPECT_EQ(config.hf_chat_template_name, "rag");
+  EXPECT_FALSE(
+      Parse({"--model", "m", "--hf-chat-template-name", "rag", "--chat-template", "f"}, config)
+          .ok());
+}
+
 TEST(EngineFlags, BackendsOfRecurrentLayersAreNamed) {
   EngineConfig config;
   EXPECT_TRUE(

@@ -77,7 +77,6 @@ constexpr Group kGroups[] = {
     {FlagFate::kNotYet, "where models are kept follows HF_HOME and HF_HUB_CACHE",
      "--download-dir --model-checksum"},
     {FlagFate::kNotYet, "a model's config is taken as it stands", "--json-model-override-args={}"},
-    {FlagFate::kNotYet, "only the template named 'default' is used", "--hf-chat-template-name"},
     {FlagFate::kNotYet, "weights are served in the format they are stored in",
      "--quantization --quantization-param-path --rl-quant-profile --enable-fp32-lm-head=false "
      "--fp8-gemm-backend=auto --fp4-gemm-backend=auto"},

@@ -78,7 +78,12 @@ Status EngineConfig::Validate() const {
   if (model_path.empty()) return InvalidArgument("--model-path is missing");
   BANYAN_RETURN_IF_ERROR(
       one_of("--dtype", dtype, {"auto", "float32", "float", "bfloat16", "float16", "half"}));
-  BANYAN_RETURN_IF_ERROR(one_of("--device", device, {"cpu"}));
+  if (device != "cpu") {
+    return InvalidArgument(
+        "--device: \"{}\" is not a device that this build computes on: leave the flag out or give "
+        "--device cpu",
+        device);
+  }
   BANYAN_RETURN_IF_ERROR(ParseLoadBalance(load_balance_method).status());
   BANYAN_RETURN_IF_ERROR(ParseKvEventsConfig(kv_events_config).status());
   BANYAN_RETURN_IF_ERROR(one_of("--sampling-defaults", sampling_defaults, {"model", "openai"}));

@@ -22,8 +22,9 @@ struct EngineConfig {
   std::string model_path;      // a folder, a .gguf file, ORG/NAME, or kEchoModel
   std::string tokenizer_path;  // empty: model_path
   bool skip_tokenizer_init = false;
-  std::string served_model_name;  // empty: model_path
-  std::string chat_template;      // a file; empty: the model's own
+  std::string served_model_name;      // empty: model_path
+  std::string chat_template;          // a file; empty: the model's own
+  std::string hf_chat_template_name;  // which of the model's own, where it has several
   std::string dtype = "auto";
   int64_t context_length = 0;  // 0: from the model, as far as memory allows
   int mla_expand_rows = 0;     // models::LoadOptions::expand_latents

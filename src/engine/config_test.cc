@@ -12,6 +12,7 @@
 namespace banyan {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -31,6 +32,9 @@ TEST(EngineConfig, NamesTheSettingThatCannotBe) {
   EXPECT_THAT(Message(config.Validate()), HasSubstr("--page-size"));
   config = EngineConfig{.model_path = "m", .dtype = "fp8"};
   EXPECT_THAT(Message(config.Validate()), HasSubstr("--dtype"));
+  config = EngineConfig{.model_path = "m", .device = "xpu"};
+  EXPECT_THAT(Message(config.Validate()),
+              AllOf(HasSubstr("--device: \"xpu\""), HasSubstr("give --device cpu")));
 }
 
 TEST(ReadEnvironment, HonoursOrWarnsAbout) {

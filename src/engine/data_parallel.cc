@@ -125,6 +125,10 @@ class DataParallelEngine final : public Engine {
   // A session stays where its name puts it: what it has said is in that cache.
   StatusOr<std::string> OpenSession(const SessionSettings& settings) override {
     SessionSettings named = settings;
+  void Stop() override {
+    for (const auto& rank : ranks_) rank->Stop();
+  }
+
     if (named.id.empty()) named.id = RandomId();
     return ranks_[RankOf(named.id)]->OpenSession(named);
   }

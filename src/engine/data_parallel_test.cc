@@ -167,6 +167,18 @@ TEST_F(Ranks, AbortFindsTheRankByTheId) {
   EXPECT_EQ(one.end.get().finish->kind, FinishReason::Kind::kAbort);
 }
 
+TEST_F(Ranks, ANameIsOneRequestsAmongAllRanks) {
+  auto engine = Start("round_robin");
+  EXPECT_TRUE(Answer([&](auto done) { engine->Pause(PauseMode::kInPlace, done); }).ok());
+  GenerateRequest request = Request(64);
+  request.rid = "name";
+  Sent first = Send(*engine, request);
+  EXPECT_TRUE(first.id.ok());
+  EXPECT_THAT(Message(Send(*engine, request).id.status()), HasSubstr("'name' is at work"));
+  engine->Stop();
+  EXPECT_EQ(first.end.get().finish->status.code(), StatusCode::kUnavailable);
+}
+
 TEST_F(Ranks, ASessionStaysOnItsRank) {
   auto engine = Start("round_robin", 3);
   const std::string id = *engine->OpenSession({});

@@ -30,6 +30,7 @@ class EngineImpl final : public Engine {
   StatusOr<std::string> OpenSession(const SessionSettings& settings) override;
   Status CloseSession(std::string_view id) override;
   void Drain(std::function<void()> done) override;
+  void Stop() override;
   void InspectCache(int rank, std::function<void(StatusOr<CacheSnapshot>)> done) override;
 
   EngineSnapshot Snapshot() const override;
@@ -67,6 +68,7 @@ class EngineImpl final : public Engine {
   std::atomic<uint64_t> seeds_drawn_{0};
   Sessions sessions_;
 
+  const std::shared_ptr<LiveNames> live_names_;
   mutable std::mutex mutex_;
   RequestId next_id_ = 1;
   std::map<RequestId, Live> live_;  // by the id of sample 0
@@ -121,6 +123,7 @@ EngineImpl::EngineImpl(EngineParts parts, std::unique_ptr<KvEventPublisher> kv_e
                RankLabels(parts_), parts_.model.cache_groups),
       sessions_(SessionTokens(parts_.config)),
       kv_events_(std::move(kv_events)) {
+      live_names_(parts_.live_names != nullptr ? parts_.live_names : std::make_shared<LiveNames>()),
   const int64_t pages =
       parts_.scheduler.pages_per_group.empty() ? 0 : parts_.scheduler.pages_per_group.front();
   metrics_.SetLimits(parts_.config.max_total_tokens, parts_.scheduler.page_size, pages,
@@ -202,6 +205,17 @@ StatusOr<RequestId> EngineImpl::SubmitOne(GenerateRequest request, GenerateSink 
   const int n = request.sampling.n;
   // The scheduler has the last word, with priorities the only one. But what it has not seen yet is
   // bounded too, and a refusal here costs nothing.
+  if (!request.rid.empty()) {
+    auto name = LiveNames::Take(live_names_, request.rid);
+    if (name == nullptr)
+      return InvalidArgument("rid: a request named '{}' is at work already", request.rid);
+    // Free again before the last end is told: whoever hears of it may use the name anew.
+    sink = [name = std::move(name), left = n,
+            sink = std::move(sink)](GenerateUpdate update) mutable {
+      if (update.finish && --left == 0) name.reset();
+      sink(std::move(update));
+    };
+  }
   const int64_t most = int64_t{parts_.config.max_queued_requests} * (limits_.priorities ? 2 : 1);
   if (waiting_.fetch_add(n) + n > most) {
     waiting_ -= n;
@@ -321,6 +335,14 @@ void EngineImpl::Drain(std::function<void()> done) {
 
 void EngineImpl::Ended(RequestId sample) {
   std::vector<std::function<void()>> drained;
+void EngineImpl::Stop() {
+  {
+    std::unique_lock lock(mutex_);
+    draining_ = true;
+  }
+  loop_->Post(StopRequest{});
+}
+
   {
     std::unique_lock lock(mutex_);
     auto found = live_.upper_bound(sample);

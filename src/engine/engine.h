@@ -100,8 +100,8 @@ class Engine {
   virtual ~Engine() = default;  // ends every request with kUnavailable
 
   // Accepted (OK) or refused: kInvalidArgument names the field and both numbers when a prompt does
-  // not fit; kResourceExhausted when the queue is full; kUnavailable while draining. The id names
-  // the request to Abort.
+  // not fit, or a name that a request at work has; kResourceExhausted when the queue is full;
+  // kUnavailable while draining. The id names the request to Abort.
   virtual StatusOr<RequestId> Submit(GenerateRequest request, GenerateSink sink) = 0;
   virtual void Abort(RequestId id) = 0;
   virtual int AbortByRid(std::string_view rid_prefix, bool all) = 0;  // how many were found
@@ -115,6 +115,9 @@ class Engine {
   virtual void Drain(std::function<void()> done) = 0;
 
   virtual EngineSnapshot Snapshot() const = 0;
+  // Every request ends with kUnavailable at once, whatever the device is doing, and none is taken
+  // any more.
+  virtual void Stop() = 0;
   // Data-parallel ranks, of which Snapshot is the sum.
   virtual int ranks() const { return 1; }
   virtual EngineSnapshot RankSnapshot(int /*rank*/) const { return Snapshot(); }

@@ -14,6 +14,7 @@
 #include "engine/engine.h"
 #include "engine/engine_loop.h"
 #include "engine/engine_metrics.h"
+#include "engine/live_names.h"
 #include "engine/output.h"
 #include "run/step_runner.h"
 
@@ -34,7 +35,8 @@ struct EngineParts {
   double load_seconds = 0;
   double start_seconds = 0;
   int dp_rank = 0;
-  std::shared_ptr<Metrics> metrics;  // of all ranks; null: its own
+  std::shared_ptr<Metrics> metrics;       // of all ranks; null: its own
+  std::shared_ptr<LiveNames> live_names;  // likewise
 };
 
 // Starts the threads. kInvalidArgument when the scheduler refuses its settings.

@@ -65,26 +65,22 @@ void EngineLoop::Run() {
   std::vector<EngineMessage> messages;
   std::size_t next = 0;  // of the messages
   try {
-    while (inbox_.PopAll(messages, WakeTime())) {
+    while (!stopped_ && inbox_.PopAll(messages, WakeTime())) {
       do {
         SchedulerInput input = Collect(messages, next);
         Watch(input);
         Turn(std::move(input));
+        if (stopped_) break;
       } while (next < messages.size());
       messages.clear();
       next = 0;
+      if (stopped_) break;
     }
   } catch (const std::exception& error) {
     // The scheduler's state cannot be trusted any more.
+    if (stopped_) EndAll(messages, next, Unavailable("the server was stopped"));
     LogError("the engine failed and takes no more requests: {}", error.what());
-    healthy_ = false;
-    inbox_.Close();
-    inbox_.PopAll(messages);
-    for (SchedulerInput nobodys; next < messages.size(); ++next) {
-      if (!std::holds_alternative<StepOutcome>(messages[next])) Take(messages[next], nobodys);
-    }
-    output_->Open(std::exchange(opened_, {}));
-    output_->EndAll(Internal("the engine failed: {}", error.what()));
+    EndAll(messages, next, Internal("the engine failed: {}", error.what()));
   }
   for (auto* waiting : {&flushes_, &pauses_, &continues_}) TellOfTheEnd(*waiting);
   TellOfTheEnd(inspections_);
@@ -92,6 +88,19 @@ void EngineLoop::Run() {
 
 TimePoint EngineLoop::WakeTime() const {
   return scheduler_->idle() ? TimePoint::max() : Now() + kTick;
+// Of every request, also those that `messages` from `next` on and the inbox bring, without the
+// scheduler and the device.
+void EngineLoop::EndAll(std::vector<EngineMessage>& messages, std::size_t next, Status status) {
+  healthy_ = false;
+  inbox_.Close();
+  inbox_.PopAll(messages);
+  for (SchedulerInput nobodys; next < messages.size(); ++next) {
+    if (!std::holds_alternative<StepOutcome>(messages[next])) Take(messages[next], nobodys);
+  }
+  output_->Open(std::exchange(opened_, {}));
+  output_->EndAll(std::move(status));
+}
+
 }
 
 // What one step of the scheduler takes, from the message `next` on.
@@ -129,6 +138,8 @@ bool EngineLoop::Take(EngineMessage& message, SchedulerInput& input) {
       continues_.push_back(std::move(resume->done));
     }
     return false;
+    } else if (std::holds_alternative<StopRequest>(message)) {
+      stopped_ = true;
   }
   return true;
 }

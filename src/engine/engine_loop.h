@@ -49,8 +49,9 @@ struct ContinueRequest {
 struct InspectCacheRequest {
   std::function<void(StatusOr<CacheSnapshot>)> done;  // called on the engine's thread
 };
+struct StopRequest {};  // every request ends, and the loop
 using EngineMessage = std::variant<Submission, AbortSample, StopAt, StepOutcome, FlushCacheRequest,
-                                   PauseRequest, ContinueRequest, InspectCacheRequest>;
+                                   PauseRequest, ContinueRequest, InspectCacheRequest, StopRequest>;
 
 struct EngineLoopOptions {
   int max_inflight = 1;
@@ -88,6 +89,7 @@ class EngineLoop {
   };
 
   void Run();
+  void EndAll(std::vector<EngineMessage>& messages, std::size_t next, Status status);
   void Turn(SchedulerInput input);
   TimePoint WakeTime() const;
   SchedulerInput Collect(std::vector<EngineMessage>& messages, std::size_t& next);
@@ -113,6 +115,7 @@ class EngineLoop {
   std::vector<std::function<void(Status)>> flushes_;
   std::vector<std::function<void(Status)>> pauses_, continues_;
   std::vector<std::function<void(StatusOr<CacheSnapshot>)>> inspections_;
+  bool stopped_ = false;
   int64_t retracted_ = 0;  // as last logged
   TimePoint published_;
   int64_t generated_ = 0;  // tokens since the last decode line

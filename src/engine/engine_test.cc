@@ -479,6 +479,52 @@ TEST(Engine, FlushesTheCacheWhenIdleAndRefusesOtherwise) {
   const auto flush = [&] {
     std::promise<Status> done;
     engine->FlushCache([&](Status status) { done.set_value(std::move(status)); });
+TEST(Engine, AStopEndsAllWhateverTheDeviceDoes) {
+  std::atomic<bool> stuck{true};
+  Receiver receiver;
+  auto engine = MakeTestEngine({.script = [&](const StepPlan& plan) -> std::optional<StepOutcome> {
+    while (plan.number >= 3 && stuck) std::this_thread::sleep_for(milliseconds(1));
+    return std::nullopt;
+  }});
+  for (int i = 0; i < 20; ++i)
+    ASSERT_TRUE(engine->Submit(Request("a", 100), receiver.Sink(i)).ok());
+  receiver.WaitForTokens(0, 1);
+  std::promise<void> drained;
+  engine->Drain([&] { drained.set_value(); });
+  std::promise<Status> flushed;
+  engine->FlushCache([&](const Status& status) { flushed.set_value(status); });
+  engine->Stop();
+  for (int i = 0; i < 20; ++i)
+    EXPECT_EQ(receiver.End(i).last.finish->status.code(), StatusCode::kUnavailable) << i;
+  drained.get_future().wait();
+  flushed.get_future().wait();
+  EXPECT_EQ(engine->Submit(Request("a", 1), receiver.Sink(20)).status().code(),
+            StatusCode::kUnavailable);
+  engine->Stop();
+  stuck = false;
+}
+
+TEST(Engine, ANameIsOneRequestsAtATime) {
+  Receiver receiver;
+  auto engine = MakeTestEngine({.script = Slow(milliseconds(2)), .max_queued = 2});
+  GenerateRequest request = Request("a", 100);
+  request.rid = "name";
+  request.sampling.n = 2;
+  ASSERT_TRUE(engine->Submit(request, receiver.Sink(0)).ok());
+  const Status second = engine->Submit(request, receiver.Sink(1)).status();
+  EXPECT_EQ(second.code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(Message(second), HasSubstr("rid: a request named 'name' is at work"));
+  engine->AbortByRid("name", false);
+  receiver.End(0, 0);
+  receiver.End(0, 1);
+  // Free from its last end on, and after a refusal.
+  request.sampling.n = 3;
+  EXPECT_EQ(engine->Submit(request, receiver.Sink(2)).status().code(),
+            StatusCode::kResourceExhausted);
+  request.sampling.n = 1;
+  EXPECT_TRUE(engine->Submit(request, receiver.Sink(3)).ok());
+}
+
     return done.get_future().get();
   };
   const std::string prompt(40, 'q');
@@ -600,7 +646,7 @@ TEST(Engine, WhatIsReplacedOrClosedIsAborted) {
   auto engine = MakeTestEngine({.script = Slow(milliseconds(2))});
   ASSERT_TRUE(engine->OpenSession({.id = "s"}).ok());
   GenerateRequest other = Request("a", 30);
-  other.rid = "a";  // of no session
+  other.rid = "ab";  // of no session, with a name that begins as one of it does
   ASSERT_TRUE(engine->Submit(other, receiver.Sink(0)).ok());
   ASSERT_TRUE(engine->Submit(TurnRequest({.id = "s"}, "a", "a", 190), receiver.Sink(1)).ok());
   ASSERT_TRUE(

@@ -85,6 +85,7 @@ EngineParts PartsOfRank(const EngineParts& first, int rank) {
   parts.end_ids = first.end_ids;
   parts.load_seconds = first.load_seconds;
   parts.metrics = first.metrics;
+  parts.live_names = first.live_names;
   parts.dp_rank = rank;
   // Ranks draw seeds of their own.
   parts.config.random_seed += static_cast<uint64_t>(rank) * 0x9E3779B97F4A7C15u;
@@ -99,9 +100,11 @@ StatusOr<TextModel> LoadText(const EngineConfig& config, Phases& phases) {
   Phase phase(phases, "tokenizer and chat template");
   phase.Add(path);
   if (path == kEchoModel) {
+    if (!config.hf_chat_template_name.empty())
+      return NotFound("--hf-chat-template-name: the echo model has no chat template");
     BANYAN_ASSIGN_OR_RETURN(out.tokenizer, MakeByteTokenizer());
   } else {
-    BANYAN_ASSIGN_OR_RETURN(out, LoadTextModel(path));
+    BANYAN_ASSIGN_OR_RETURN(out, LoadTextModel(path, config.hf_chat_template_name));
   }
   if (!config.chat_template.empty()) {
     BANYAN_ASSIGN_OR_RETURN(const std::optional<std::string> source,
@@ -150,6 +153,7 @@ StatusOr<std::vector<EngineParts>> EchoParts(EngineConfig config, Phases& phases
       EchoSuccessors(parts.tokenizer.get(), parts.model.vocab_size, bytes);
   parts.config = std::move(config);
   parts.metrics = EngineMetrics::MakeRegistry(parts.config.served_model_name);
+  parts.live_names = std::make_shared<LiveNames>();
   std::vector<EngineParts> ranks;
   for (int rank = 0; rank < parts.config.dp_size; ++rank) {
     ranks.push_back(PartsOfRank(parts, rank));
@@ -258,6 +262,7 @@ StatusOr<std::vector<EngineParts>> ModelParts(EngineConfig config, Phases& phase
   if (config.sampling_defaults == "model") parts.default_sampling = generation.sampling;
   parts.config = std::move(config);
   parts.metrics = EngineMetrics::MakeRegistry(parts.config.served_model_name);
+  parts.live_names = std::make_shared<LiveNames>();
   return RanksOf(parts, model, hold, phases);
 }
 

@@ -70,21 +70,25 @@ StatusOr<std::shared_ptr<const text::Tokenizer>> TokenizerOf(const weights::Gguf
 
 StatusOr<std::shared_ptr<const text::ChatTemplate>> TemplateOf(const weights::GgufMetadata& gguf,
                                                                std::string_view name) {
-  std::string key = "tokenizer.chat_template";
-  if (!name.empty() && name != "default") key += fmt::format(".{}", name);
-  BANYAN_ASSIGN_OR_RETURN(auto source, gguf.String(key));
-  if (!source) return NotFound("the file has no chat template ({})", key);
-  return text::ChatTemplate::Compile(*source);
+  constexpr std::string_view kKey = "tokenizer.chat_template";
+  text::TemplateSources sources;
+  for (const std::string_view key : gguf.keys()) {
+    if (!key.starts_with(kKey) || (key.size() > kKey.size() && key[kKey.size()] != '.')) continue;
+    BANYAN_ASSIGN_OR_RETURN(auto source, gguf.String(key));
+    const std::string_view own = key == kKey ? "default" : key.substr(kKey.size() + 1);
+    if (source) sources.emplace(own, *source);
+  }
+  return text::ChatTemplate::Choose(sources, name);
 }
 
 }  // namespace
 
-StatusOr<TextModel> LoadTextModel(const std::string& path) {
+StatusOr<TextModel> LoadTextModel(const std::string& path, std::string_view template_name) {
   TextModel model;
   BANYAN_ASSIGN_OR_RETURN(model.tokenizer, LoadTokenizer(path));
-  auto chat_template = LoadChatTemplate(path);
-  if (!chat_template.ok() && chat_template.status().code() != StatusCode::kNotFound)
-    return chat_template.status();
+  auto chat_template = LoadChatTemplate(path, template_name);
+  const bool none = chat_template.status().code() == StatusCode::kNotFound;
+  if (!chat_template.ok() && !(none && template_name.empty())) return chat_template.status();
   if (chat_template.ok()) model.chat_template = *std::move(chat_template);
   return model;
 }

@@ -20,10 +20,12 @@ struct TextModel {
   std::shared_ptr<const text::ChatTemplate> chat_template;  // null: the model has none
 };
 
-StatusOr<TextModel> LoadTextModel(const std::string& path);
+// `template_name` as below; a name that no template has is an error.
+StatusOr<TextModel> LoadTextModel(const std::string& path, std::string_view template_name = {});
 
 StatusOr<std::shared_ptr<const text::Tokenizer>> LoadTokenizer(const std::string& path);
-// `name`: one of several named templates; empty: the default. kNotFound when there is none.
+// `name`: one of several named templates; empty: ChatTemplate::Choose's. kNotFound when there is
+// none.
 StatusOr<std::shared_ptr<const text::ChatTemplate>> LoadChatTemplate(const std::string& path,
                                                                      std::string_view name = {});
 // bos_token, eos_token, ... as chat templates see them, without loading the tokenizer of a folder.

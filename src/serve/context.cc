@@ -5,6 +5,7 @@
 #include <random>
 
 #include "serve/errors.h"
+#include "serve/request_fields.h"
 
 namespace banyan::serve {
 namespace {
@@ -55,8 +56,12 @@ std::optional<json::object> ReadBody(const HttpRequest& request, const ReplyPtr&
   return std::nullopt;
 }
 
-std::string RoutingKey(const HttpRequest& request, std::string_view own) {
-  return std::string(own.empty() ? request.Header("x-smg-routing-key") : own);
+StatusOr<std::string> RoutingKey(const HttpRequest& request, std::string_view own) {
+  if (!own.empty()) return std::string(own);
+  const std::string_view key = request.Header("x-smg-routing-key");
+  if (key.size() > kMaxKeyBytes)
+    return InvalidArgument("request: 'x-smg-routing-key' is longer than {} bytes", kMaxKeyBytes);
+  return std::string(key);
 }
 
 void SendJson(const ReplyPtr& reply, std::string body) {

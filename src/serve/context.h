@@ -37,8 +37,9 @@ int64_t UnixTime();
 // The parsed body, or nothing after an error has been sent.
 std::optional<json::object> ReadBody(const HttpRequest& request, const ReplyPtr& reply);
 
-// What a request is routed by: its own word, or the header that SGLang's router sends.
-std::string RoutingKey(const HttpRequest& request, std::string_view own = {});
+// What a request is routed by: its own word, or the header that SGLang's router sends, whose length
+// is checked.
+StatusOr<std::string> RoutingKey(const HttpRequest& request, std::string_view own = {});
 
 // Sends a JSON text.
 void SendJson(const ReplyPtr& reply, std::string body);

@@ -42,6 +42,7 @@ class FakeEngine final : public Engine {
   StatusOr<std::string> OpenSession(const SessionSettings& settings) override;
   Status CloseSession(std::string_view id) override;
   void Drain(std::function<void()> done) override;
+  void Stop() override;
   EngineSnapshot Snapshot() const override;
   void InspectCache(int, std::function<void(StatusOr<CacheSnapshot>)> done) override {
     done(CacheSnapshot{});
@@ -86,7 +87,9 @@ class FakeEngine final : public Engine {
   std::map<RequestId, Live> live_;
   RequestId next_ = 1;
   int aborted_ = 0;
-  bool released_ = false, stopping_ = false;
+  bool released_ = false;
+  bool stopped_ = false;   // nothing is taken any more, what is there ends
+  bool stopping_ = false;  // and the thread
   std::thread thread_;
 };
 

@@ -54,7 +54,7 @@ FakeEngine::FakeEngine(std::shared_ptr<const text::ChatTemplate> chat_template)
 FakeEngine::~FakeEngine() {
   {
     std::lock_guard lock(mutex_);
-    stopping_ = true;
+    stopped_ = stopping_ = true;
   }
   changed_.notify_all();
   thread_.join();
@@ -87,6 +87,7 @@ int FakeEngine::aborted() const {
 StatusOr<RequestId> FakeEngine::Submit(GenerateRequest request, GenerateSink sink) {
   std::lock_guard lock(mutex_);
   if (!script_.refuse.ok()) return script_.refuse;
+  if (stopped_) return Unavailable("stopped");
   submitted_.push_back(request);
   live_.emplace(next_, Live{std::move(request), std::move(sink), script_});
   changed_.notify_all();
@@ -139,6 +140,14 @@ StatusOr<std::string> FakeEngine::OpenSession(const SessionSettings& settings) {
 Status FakeEngine::CloseSession(std::string_view id) { return sessions.Close(id).status(); }
 
 void FakeEngine::Drain(std::function<void()> done) { done(); }
+
+void FakeEngine::Stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopped_ = true;
+  }
+  changed_.notify_all();
+}
 
 EngineSnapshot FakeEngine::Snapshot() const {
   EngineSnapshot snapshot;
@@ -196,7 +205,7 @@ void FakeEngine::Loop() {
     Live* next = nullptr;
     RequestId id = 0;
     for (auto& [key, live] : live_) {
-      const bool wait = live.script.hold && !released_ && !live.aborted && !stopping_;
+      const bool wait = live.script.hold && !released_ && !live.aborted && !stopped_;
       if (wait && (live.started || !live.request.stream)) continue;
       next = &live;
       id = key;
@@ -207,7 +216,7 @@ void FakeEngine::Loop() {
       changed_.wait(lock);
       continue;
     }
-    const bool aborted = next->aborted || stopping_;
+    const bool aborted = next->aborted || stopped_;
     const bool hold = next->script.hold && !released_ && !aborted;
     const bool first = !next->started;
     next->started = true;
@@ -217,9 +226,9 @@ void FakeEngine::Loop() {
         GenerateUpdate update;
         update.index = sample;
         update.prompt_tokens = static_cast<int>(next->request.input_ids.size());
-        update.finish = FinishReason{
-            .kind = FinishReason::Kind::kAbort,
-            .status = stopping_ ? Unavailable("stopped") : Cancelled("Abort in queue")};
+        update.finish =
+            FinishReason{.kind = FinishReason::Kind::kAbort,
+                         .status = stopped_ ? Unavailable("stopped") : Cancelled("Abort in queue")};
         next->sink(std::move(update));
       }
     } else {

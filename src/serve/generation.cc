@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <set>
 
 #include "base/log.h"
 #include "engine/admission.h"
@@ -23,6 +24,10 @@ void MoveOnto(std::vector<T>& to, std::vector<T>& from) {
 
 }  // namespace
 
+void ReplyFormat::AppendFailure(std::string& out, std::vector<Choice>&, const Status& status) {
+  out += "data: " + ErrorJson(status) + "\n\n";
+}
+
 void Generation::Start(Engine& engine, std::vector<GenerateRequest> requests,
                        std::unique_ptr<ReplyFormat> format, bool stream, ReplyPtr reply,
                        const RequestLog* log) {
@@ -37,6 +42,17 @@ Generation::Generation(Engine& engine, std::unique_ptr<ReplyFormat> format, bool
       log_(log),
       format_(std::move(format)),
       reply_(std::move(reply)) {}
+
+// SGLang's rule: the requests of a batch have names of their own. (The engine looks at those that
+// are at work.)
+Status Generation::CheckNames(const std::vector<GenerateRequest>& requests) {
+  std::set<std::string_view> names;
+  for (const GenerateRequest& request : requests) {
+    if (!request.rid.empty() && !names.insert(request.rid).second)
+      return InvalidArgument("request: 'rid' names two of the prompts '{}'", request.rid);
+  }
+  return OkStatus();
+}
 
 // What could never be held is refused before anything is: more samples than the queue has room for,
 // or more log-probabilities than fit into memory in passing. The past of a session the engine adds,
@@ -59,7 +75,9 @@ Status Generation::CheckSize(const std::vector<GenerateRequest>& requests) const
 }
 
 void Generation::Submit(std::vector<GenerateRequest> requests) {
-  if (Status status = CheckSize(requests); !status.ok()) {
+  Status status = CheckNames(requests);
+  if (status.ok()) status = CheckSize(requests);
+  if (!status.ok()) {
     reply_->Send(ErrorResponse(status));
     return;
   }
@@ -124,6 +142,11 @@ void Generation::OnUpdate(std::size_t first_choice, GenerateUpdate update) {
       std::string rid;
       AppendJsonString(rid, choice.rid);  // the client's own words
       LogWarning("request rid={} has failed: {}", rid, Message(finish.status));
+      if (streaming_ && !update.tokens.empty()) {  // what had come until then
+        events_.clear();
+        format_->AppendUpdate(events_, choice, update);
+        reply_->Write(events_);
+      }
       return Fail(finish.status);
     }
     choice.finish = std::move(update.finish);
@@ -180,7 +203,9 @@ void Generation::Log(Choice& choice, const GenerateUpdate& update) {
 
 void Generation::Fail(const Status& status) {
   if (streaming_) {
-    events_ = "data: " + ErrorJson(status) + "\n\ndata: [DONE]\n\n";
+    events_.clear();
+    format_->AppendFailure(events_, choices_, status);
+    events_ += "data: [DONE]\n\n";
     reply_->Write(events_);
     reply_->Finish();
   } else {

@@ -45,6 +45,9 @@ class ReplyFormat {
   virtual void AppendUpdate(std::string& out, Choice& choice, GenerateUpdate& update) = 0;
   // Appends what follows the last update of all (usage); [DONE] comes from the caller.
   virtual void AppendEnd(std::string& out, const std::vector<Choice>& choices) = 0;
+  // Appends what ends a stream that cannot go on, as an OpenAI client reads it unless an API has
+  // words of its own; [DONE] comes from the caller.
+  virtual void AppendFailure(std::string& out, std::vector<Choice>& choices, const Status& status);
   virtual std::string Whole(const std::vector<Choice>& choices) = 0;
 };
 
@@ -59,6 +62,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
              const RequestLog* log);
 
  private:
+  static Status CheckNames(const std::vector<GenerateRequest>& requests);
   Status CheckSize(const std::vector<GenerateRequest>& requests) const;
   void Submit(std::vector<GenerateRequest> requests);
   void OnUpdate(std::size_t first_choice, GenerateUpdate update);

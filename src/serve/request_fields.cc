@@ -58,12 +58,14 @@ std::vector<std::string> ReadStrings(Fields& fields, std::string_view key) {
   return fields.Optional<std::vector<std::string>>(key, {});
 }
 
+void CheckKey(Fields& fields, std::string_view field, std::string_view key) {
+  if (key.size() > kMaxKeyBytes)
+    fields.Fail(field, fmt::format("is longer than {} bytes", kMaxKeyBytes));
+}
+
 std::vector<std::string> ReadRids(Fields& fields) {
-  constexpr std::size_t kMaxBytes = 512;
   std::vector<std::string> rids = ReadStrings(fields, "rid");
-  for (const std::string& rid : rids)
-    if (rid.size() > kMaxBytes)
-      fields.Fail("rid", fmt::format("is longer than {} bytes", kMaxBytes));
+  for (const std::string& rid : rids) CheckKey(fields, "rid", rid);
   return rids;
 }
 

@@ -28,10 +28,14 @@ void RefuseFields(Fields& fields, std::span<const RefusedField> refused);
 // The status so far, else the first field that nobody asked for, with the nearest that exists.
 Status FinishFields(Fields& fields);
 
+// Of names and keys that the server keeps, or repeats in every event.
+inline constexpr std::size_t kMaxKeyBytes = 512;
+void CheckKey(Fields& fields, std::string_view field, std::string_view key);
+
 // A string, or a list of them.
 std::vector<std::string> ReadStrings(Fields& fields, std::string_view key);
 
-// One name for a request or a list of them; short ones, since every event of a stream repeats it.
+// One name for a request or a list of them.
 std::vector<std::string> ReadRids(Fields& fields);
 
 // SGLang's session_params: {id, rid, offset, replace, drop_previous_output}; null is as absent.

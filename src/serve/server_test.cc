@@ -322,6 +322,76 @@ TEST_F(ServerTest, AbortByName) {
   EXPECT_NE(response.body.find(R"("finish_reason":"abort")"), std::string::npos) << response.body;
 }
 
+TEST_F(ServerTest, AStopEndsEveryReplyWithItsOwnEvent) {
+  Start();
+  engine_->SetScript({.hold = true});
+  const auto send = [&](TestClient& client, std::string_view path, const std::string& body) {
+    client.Send(fmt::format("POST {} HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n{}", path,
+                            body.size(), body));
+  };
+  TestClient chat(server_->port()), batch(server_->port()), whole(server_->port());
+  send(chat, "/v1/chat/completions", std::string(kChat) + R"(,"stream":true})");
+  send(batch, "/generate", R"({"text":["a","b"],"rid":["x","y"],"stream":true})");
+  send(whole, "/generate", R"({"text":"a"})");
+  EXPECT_TRUE(Eventually([&] { return engine_->submitted().size() == 4; }));
+  std::string begun = batch.ReceiveUntil(R"("index":1})");
+  engine_->Stop();
+  server_->Shutdown(std::chrono::seconds(10));
+
+  std::vector<std::string> events = Events(chat.Receive().body);
+  ASSERT_GE(events.size(), 2u);
+  EXPECT_EQ(events.back(), "[DONE]");
+  EXPECT_NE(events[events.size() - 2].find(R"({"error":{"message":"stopped")"), std::string::npos);
+
+  begun += batch.ReceiveUntil("[DONE]");
+  for (const char* rid : {"x", "y"}) {
+    const std::string end = fmt::format(
+        R"("meta_info":{{"id":"{}","finish_reason":{{"type":"abort","message":"stopped",)"
+        R"("status_code":503,"err_type":null}})",
+        rid);
+    const std::size_t found = begun.find(end);
+    EXPECT_NE(found, std::string::npos) << begun;
+    EXPECT_EQ(begun.find(end, found + 1), std::string::npos);
+  }
+  EXPECT_EQ(begun.find("\"error\""), std::string::npos) << begun;
+  EXPECT_EQ(whole.Receive().status, 503);
+}
+
+TEST_F(ServerTest, ThePromptsOfABatchHaveNamesOfTheirOwn) {
+  Start();
+  const TestResponse native = Post("/generate", R"({"text":["a","b","c"],"rid":["x","y","x"]})");
+  EXPECT_EQ(native.status, 400);
+  EXPECT_NE(native.body.find("'rid' names two of the prompts 'x'"), std::string::npos)
+      << native.body;
+  EXPECT_NE(native.body.find(R"("param":"rid")"), std::string::npos) << native.body;
+  EXPECT_EQ(Post("/v1/completions", R"({"prompt":["a","b"],"rid":["x","x"]})").status, 400);
+  EXPECT_EQ(engine_->submitted().size(), 0u);
+  EXPECT_EQ(Post("/generate", R"({"text":["a","b"],"rid":["",""]})").status, 200);
+  EXPECT_EQ(Post("/generate", R"({"text":["a","b"],"rid":"x"})").status, 200);
+}
+
+TEST_F(ServerTest, KeysThatAreKeptAreShort) {
+  Start();
+  const std::string most(512, 'k');
+  for (const char* path : {"/generate", "/v1/completions", "/v1/chat/completions"}) {
+    const std::string body = path[1] == 'g'   ? R"({"text":"a"})"
+                             : path[5] == 'o' ? R"({"prompt":"a"})"
+                                              : std::string(kChat) + "}";
+    EXPECT_EQ(Post(path, body, "X-SMG-Routing-Key: " + most + "\r\n").status, 200) << path;
+    const TestResponse response = Post(path, body, "X-SMG-Routing-Key: " + most + "k\r\n");
+    EXPECT_EQ(response.status, 400) << path;
+    EXPECT_NE(response.body.find("'x-smg-routing-key' is longer than 512 bytes"), std::string::npos)
+        << response.body;
+  }
+  EXPECT_EQ(engine_->submitted().back().routing_key, most);
+  const auto open = [&](const std::string& id) {
+    return Post("/open_session", R"({"capacity_of_str_len":9,"session_id":")" + id + R"("})");
+  };
+  EXPECT_EQ(open(most).status, 200);
+  EXPECT_EQ(open(most + "k").status, 400);
+  EXPECT_NE(open(most + "k").body.find("'session_id' is longer than 512 bytes"), std::string::npos);
+}
+
 TEST_F(ServerTest, TokenizeDetokenizeRender) {
   Start();
   EXPECT_EQ(Post("/tokenize", R"({"prompt":"ab"})").body,

@@ -156,17 +156,52 @@ def test_sigterm_drains(start):
     assert server.process.wait(20) == 0
 
 
-def test_a_second_signal_stops(start):
-    server = start()
-    socks = [connect(server.url) for _ in range(32)]
-    for sock in socks:
-        sock.sendall(post("/generate", LONG))
-    time.sleep(0.05)
+def test_a_second_signal_ends_every_request_with_its_own_event(start):
+    server = start("--incremental-streaming-output")
+    params = {"max_new_tokens": 20_000, "ignore_eos": True}
+    openai = {"prompt": "x", "max_tokens": 20_000, "ignore_eos": True}
+    kinds = {
+        "completion": post("/v1/completions", {**openai, "stream": True}),
+        "native": post("/generate", {"text": "x", "sampling_params": params, "stream": True}),
+        "whole": post("/v1/completions", openai),
+    }
+    replies, begun = [], threading.Semaphore(0)
+
+    def one(kind):
+        with connect(server.url) as sock:
+            sock.sendall(kinds[kind])
+            data = b"" if kind == "whole" else sock.recv(100)
+            begun.release()
+            while chunk := sock.recv(65536):
+                data += chunk
+            replies.append((kind, data))
+
+    threads = [threading.Thread(target=one, args=(kind,)) for kind in kinds for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for _ in threads:
+        begun.acquire()
     server.process.send_signal(signal.SIGTERM)
-    time.sleep(0.02)
+    server.await_line("shutting down")
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(10) == 0
+    for thread in threads:
+        thread.join()
 
+    assert len(replies) == len(threads)
+    cut = 0
+    for kind, data in replies:
+        if kind == "whole":
+            status = int(data.split(b" ")[1])
+            assert status in (200, 503)
+            cut += status == 503
+            continue
+        assert data.count(b"data: [DONE]") == 1 and data.endswith(b"0\r\n\r\n"), (kind, data[-500:])
+        error = b'data: {"error":{' if kind == "completion" else b'"finish_reason":{"type":"abort","message":'
+        usual = b'"finish_reason":"length"' if kind == "completion" else b'"finish_reason":{"type":"length"'
+        assert data.count(error) + data.count(usual) == 1, (kind, data[-500:])
+        cut += data.count(error)
+    assert cut > 0
 
 def test_queue_full_is_429(start):
     server = start("--max-queued-requests", "1", "--max-running-requests", "1")

@@ -3,10 +3,12 @@
 #include <malloc.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
 #include <memory>
 
 #include "app/command.h"
@@ -120,14 +122,22 @@ Status Complete(Options& options) {
   return OkStatus();
 }
 
+// For clients to read their last replies once all have ended, or the last events of streams that a
+// second signal cuts.
+constexpr std::chrono::seconds kLastReplies{10}, kLastEvents{2};
+// From the second signal until the process is ended, whatever the device is doing.
+constexpr unsigned kStopSeconds = 5;
+
 // Signals and the engine's end of draining wake the main thread.
 sem_t wake;
 std::atomic<int> signals{0};
 
 void OnSignal(int) {
-  signals.fetch_add(1);
+  if (signals.fetch_add(1) == 1) alarm(kStopSeconds);
   sem_post(&wake);
 }
+
+void OnAlarm(int) { _exit(EXIT_FAILURE); }
 
 void CatchSignals() {
   sem_init(&wake, 0, 0);
@@ -135,6 +145,7 @@ void CatchSignals() {
   action.sa_handler = OnSignal;
   sigaction(SIGTERM, &action, nullptr);
   sigaction(SIGINT, &action, nullptr);
+  signal(SIGALRM, OnAlarm);
   signal(SIGPIPE, SIG_IGN);  // a reader of the log that goes away does not end the server
 }
 
@@ -174,7 +185,12 @@ Status Run(Options options) {
     sem_post(&wake);
   });
   while (!drained && signals < 2) Wait();
-  server->Shutdown(drained ? std::chrono::seconds(10) : std::chrono::seconds(0));
+  const bool stop = !drained;
+  if (stop) {
+    LogWarning("a second signal: ending the requests that are left");
+    engine->Stop();
+  }
+  server->Shutdown(stop ? kLastEvents : kLastReplies);
   engine.reset();
   LogInfo("stopped");
   return OkStatus();

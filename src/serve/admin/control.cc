@@ -111,6 +111,7 @@ void HandleOpenSession(const ServeContext& context, const HttpRequest& request,
   fields.Required<int64_t>("capacity_of_str_len", {0, 9e15});
   settings.id = fields.Optional<std::string>("session_id", "");
   settings.timeout = fields.Maybe<double>("timeout", {0, 1e9});
+  CheckKey(fields, "session_id", settings.id);
   constexpr RefusedField kRefused[] = {
       {"streaming", "every request of a session is found again through the prefix cache", "false"},
   };

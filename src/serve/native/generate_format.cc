@@ -31,6 +31,17 @@ class GenerateFormat final : public ReplyFormat {
 
   void AppendEnd(std::string&, const std::vector<Choice>&) override {}
 
+  // SGLang's form: an event like any other for each sample that has not ended, its reason "abort".
+  void AppendFailure(std::string& out, std::vector<Choice>& choices,
+                     const Status& status) override {
+    for (Choice& choice : choices) {
+      if (choice.finish) continue;
+      choice.finish = FinishReason{.kind = FinishReason::Kind::kAbort, .status = status};
+      GenerateUpdate nothing;
+      AppendUpdate(out, choice, nothing);
+    }
+  }
+
   std::string Whole(const std::vector<Choice>& choices) override {
     std::string out;
     if (!info_.batch) {
@@ -92,7 +103,13 @@ class GenerateFormat final : public ReplyFormat {
         break;
       case FinishReason::Kind::kAbort:
         json.Field("message", finish.status.ok() ? "Abort" : Message(finish.status));
-        json.Key("status_code").Null().Key("err_type").Null();
+        json.Key("status_code");
+        if (finish.status.ok() || finish.status.code() == StatusCode::kCancelled) {
+          json.Null();
+        } else {
+          json.Value(HttpStatus(finish.status));
+        }
+        json.Key("err_type").Null();
         break;
     }
     json.End('}');

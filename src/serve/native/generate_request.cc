@@ -8,7 +8,6 @@ namespace {
 
 constexpr double kMaxTokens = 1 << 30;
 constexpr std::size_t kMaxPrompts = 4096;
-constexpr std::size_t kMaxKeyBytes = 512;
 
 constexpr std::string_view kNoGrammar = "constrained decoding is not built yet";
 constexpr std::string_view kNoLora = "adapters are not built yet";
@@ -225,9 +224,7 @@ StatusOr<GenerateBody> ParseGenerateBody(const json::object& object,
   body.priority = fields.Maybe<int>("priority");
   body.dp_rank = ReadDpRank(fields);
   body.routing_key = fields.Optional<std::string>("routing_key", "");
-  // A key that the queue keeps.
-  if (body.routing_key.size() > kMaxKeyBytes)
-    fields.Fail("routing_key", fmt::format("is longer than {} bytes", kMaxKeyBytes));
+  CheckKey(fields, "routing_key", body.routing_key);
   body.log = !fields.Optional<bool>("no_logs", false);
   fields.Maybe<bool>("log_metrics");  // every request is counted
   ReadInputs(fields, body);

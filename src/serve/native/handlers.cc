@@ -25,6 +25,9 @@ void HandleGenerate(const ServeContext& context, const HttpRequest& request,
   auto body = ParseGenerateBody(*object, context.native_defaults);
   if (!body.ok()) return reply->Send(ErrorResponse(body.status()));
 
+  auto routing_key = RoutingKey(request, body->routing_key);
+  if (!routing_key.ok()) return reply->Send(ErrorResponse(routing_key.status()));
+
   GenerateReplyInfo info;
   info.batch = body->batch;
   info.incremental = context.config.incremental_streaming;
@@ -51,7 +54,7 @@ void HandleGenerate(const ServeContext& context, const HttpRequest& request,
     one.sampling = std::move(item.sampling);
     one.logprobs = std::move(item.logprobs);
     one.priority = body->priority;
-    one.routing_key = RoutingKey(request, body->routing_key);
+    one.routing_key = *routing_key;
     one.dp_rank = body->dp_rank;
     one.session = std::move(item.session);
     one.extra_key = std::move(item.extra_key);

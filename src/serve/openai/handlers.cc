@@ -36,7 +36,7 @@ OpenAiReplyInfo MakeInfo(const ServeContext& context, const OpenAiOptions& optio
   return info;
 }
 
-GenerateRequest MakeRequest(const HttpRequest& http, const OpenAiOptions& options,
+GenerateRequest MakeRequest(const std::string& routing_key, const OpenAiOptions& options,
                             const OpenAiReplyInfo& info, std::size_t prompt, std::size_t prompts) {
   auto pick = [prompt](const std::vector<std::string>& list) {
     return list.empty() ? std::string() : list[list.size() == 1 ? 0 : prompt];
@@ -48,7 +48,7 @@ GenerateRequest MakeRequest(const HttpRequest& http, const OpenAiOptions& option
   request.logprobs.enabled = options.logprobs;
   request.logprobs.top_n = options.top_logprobs;
   request.priority = options.priority;
-  request.routing_key = RoutingKey(http);
+  request.routing_key = routing_key;
   request.user = options.user;
   request.dp_rank = options.dp_rank;
   request.session = options.session;
@@ -116,8 +116,10 @@ void HandleChat(const ServeContext& context, const HttpRequest& request, const R
 
   OpenAiReplyInfo info = MakeInfo(context, options, "chatcmpl-");
   std::vector<GenerateRequest> requests;
-  requests.push_back(MakeRequest(request, options, info, 0, 1));
+  requests.push_back(MakeRequest(*routing_key, options, info, 0, 1));
   requests[0].input_ids = std::move(prompt->ids);
+  auto routing_key = RoutingKey(request);
+  if (!routing_key.ok()) return reply->Send(ErrorResponse(routing_key.status()));
   requests[0].checkpoints = std::move(prompt->message_ends);
   Generation::Start(context.engine, std::move(requests), MakeChatFormat(std::move(info)),
                     options.stream, reply, context.log);
@@ -138,8 +140,10 @@ void HandleCompletions(const ServeContext& context, const HttpRequest& request,
   std::vector<std::string> echo;
   for (std::size_t i = 0; i < parsed->prompts.size(); ++i) {
     GenerateRequest& one =
-        requests.emplace_back(MakeRequest(request, options, info, i, parsed->prompts.size()));
+        requests.emplace_back(MakeRequest(*routing_key, options, info, i, parsed->prompts.size()));
     if (auto* text = std::get_if<std::string>(&parsed->prompts[i])) {
+  auto routing_key = RoutingKey(request);
+  if (!routing_key.ok()) return reply->Send(ErrorResponse(routing_key.status()));
       auto ids = context.Encode(*text, true);
       if (!ids.ok()) return reply->Send(ErrorResponse(ids.status()));
       one.input_ids = *std::move(ids);

@@ -122,11 +122,9 @@ Status ReadOptions(Fields& fields, const OpenAiDefaults& defaults, OpenAiOptions
     for (std::size_t i = 0; i < extra.size(); ++i) options.extra_keys[i] += extra[i];
   }
   // Both name the end user to OpenAI. It becomes a key that the queue keeps.
-  constexpr std::size_t kMaxUserBytes = 512;
   for (const char* name : {"user", "safety_identifier"}) {
     options.user = fields.Optional<std::string>(name, options.user);
-    if (options.user.size() > kMaxUserBytes)
-      fields.Fail(name, fmt::format("is longer than {} bytes", kMaxUserBytes));
+    CheckKey(fields, name, options.user);
   }
   RefuseFields(fields, kRefusedInBoth);
   return fields.status();
