@@ -81,8 +81,10 @@ constexpr Range kLength{1, 1e12};
 constexpr Range kShare{1e-6, 1};
 
 void ParseYarn(Fields& rope, int64_t max_position, RopeSpec& spec) {
-  spec.factor = rope.Has("factor") ? rope.Required<double>("factor", kPositive)
-                                   : static_cast<double>(max_position) / spec.trained_length;
+  // A factor that is null stands for how much longer than trained the model is declared to be.
+  const bool derived = rope.object().contains("factor") && !rope.Has("factor");
+  spec.factor = derived ? static_cast<double>(max_position) / spec.trained_length
+                        : rope.Required<double>("factor", kPositive);
   const double mscale = rope.Optional<double>("mscale", 0.0);
   const double mscale_all = rope.Optional<double>("mscale_all_dim", 0.0);
   const double implied = mscale != 0.0 && mscale_all != 0.0
@@ -163,6 +165,14 @@ struct Source {
   std::string key;
 };
 
+bool HasLayersOf(const json::object& config, std::string_view layer_type) {
+  const json::value* types = config.if_contains("layer_types");
+  if (types == nullptr || !types->is_array()) return true;
+  return std::ranges::any_of(types->get_array(), [&](const json::value& type) {
+    return type.is_string() && View(type.get_string()) == layer_type;
+  });
+}
+
 Source FindSource(Fields& config, const RopeDefaults& defaults, std::string_view layer_type) {
   for (std::string_view key : {"rope_scaling", "rope_parameters"}) {
     auto found = config.Maybe<json::object>(key);
@@ -172,10 +182,31 @@ Source FindSource(Fields& config, const RopeDefaults& defaults, std::string_view
           found->if_contains(json::string_view(layer_type.data(), layer_type.size()));
       if (nested != nullptr && nested->is_object())
         return {nested->get_object(), fmt::format("{}.{}", key, layer_type)};
+      // Where other layers have a rule of their own, these need one too.
+      const bool by_type =
+          std::ranges::any_of(*found, [](const auto& item) { return item.value().is_object(); });
+      if (nested != nullptr || by_type) {
+        if (HasLayersOf(config.object(), layer_type))
+          config.Fail(key, fmt::format("has no object '{}'", layer_type));
+        return {defaults.parameters, std::string(key)};
+      }
     }
     if (!defaults.nested_only) return {*found, std::string(key)};
   }
   return {defaults.parameters, "rope_parameters"};
+}
+
+// The rule's name. A rule that scales must have one: without, its numbers would be left out.
+std::string TypeName(Fields& rope) {
+  const auto new_name = rope.Maybe<std::string>("rope_type");
+  const auto old_name = rope.Maybe<std::string>("type");
+  if (new_name || old_name) return new_name ? *new_name : *old_name;
+  for (std::string_view key :
+       {"factor", "attention_factor", "short_factor", "long_factor", "low_freq_factor",
+        "high_freq_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim", "alpha"})
+    if (rope.Has(key)) rope.Fail("rope_type", fmt::format("is missing, but there is '{}'", key));
+  if (rope.object().contains("rope_type")) rope.Fail("rope_type", "is null");
+  return "default";
 }
 
 }  // namespace
@@ -187,9 +218,7 @@ StatusOr<RopeSpec> ParseRope(Fields& config, const RopeDefaults& defaults,
   Source source = FindSource(config, defaults, layer_type);
   Fields rope(source.object, fmt::format("{}: {}", config.where(), source.key));
 
-  const auto new_name = rope.Maybe<std::string>("rope_type");
-  const auto old_name = rope.Maybe<std::string>("type");
-  const std::string name = new_name.value_or(old_name.value_or("default"));
+  const std::string name = TypeName(rope);
   const auto type = TypeByName(name, defaults);
   if (!type)
     return Unimplemented(
@@ -203,6 +232,11 @@ StatusOr<RopeSpec> ParseRope(Fields& config, const RopeDefaults& defaults,
   };
   spec.theta = rope.Optional<double>(
       "rope_theta", beside_or(defaults.theta_key, defaults.theta, kPositive), kPositive);
+  const json::object& outer = config.object();
+  const bool is_null = rope.object().contains("rope_theta")
+                           ? !rope.Has("rope_theta")
+                           : outer.contains(defaults.theta_key) && !config.Has(defaults.theta_key);
+  if (is_null) rope.Fail("rope_theta", "is null");
   const double partial = rope.Optional<double>(
       "partial_rotary_factor",
       beside_or(defaults.partial_key, defaults.partial_rotary_factor, kShare), kShare);
@@ -217,6 +251,8 @@ StatusOr<RopeSpec> ParseRope(Fields& config, const RopeDefaults& defaults,
   const int64_t otherwise = defaults.trained_length > 0 ? defaults.trained_length
                                                         : within.value_or(defaults.max_position);
   spec.trained_length = std::max<int64_t>(1, beside.value_or(otherwise));
+  if (rope.object().contains("original_max_position_embeddings") && !within && !beside)
+    rope.Fail("original_max_position_embeddings", "is null");
   spec.query_scale_beta = rope.Optional<double>("llama_4_scaling_beta", 0.0, {0, 1e6});
   if (spec.type == RopeType::kYarn && spec.theta <= 1.0)
     rope.Fail("rope_theta", "must be over 1 for yarn");

@@ -63,12 +63,48 @@ TEST(Rope, LayerTypesHaveRulesOfTheirOwn) {
             9);
 }
 
+TEST(Rope, ALayerTypeWithoutARuleBesideOthersIsAnError) {
+  RopeDefaults local = Defaults();
+  local.nested_only = true;
+  const std::string_view rules = R"("rope_parameters": {"full_attention": {"rope_theta": 100}})";
+  const auto missing = Parse(fmt::format("{{{}}}", rules), local, "sliding_attention");
+  EXPECT_NE(Message(missing.status()).find("'rope_parameters' has no object 'sliding_attention'"),
+            std::string::npos)
+      << missing.status();
+  // Nothing rotates by it where no layer is of that type.
+  EXPECT_TRUE(Parse(fmt::format(R"({{"layer_types": ["full_attention"], {}}})", rules), local,
+                    "sliding_attention")
+                  .ok());
+}
+
+TEST(Rope, YarnsFactorMayBeNull) {
+  const auto spec = Parse(R"({"rope_scaling": {"type": "yarn", "factor": null,
+      "original_max_position_embeddings": 128}})");
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_EQ(spec->factor, 4.0);
+}
+
 TEST(Rope, ErrorsNameTheKey) {
   const std::pair<std::string_view, std::string_view> cases[] = {
       {R"({"rope_scaling": {"type": "spiral"}})", "'spiral' is not known"},
       {R"({"rope_scaling": {"type": "linear"}})", "'factor' is missing"},
       {R"({"rope_scaling": {"type": "linear", "factor": -1}})", "'factor'"},
       {R"({"rope_scaling": {"type": "linear", "factor": 2, "twist": 3}})", "'twist' is not known"},
+      {R"({"rope_scaling": {"type": "yarn", "original_max_position_embeddings": 64}})",
+       "'factor' is missing"},
+      {R"({"rope_scaling": {"type": "yarn", "factor": "4"}})", "'factor' expected a number"},
+      {R"({"rope_scaling": {"type": "yarn", "factor": 4,
+           "original_max_position_embeddings": null}})",
+       "'original_max_position_embeddings' is null"},
+      {R"({"rope_parameters": {"rope_theta": 1e4, "factor": 4}})",
+       "'rope_type' is missing, but there is 'factor'"},
+      {R"({"rope_scaling": {"short_factor": [1], "long_factor": [1]}})",
+       "'rope_type' is missing, but there is 'short_factor'"},
+      {R"({"rope_parameters": {"rope_type": null}})", "'rope_type' is null"},
+      {R"({"rope_parameters": {"rope_type": 3}})", "'rope_type' expected a string"},
+      {R"({"rope_parameters": {"rope_theta": null}})", "'rope_theta' is null"},
+      {R"({"rope_theta": null})", "'rope_theta' is null"},
+      {R"({"rope_scaling": "linear"})", "'rope_scaling' expected an object"},
       {R"({"rope_scaling": {"type": "llama3", "factor": 8, "low_freq_factor": 4,
            "high_freq_factor": 4}})",
        "'high_freq_factor' is not greater"},
