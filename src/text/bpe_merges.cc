@@ -4,13 +4,14 @@
 #include <algorithm>
 #include <cstdint>
 #include <tuple>
-#include <unordered_map>
+
+#include "absl/container/flat_hash_map.h"
 
 namespace banyan::text {
 
 std::vector<std::pair<std::string_view, std::string_view>> MergesByScore(
     const std::vector<ScoredPiece>& pieces) {
-  std::unordered_map<std::string_view, uint32_t> ids;
+  absl::flat_hash_map<std::string_view, uint32_t> ids;
   ids.reserve(pieces.size());
   for (uint32_t id = 0; id < pieces.size(); ++id)
     if (pieces[id].mergeable) ids.emplace(pieces[id].text, id);

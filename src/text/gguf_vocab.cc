@@ -142,16 +142,15 @@ json::object BpeModel(json::value unk_token, bool byte_fallback, bool ignore_mer
 
 void AppendString(std::string& out, std::string_view text) {
   out += '"';
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
-    } else {
-      out += c;
-    }
+  std::size_t done = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c != '"' && c != '\\' && static_cast<unsigned char>(c) >= 0x20) continue;
+    out.append(text, done, i - done);
+    out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+    done = i + 1;
   }
+  out.append(text, done);
   out += '"';
 }
 

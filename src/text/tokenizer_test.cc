@@ -53,6 +53,31 @@ TEST(TokenizerTest, EncodesAndDecodes) {
   EXPECT_EQ(tokenizer->Decode(Ids{-1}, false).status().code(), StatusCode::kInvalidArgument);
 }
 
+// Pairs are handed on as they stand in the file; the rest of it may hold anything.
+TEST(TokenizerTest, MergesAsPairsOrAsStrings) {
+  const auto with = [](std::string_view merges) {
+    std::string json = kBpe;
+    const std::string_view given = R"(["a b","Ġ ab","ab c"])";
+    return json.replace(json.find(given), given.size(), merges);
+  };
+  for (const char* merges : {R"(["a b","Ġ ab","ab c"])", R"([["a","b"],["Ġ","ab"],["ab","c"]])",
+                             R"( [ ["a", "b"] , ["\u0120","ab"],["a\u0062","c"]] )"}) {
+    auto tokenizer = Make(with(merges));
+    ASSERT_TRUE(tokenizer) << merges;
+    EXPECT_EQ(*tokenizer->Encode("abc ab<|end|>f", true), (Ids{9, 8, 10, 5})) << merges;
+  }
+  EXPECT_FALSE(Tokenizer::FromJson(with(R"([["a","b"],["zz","c"]])"), {}).ok());
+  EXPECT_FALSE(Tokenizer::FromJson(with(R"([["a","b","c"]])"), {}).ok());
+  EXPECT_FALSE(Tokenizer::FromJson(with(R"([["a","b"],"ab c"])"), {}).ok());  // some of each
+
+  std::string odd = with(R"([["a","b"],["Ġ","ab"],["ab","c"]])");
+  const std::string_view token = R"("content":"<|end|>")";
+  odd.replace(odd.find(token), token.size(), R"("content":"\"merges\":[]")");
+  auto tokenizer = Make(odd);
+  ASSERT_TRUE(tokenizer);
+  EXPECT_EQ(*tokenizer->Encode("abc\"merges\":[]f", true), (Ids{9, 10, 5}));
+}
+
 TEST(TokenizerTest, RefusesTextThatIsNotUtf8) {
   auto tokenizer = Make(kBpe);
   auto ids = tokenizer->Encode("ab\xFF", false);

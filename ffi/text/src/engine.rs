@@ -32,12 +32,18 @@ impl StandIns {
 }
 
 impl Engine {
-    /// `document` is that of `source`, which is read again for the second engine.
-    pub fn new(mut document: Value, source: Source, split_special: bool) -> Result<Engine, String> {
+    /// `document` is that of `source`, which is read again for the second engine; `merges` those that
+    /// it lacks.
+    pub fn new(
+        mut document: Value,
+        merges: Option<&str>,
+        source: Source,
+        split_special: bool,
+    ) -> Result<Engine, String> {
         check_charsmaps(&document["normalizer"])?;
         if fast_is_exact(&document) {
             let first = add_stand_ins(&mut document);
-            if let Some(tokenizer) = fast(document) {
+            if let Some(tokenizer) = fast(document, merges) {
                 let stand_ins = first.map(|first| StandIns {
                     first,
                     json: source.json.to_vec(),
@@ -46,8 +52,8 @@ impl Engine {
                 });
                 return Ok(Engine::Fast { tokenizer: Box::new(tokenizer), split_special, stand_ins });
             }
-            document = source.document()?;
         }
+        document = source.document()?;
         Ok(Engine::Full(Box::new(full(&document, split_special)?)))
     }
 
@@ -207,13 +213,20 @@ fn spell_patterns(step: &mut Value) {
     step["pattern"]["Regex"] = Value::String(spelled);
 }
 
-fn fast(mut document: Value) -> Option<PipelineTokenizer> {
+fn fast(mut document: Value, merges: Option<&str>) -> Option<PipelineTokenizer> {
     let build = std::panic::AssertUnwindSafe(|| {
         if document["pre_tokenizer"].is_object() {
             spell_patterns(&mut document["pre_tokenizer"]);
         }
         tokenizers_fast::canonicalize_value(&mut document).ok()?;
-        let text = serde_json::to_string(&document).ok()?;
+        let mut text = serde_json::to_string(&document).ok()?;
+        drop(document);
+        if let Some(merges) = merges {
+            // Within a string a quotation mark has a backslash before it.
+            const NONE: &str = "\"merges\":[]";
+            let end = text.find(NONE)? + NONE.len();
+            text.replace_range(end - 2..end, merges);
+        }
         let tokenizer = tokenizers_fast::from_json(&text).ok()?;
         // What it cannot split it refuses only when it meets text.
         let mut ids = Vec::new();

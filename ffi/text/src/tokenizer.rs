@@ -4,7 +4,9 @@
 
 use crate::engine::Engine;
 use crate::hf_config;
-use serde_json::Value;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 const EXISTS: u32 = 1;
 const ADDED: u32 = 2;
@@ -17,7 +19,7 @@ pub struct Source<'a> {
     pub config: &'a Value,
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
     /// The tokenizer.json as the configuration changes it.
     pub fn document(&self) -> Result<Value, String> {
         let mut document: Value =
@@ -25,6 +27,38 @@ impl Source<'_> {
         hf_config::apply(&mut document, self.config)?;
         Ok(document)
     }
+
+    /// The same, but with an empty list in the place of the model's merges, which are returned as
+    /// they stand in the file: half a million pairs of strings are most of a start's time and
+    /// memory as a tree, and nothing here looks into them. None where they are not pairs.
+    pub fn document_beside_merges(&self) -> Result<(Value, Option<&'a str>), String> {
+        let Some((mut document, merges)) = without_merges(self.json) else { return Ok((self.document()?, None)) };
+        hf_config::apply(&mut document, self.config)?;
+        Ok((document, Some(merges)))
+    }
+}
+
+/// None also for what is no such file, whose error the whole reading tells.
+fn without_merges(json: &[u8]) -> Option<(Value, &str)> {
+    let parts: BTreeMap<String, &RawValue> = serde_json::from_slice(json).ok()?;
+    let model: BTreeMap<String, &RawValue> = serde_json::from_str(parts.get("model")?.get()).ok()?;
+    let merges = model.get("merges")?.get();
+    let pairs = merges.strip_prefix('[')?.trim_start().starts_with('[');
+    // The engines need not agree on halves of a character.
+    if !pairs || merges.contains("\\ud") || merges.contains("\\uD") {
+        return None;
+    }
+    let mut tree = Map::new();
+    for (key, text) in &model {
+        let value = if key == "merges" { Value::Array(Vec::new()) } else { serde_json::from_str(text.get()).ok()? };
+        tree.insert(key.clone(), value);
+    }
+    let mut document = Map::new();
+    document.insert("model".to_string(), Value::Object(tree));
+    for (key, text) in parts.iter().filter(|(key, _)| *key != "model") {
+        document.insert(key.clone(), serde_json::from_str(text.get()).ok()?);
+    }
+    Some((Value::Object(document), merges))
 }
 
 pub struct Tokenizer {
@@ -42,12 +76,12 @@ impl Tokenizer {
             serde_json::from_slice(config).map_err(|error| format!("tokenizer_config.json: {error}"))?
         };
         let source = Source { json, config: &config };
-        let document = source.document()?;
+        let (document, merges) = source.document_beside_merges()?;
         let vocabulary = Vocabulary::new(&document)?;
         let decoder = document.get("decoder").unwrap_or(&Value::Null).to_string();
         let model = hf_config::model_type(&document).to_string();
         let split_special = config.get("split_special_tokens").and_then(Value::as_bool).unwrap_or(false);
-        let engine = Engine::new(document, source, split_special)?;
+        let engine = Engine::new(document, merges, source, split_special)?;
         Ok(Tokenizer { engine, vocabulary, decoder, model })
     }
 
