@@ -60,6 +60,7 @@ class EngineImpl final : public Engine {
   StatusOr<RequestId> SubmitOne(GenerateRequest request, GenerateSink sink);
   void PostAborts(RequestId first, int samples);
   void Ended(RequestId sample);
+  std::string NameOf(RequestId sample) const;
 
   EngineParts parts_;
   AdmissionLimits limits_;
@@ -139,7 +140,8 @@ EngineImpl::EngineImpl(EngineParts parts, std::unique_ptr<KvEventPublisher> kv_e
                         .max_total_tokens = parts_.config.max_total_tokens,
                         .page_size = parts_.scheduler.page_size,
                         .dp_rank = parts_.dp_rank,
-                        .kv_events = kv_events_.get()});
+                        .kv_events = kv_events_.get(),
+                        .name_of = [this](RequestId sample) { return NameOf(sample); }});
 }
 
 EngineImpl::~EngineImpl() {
@@ -353,6 +355,14 @@ void EngineImpl::Stop() {
     if (draining_ && live_.empty()) drained.swap(drained_);
   }
   for (const auto& done : drained) done();
+}
+
+std::string EngineImpl::NameOf(RequestId sample) const {
+  std::unique_lock lock(mutex_);
+  auto found = live_.upper_bound(sample);
+  const bool named = found != live_.begin() && !(--found)->second.rid.empty() &&
+                     sample < found->first + found->second.samples;
+  return named ? found->second.rid : fmt::format("#{}", sample);
 }
 
 EngineSnapshot EngineImpl::Snapshot() const {

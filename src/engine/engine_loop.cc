@@ -207,13 +207,15 @@ void EngineLoop::Watch(SchedulerInput& input) {
   const Inflight step = std::move(inflight_.front());
   inflight_.pop_front();
   if (!inflight_.empty()) inflight_.front().since = Now();
-  std::vector<RequestId> requests;
+  std::vector<std::string> requests;
   for (const RowId row : step.rows) {
-    if (row < static_cast<RowId>(row_owner_.size())) requests.push_back(row_owner_[row]);
+    if (row >= static_cast<RowId>(row_owner_.size())) continue;
+    const RequestId id = row_owner_[row];
+    requests.push_back(options_.name_of ? options_.name_of(id) : fmt::format("#{}", id));
   }
   const auto activity = executor_->activity();
   const std::string doing =
-      activity ? fmt::format("is in \"{}\" of step {}", activity->stage, activity->plan)
+      activity ? fmt::format("is in {} of step {}", activity->stage, activity->plan)
                : std::string("is idle");
   const SchedulerStats stats = scheduler_->stats();
   LogError(

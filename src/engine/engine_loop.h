@@ -14,6 +14,7 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <string>
 #include <thread>
 #include <variant>
 #include <vector>
@@ -61,6 +62,8 @@ struct EngineLoopOptions {
   int page_size = 1;
   int dp_rank = 0;
   KvEventPublisher* kv_events = nullptr;  // borrowed; none: null
+  // What its user calls a sample's request, for the log.
+  std::function<std::string(RequestId)> name_of;
 };
 
 class EngineLoop {

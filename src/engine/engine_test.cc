@@ -41,7 +41,7 @@ class ScriptedRunner final : public StepRunner {
     }
     return outcome;
   }
-  const char* stage() const override { return "scripted"; }
+  std::string stage() const override { return "layer 3 attention"; }
 
  private:
   static std::vector<TokenId> Successors() {
@@ -350,8 +350,14 @@ TEST(Engine, TheWatchdogGivesUpAStuckStep) {
                                 },
                                 .watchdog = 0.2});
   Receiver receiver;
-  ASSERT_TRUE(engine->Submit(Request("a", 100), receiver.Sink(0)).ok());
+  GenerateRequest request = Request("a", 100);
+  request.rid = "my-request";
+  testing::internal::CaptureStdout();  // where the log goes before InitLog
+  ASSERT_TRUE(engine->Submit(request, receiver.Sink(0)).ok());
   const auto sample = receiver.End(0);
+  const std::string log = testing::internal::GetCapturedStdout();
+  EXPECT_THAT(log, HasSubstr("the device is in layer 3 attention of step 3"));
+  EXPECT_THAT(log, HasSubstr("Ending its requests: my-request"));
   EXPECT_EQ(sample.last.finish->kind, FinishReason::Kind::kAbort);
   EXPECT_EQ(sample.last.finish->status.code(), StatusCode::kDeadlineExceeded);
   EXPECT_FALSE(engine->Snapshot().healthy);

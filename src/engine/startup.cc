@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Engine::Start: from a configuration to running threads, each phase logged with its time.
+#include <malloc.h>
+
 #include <algorithm>
 #include <chrono>
 #include <future>
@@ -173,7 +175,7 @@ void AddEndIds(std::vector<TokenId>& to, const std::vector<TokenId>& ids, int vo
 StatusOr<std::vector<EngineParts>> RanksOf(const EngineParts& parts,
                                            const std::shared_ptr<nn::Model>& model,
                                            const std::shared_ptr<DeviceHold>& hold,
-                                           Phases& phases) {
+                                           const StepMemory& step, Phases& phases) {
   const EngineConfig& config = parts.config;
   Phase phase(phases, "cache");
   std::vector<EngineParts> ranks;
@@ -191,17 +193,22 @@ StatusOr<std::vector<EngineParts>> RanksOf(const EngineParts& parts,
         nn::CachePools::Allocate(device->device->backend(), parts.model.cache_groups,
                                  parts.scheduler.pages_per_group, config.page_size));
     own.cache_bytes = pools.bytes();
-    own.runner = std::make_unique<Runner>(
-        device->device->context(), model, std::move(pools),
-        RunnerOptions{.max_rows = config.max_running_requests,
-                      .original_logprobs = config.return_original_logprob});
+    auto runner =
+        std::make_unique<Runner>(device->device->context(), model, std::move(pools),
+                                 RunnerOptions{.max_rows = config.max_running_requests,
+                                               .original_logprobs = config.return_original_logprob,
+                                               .max_logit_bytes = step.logit_bytes});
+    BANYAN_RETURN_IF_ERROR(runner->Reserve(step));
+    own.runner = std::move(runner);
     own.device = std::move(device);
   }
-  phase.Add(fmt::format("{} tokens in pages of {}, {:.0f} MB, requests of up to {} tokens{}",
-                        config.max_total_tokens, config.page_size,
-                        static_cast<double>(ranks[0].cache_bytes) / kMegabyte,
-                        parts.scheduler.max_length,
-                        config.dp_size > 1 ? fmt::format(", {} times", config.dp_size) : ""));
+  phase.Add(
+      fmt::format("{} tokens in pages of {}, {:.0f} MB, requests of up to {} tokens, steps "
+                  "in {:.0f} MB{}",
+                  config.max_total_tokens, config.page_size,
+                  static_cast<double>(ranks[0].cache_bytes) / kMegabyte, parts.scheduler.max_length,
+                  static_cast<double>(step.bytes()) / kMegabyte,
+                  config.dp_size > 1 ? fmt::format(", {} times", config.dp_size) : ""));
   return ranks;
 }
 
@@ -249,12 +256,18 @@ StatusOr<std::vector<EngineParts>> ModelParts(EngineConfig config, Phases& phase
                           static_cast<double>(parts.model.num_parameters) * 1e-6, megabytes,
                           megabytes / parts.load_seconds, Name(parts.model.compute)));
   }
-  BANYAN_ASSIGN_OR_RETURN(parts.scheduler, PlanMemory(config, parts.model, available));
+  // What the tokenizer takes is no more free.
   BANYAN_ASSIGN_OR_RETURN(TextModel loaded, text.get());
   parts.tokenizer = std::move(loaded.tokenizer);
   parts.chat_template = std::move(loaded.chat_template);
 
   AddEndIds(parts.end_ids, parts.model.end_ids, parts.model.vocab_size);
+  StepBudget steps;
+  steps.left_bytes = static_cast<int64_t>(hold->device->backend().AvailableMemory());
+  steps.measure = [&](const StepShape& shape) {
+    return MeasureStep(hold->device->context(), *model, shape);
+  };
+  BANYAN_ASSIGN_OR_RETURN(parts.scheduler, PlanMemory(config, parts.model, available, &steps));
   AddEndIds(parts.end_ids, generation.end_ids, parts.model.vocab_size);
   if (parts.tokenizer != nullptr && parts.tokenizer->eos_id())
     AddEndIds(parts.end_ids, {*parts.tokenizer->eos_id()}, parts.model.vocab_size);
@@ -263,7 +276,7 @@ StatusOr<std::vector<EngineParts>> ModelParts(EngineConfig config, Phases& phase
   parts.config = std::move(config);
   parts.metrics = EngineMetrics::MakeRegistry(parts.config.served_model_name);
   parts.live_names = std::make_shared<LiveNames>();
-  return RanksOf(parts, model, hold, phases);
+  return RanksOf(parts, model, hold, steps.memory, phases);
 }
 
 // ORG/NAME becomes the folder that it is downloaded to.
@@ -315,3 +328,6 @@ StatusOr<std::unique_ptr<Engine>> Engine::Start(EngineConfig config, PhaseSink o
 }
 
 }  // namespace banyan
+  // A tokenizer's tables are built from many times their size, in pieces that the C library would
+  // keep for the next ones; they do not come again.
+  malloc_trim(0);

@@ -5,6 +5,42 @@
 #include "ops/linear.h"
 
 namespace banyan::nn {
+namespace {
+
+// Places of a pass: 0 is before the layers, then each layer's mixer and its feed-forward network,
+// and what comes behind them.
+void At(const ops::OpContext& context, std::size_t place) {
+  if (context.place != nullptr)
+    context.place->store(static_cast<int32_t>(place), std::memory_order_relaxed);
+}
+
+const char* NameOf(Mixer mixer) {
+  switch (mixer) {
+    case Mixer::kNone:
+      return "norm";
+    case Mixer::kAttention:
+    case Mixer::kLatent:
+      return "attention";
+    case Mixer::kShortConv:
+      return "convolution";
+    case Mixer::kMamba:
+    case Mixer::kMamba2:
+      return "mamba";
+    case Mixer::kGatedDelta:
+      return "gated delta";
+    case Mixer::kLightning:
+      return "lightning attention";
+    case Mixer::kAttentionAndMamba2:
+      return "attention and mamba";
+  }
+  return "mixer";
+}
+
+const char* NameOf(FeedForward feed_forward) {
+  return feed_forward == FeedForward::kMoe ? "experts" : "mlp";
+}
+
+}  // namespace
 
 // One forward pass: its inputs, and the stream, all rows of the step.
 struct Decoder::Step : StepInputs {
@@ -36,6 +72,7 @@ Status Decoder::Forward(const ops::OpContext& context, const ForwardBatch& batch
                         const Tensor& logits) {
   BANYAN_RETURN_IF_ERROR(CheckBatch(batch));
   context.scratch->Reset();
+  At(context, 0);
   Step step{{.context = context, .batch = batch, .ropes = ropes_}};
   for (std::size_t group = 0; group < batch.pools.size(); ++group)
     step.plans.push_back(
@@ -60,9 +97,19 @@ Status Decoder::Forward(const ops::OpContext& context, const ForwardBatch& batch
   if (spec_.residual == Residual::kParallel) step.other = stream();
 
   Embed(step);
-  for (const Layer& layer : layers_) RunLayer(step, layer);
+  for (std::size_t i = 0; i < layers_.size(); ++i) RunLayer(step, i);
+  At(context, 2 * layers_.size() + 1);
   if (!batch.logit_rows.empty()) Logits(step, logits);
   return OkStatus();
+}
+
+std::string Decoder::PlaceName(int32_t place) const {
+  if (place <= 0) return "embedding";
+  const auto layer = static_cast<std::size_t>(place - 1) / 2;
+  if (layer >= spec_.layers.size()) return "logits";
+  const LayerSpec& spec = spec_.layers[layer];
+  return fmt::format("layer {} {}", layer,
+                     place % 2 == 1 ? NameOf(spec.mixer) : NameOf(spec.feed_forward));
 }
 
 void Decoder::Embed(Step& step) const {
@@ -105,25 +152,30 @@ void Decoder::Finish(Step& step, const std::optional<Norm>& post_norm, const Ten
   if (spec_.residual_scale != 1.0f) ops::Scale(step.context, delta, spec_.residual_scale, delta);
 }
 
-void Decoder::RunLayer(Step& step, const Layer& layer) const {
+void Decoder::RunLayer(Step& step, std::size_t index) const {
   const ops::OpContext& context = step.context;
+  const Layer& layer = layers_[index];
+  const std::size_t mixing = 2 * index + 1, feeding = mixing + 1;
   switch (spec_.residual) {
     case Residual::kSequential: {
-      auto run = [&](const Block* block, const std::optional<Norm>& norm,
+      auto run = [&](std::size_t place, const Block* block, const std::optional<Norm>& norm,
                      const std::optional<Norm>& post_norm) {
         if (block == nullptr) return;
+        At(context, place);
         block->Forward(step, AddAndNorm(step, norm), step.delta);
         Finish(step, post_norm, step.delta);
         step.pending = true;
       };
-      run(layer.mixer.get(), layer.attention_norm, layer.attention_post_norm);
-      run(layer.feed_forward.get(), layer.mlp_norm, layer.mlp_post_norm);
+      run(mixing, layer.mixer.get(), layer.attention_norm, layer.attention_post_norm);
+      run(feeding, layer.feed_forward.get(), layer.mlp_norm, layer.mlp_post_norm);
       break;
     }
     case Residual::kParallel: {
+      At(context, mixing);
       Tensor in = AddAndNorm(step, layer.attention_norm);
       layer.mixer->Forward(step, in, step.delta);
       Finish(step, layer.attention_post_norm, step.delta);
+      At(context, feeding);
       if (layer.mlp_norm) layer.mlp_norm->Forward(context, step.stream, in = step.normed);
       layer.feed_forward->Forward(step, in, step.other);
       Finish(step, layer.mlp_post_norm, step.other);
@@ -132,25 +184,28 @@ void Decoder::RunLayer(Step& step, const Layer& layer) const {
       break;
     }
     case Residual::kNormAfterAdd: {
-      auto run = [&](const Block& block, const std::optional<Norm>& post_norm) {
+      auto run = [&](std::size_t place, const Block& block, const std::optional<Norm>& post_norm) {
+        At(context, place);
         block.Forward(step, step.stream, step.delta);
         ops::Add(context, step.stream, step.delta, step.stream);
         if (post_norm) post_norm->Forward(context, step.stream, step.stream);
       };
-      run(*layer.mixer, layer.attention_post_norm);
-      run(*layer.feed_forward, layer.mlp_post_norm);
+      run(mixing, *layer.mixer, layer.attention_post_norm);
+      run(feeding, *layer.feed_forward, layer.mlp_post_norm);
       break;
     }
     case Residual::kFromNorm: {
-      auto run = [&](const Block& block, const std::optional<Norm>& norm, StreamScales scales) {
+      auto run = [&](std::size_t place, const Block& block, const std::optional<Norm>& norm,
+                     StreamScales scales) {
+        At(context, place);
         const Tensor in = AddAndNorm(step, norm);
         block.Forward(step, in, step.delta);
         ops::Scale(context, in, scales.alpha, step.stream);
         if (scales.beta != 1.0f) ops::Scale(context, step.delta, scales.beta, step.delta);
         step.pending = true;
       };
-      run(*layer.mixer, layer.attention_norm, layer.mixer_scales);
-      run(*layer.feed_forward, layer.mlp_norm, layer.mlp_scales);
+      run(mixing, *layer.mixer, layer.attention_norm, layer.mixer_scales);
+      run(feeding, *layer.feed_forward, layer.mlp_norm, layer.mlp_scales);
       break;
     }
   }

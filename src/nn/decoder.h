@@ -31,6 +31,7 @@ class Decoder : public Model {
   Status Forward(const ops::OpContext& context, const ForwardBatch& batch,
                  const Tensor& logits) override;
 
+  std::string PlaceName(int32_t place) const override;
  private:
   struct Layer {
     std::optional<Norm> attention_norm, attention_post_norm, mlp_norm, mlp_post_norm;
@@ -47,7 +48,7 @@ class Decoder : public Model {
   void Embed(Step& step) const;
   // The stream with what waits to be added, normalized; the stream itself where `norm` is off.
   Tensor AddAndNorm(Step& step, const std::optional<Norm>& norm) const;
-  void RunLayer(Step& step, const Layer& layer) const;
+  void RunLayer(Step& step, std::size_t index) const;
   void Finish(Step& step, const std::optional<Norm>& post_norm, const Tensor& delta) const;
   void Logits(Step& step, const Tensor& logits) const;
 

@@ -31,7 +31,8 @@ struct ModelInfo {
   std::optional<TokenId> bos_id;
   DType compute = DType::kF32;
   int64_t num_parameters = 0;
-  int64_t weight_bytes = 0;     // held by packed weights and mapped tensors
+  // Held by packed weights and mapped tensors; not by a table whose product is packed as well.
+  int64_t weight_bytes = 0;
   int64_t looked_up_bytes = 0;  // of them, tables of which a step reads single rows only
   int64_t expert_bytes = 0;     // of them, experts of which a row goes through a share
   double expert_share = 0.0;
@@ -73,6 +74,9 @@ class Model {
   // logits: [logit_rows.size(), vocab_size] f32. One step at a time.
   virtual Status Forward(const ops::OpContext& context, const ForwardBatch& batch,
                          const Tensor& logits) = 0;
+  // What a number that Forward has put at OpContext::place stands for: "layer 3 attention". Any
+  // thread.
+  virtual std::string PlaceName(int32_t /*place*/) const { return "model"; }
 };
 
 }  // namespace banyan::nn

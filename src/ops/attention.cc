@@ -229,6 +229,7 @@ void Attention(const OpContext& context, const AttentionPlan& plan, const Attent
   if (plan.partials > 0)
     partials = reinterpret_cast<float*>(context.scratch->GetBytes(
         static_cast<std::size_t>(plan.partials * query_state) * sizeof(float)));
+  if (context.measuring) return;
   const auto aim = [&](AttentionTask& task, const AttentionWork& work, int64_t kv_head) {
     Aim(task, plan, work, kv_head, params, q, cache, out);
     if (work.partial < 0) return;

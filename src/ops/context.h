@@ -12,7 +12,9 @@
 // not depend on who else is running.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "device/backend.h"
@@ -31,15 +33,21 @@ class Scratch {
  public:
   explicit Scratch(Backend* backend) : backend_(backend) {}
   // Uninitialized, aligned to 64 bytes, valid until the next Reset, or Release of an earlier mark.
+  // std::bad_alloc where a pass needs more than was reserved for it and there is no more: no op has
+  // a use for a part of its memory, so who runs the pass (run/runner.h) makes it the step's Status.
   Tensor Get(DType dtype, Shape shape);
   std::byte* GetBytes(std::size_t bytes);
   void Reset();
+  // Holds at least so much from now on, in one block. Between passes.
+  Status Reserve(std::size_t bytes);
   std::size_t bytes() const { return bytes_; }  // held now
+  std::size_t peak() const { return peak_; }    // the most that was in use since the last Reset
 
   // Temporaries of one op: everything got after Mark is free again after Release(mark).
   struct Position {
     std::size_t block = 0;
     std::size_t used = 0;
+    std::size_t in_use = 0;  // of all blocks
   };
   Position Mark() const;
   void Release(Position mark);
@@ -49,10 +57,13 @@ class Scratch {
     Buffer memory;
     std::size_t used = 0;
   };
+  bool AddBlock(std::size_t bytes);
+
   Backend* backend_;
   std::vector<Block> blocks_;
   std::size_t current_ = 0;
   std::size_t bytes_ = 0;
+  std::size_t in_use_ = 0, peak_ = 0;
 };
 
 // Gives back at the end of a scope what was got inside it.
@@ -73,6 +84,10 @@ struct OpContext {
   const OpTable* table = nullptr;
   ThreadPool* pool = nullptr;  // the CPU's compute threads; the caller's thread takes part
   Scratch* scratch = nullptr;
+  // Where a model's pass is, for the watchdog (nn/model.h says what the numbers mean); or null.
+  std::atomic<int32_t>* place = nullptr;
+  // Ops take the scratch memory that they need, and compute nothing: for run/step_memory.h.
+  bool measuring = false;
 };
 
 }  // namespace banyan::ops

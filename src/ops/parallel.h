@@ -19,11 +19,12 @@ inline int Threads(const OpContext& context) {
   return context.pool == nullptr ? 1 : context.pool->size();
 }
 
-// fn(begin, end) over parts of [0, n), each item worth about `item_nanoseconds` on one thread.
-// Allocates nothing: a reference is all that the pool's std::function holds.
+// fn(begin, end) over parts of [0, n), each item worth about `item_nanoseconds` on one thread; not
+// at all where the pass is only measured. Allocates nothing: a reference is all that the pool's
+// std::function holds.
 template <typename Fn>
 void ParallelItems(const OpContext& context, int64_t n, double item_nanoseconds, Fn&& fn) {
-  if (n <= 0) return;
+  if (n <= 0 || context.measuring) return;
   if (Threads(context) == 1 || n == 1 ||
       static_cast<double>(n) * item_nanoseconds < kSerialNanoseconds) {
     fn(int64_t{0}, n);

@@ -72,6 +72,7 @@ void ChooseOf(const OpContext& context, const AttentionPlan& plan, const SparseI
   const int threads = nanoseconds < kSerialNanoseconds ? 1 : Threads(context);
   const std::size_t workspace = kernels.workspace_bytes(queries, heads, dim);
   std::byte* workspaces = context.scratch->GetBytes(workspace * static_cast<std::size_t>(threads));
+  if (context.measuring) return;
   std::atomic<int64_t> next{0};
   // One unit per thread, which takes parts until none is left.
   const auto units = [&](int64_t begin, int64_t end) {
@@ -119,7 +120,7 @@ void ChoosePositions(const OpContext& context, const AttentionPlan& plan,
     for (int i = 0; i < sequence.q_len; ++i) {
       const int64_t row = sequence.q_begin + i;
       counts[row] = std::min(before + i + 1, call.most);
-      if (i >= all) continue;
+      if (i >= all || context.measuring) continue;
       int32_t* positions = out.positions.data<int32_t>() + row * out.positions.stride(0);
       std::iota(positions, positions + counts[row], 0);
     }

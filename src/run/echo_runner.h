@@ -5,6 +5,7 @@
 // minus infinity for every other.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "run/step_runner.h"
@@ -17,7 +18,7 @@ class EchoRunner final : public StepRunner {
   EchoRunner(std::vector<TokenId> next, int rows);
 
   StepOutcome Execute(const StepPlan& plan) override;
-  const char* stage() const override { return "echo"; }
+  std::string stage() const override { return "echo"; }
 
  private:
   struct Row {

@@ -32,7 +32,7 @@ class Executor {
   struct Activity {
     PlanNumber plan = 0;
     TimePoint since;
-    const char* stage = "";
+    std::string stage;
   };
   std::optional<Activity> activity() const;
   int64_t scratch_bytes() const { return runner_->scratch_bytes(); }

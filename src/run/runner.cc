@@ -2,6 +2,7 @@
 #include "run/runner.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "base/check.h"
@@ -18,6 +19,7 @@ Runner::Runner(ops::OpContext context, std::shared_ptr<nn::Model> model, nn::Cac
       options_(options),
       max_logit_rows_(std::max<int64_t>(
           1, options.max_logit_bytes / Bytes(DType::kF32, model_->info().vocab_size))) {
+  context_.place = &place_;
   batch_.sequences.resize(model_->info().cache_groups.size());
   batch_.states.resize(model_->info().cache_groups.size());
 }
@@ -37,21 +39,26 @@ void Runner::Begin() {
   if (context_.pool != nullptr) context_.pool->PinCaller();
 }
 
+Status Runner::Reserve(const StepMemory& memory) {
+  BANYAN_RETURN_IF_ERROR(context_.scratch->Reserve(static_cast<std::size_t>(memory.scratch_bytes)));
+  const int64_t row_bytes = Bytes(DType::kF32, model_->info().vocab_size);
+  BANYAN_RETURN_IF_ERROR(Logits(memory.logit_bytes / row_bytes).status());
+  scratch_bytes_ = memory.bytes();
+  return OkStatus();
+}
+
+std::string Runner::stage() const {
+  const char* stage = stage_.load(std::memory_order_relaxed);
+  return stage != nullptr ? stage : model_->PlaceName(place_.load(std::memory_order_relaxed));
+}
+
 StepOutcome Runner::Execute(const StepPlan& plan) {
-  stage_ = "row changes";
-  rows_.Apply(plan);
   StepOutcome outcome;
   outcome.number = plan.number;
-  outcome.rows.resize(plan.spans.size());
-  for (std::size_t i = 0; i < plan.spans.size(); ++i) {
-    outcome.rows[i].row = plan.spans[i].row;
-    outcome.rows[i].error = rows_[plan.spans[i].row].error;
-  }
-  for (const StateCopy& copy : plan.copies)
-    pools_.CopySlot(*context_.backend, copy.kind, copy.from, copy.to);
-  for (const std::vector<Part>& parts : Passes(plan)) {
-    outcome.error = RunPass(plan, parts, outcome);
-    if (!outcome.error.ok()) break;
+  try {
+    outcome.error = Run(plan, outcome);
+  } catch (const std::bad_alloc&) {
+    outcome.error = ResourceExhausted("no memory for step {} ({})", plan.number, stage());
   }
   if (!outcome.error.ok()) {
     // A plan made before this one failed may still name the rows: their state is lost.
@@ -60,6 +67,21 @@ StepOutcome Runner::Execute(const StepPlan& plan) {
   scratch_bytes_ = static_cast<int64_t>(context_.scratch->bytes() + logits_.size());
   stage_ = "waiting";
   return outcome;
+}
+
+Status Runner::Run(const StepPlan& plan, StepOutcome& outcome) {
+  stage_ = "row changes";
+  rows_.Apply(plan);
+  outcome.rows.resize(plan.spans.size());
+  for (std::size_t i = 0; i < plan.spans.size(); ++i) {
+    outcome.rows[i].row = plan.spans[i].row;
+    outcome.rows[i].error = rows_[plan.spans[i].row].error;
+  }
+  for (const StateCopy& copy : plan.copies)
+    pools_.CopySlot(*context_.backend, copy.kind, copy.from, copy.to);
+  for (const std::vector<Part>& parts : Passes(plan))
+    BANYAN_RETURN_IF_ERROR(RunPass(plan, parts, outcome));
+  return OkStatus();
 }
 
 // Cuts the spans into passes of at most max_logit_rows_ logits each.
@@ -178,7 +200,8 @@ Status Runner::RunPass(const StepPlan& plan, const std::vector<Part>& parts, Ste
   forward.states = states;
   forward.pools = pools_.pools();
   forward.logit_rows = batch_.logit_rows;
-  stage_ = "model";
+  place_.store(0, std::memory_order_relaxed);
+  stage_ = nullptr;
   context_.scratch->Reset();
   BANYAN_RETURN_IF_ERROR(model_->Forward(context_, forward, logits));
 

@@ -4,18 +4,21 @@
 //
 // A step whose logits would take more than `max_logit_bytes` (many prompt log-probabilities over a
 // large vocabulary) is run as several passes over consecutive parts of its spans; results do not
-// depend on that. Owns pools and rows; borrows what the context points to. The model may be shared
-// by runners with contexts of their own: it keeps nothing of a step. One thread.
+// depend on that. Memory that a step lacks, though it was reserved for the largest one, is that
+// step's error. Owns pools and rows; borrows what the context points to. The model may be shared by
+// runners with contexts of their own: it keeps nothing of a step. One thread.
 #pragma once
 
 #include <atomic>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "nn/cache_pools.h"
 #include "nn/model.h"
 #include "run/request_rows.h"
 #include "run/sampler.h"
+#include "run/step_memory.h"
 #include "run/step_runner.h"
 
 namespace banyan {
@@ -31,9 +34,12 @@ class Runner final : public StepRunner {
   Runner(ops::OpContext context, std::shared_ptr<nn::Model> model, nn::CachePools pools,
          const RunnerOptions& options);
 
+  // Before the first step: memory for the largest one.
+  Status Reserve(const StepMemory& memory);
+
   void Begin() override;
   StepOutcome Execute(const StepPlan& plan) override;
-  const char* stage() const override { return stage_.load(std::memory_order_relaxed); }
+  std::string stage() const override;
   int64_t scratch_bytes() const override { return scratch_bytes_.load(std::memory_order_relaxed); }
 
  private:
@@ -56,6 +62,7 @@ class Runner final : public StepRunner {
     void Clear();
   };
 
+  Status Run(const StepPlan& plan, StepOutcome& outcome);
   std::vector<std::vector<Part>> Passes(const StepPlan& plan) const;
   void Gather(const StepPlan& plan, const std::vector<Part>& parts, StepOutcome& outcome);
   void GatherCache(const Span& span, const Part& part, const RequestRow& row, int32_t q_begin);
@@ -70,7 +77,8 @@ class Runner final : public StepRunner {
   const int64_t max_logit_rows_;
   Batch batch_;
   Buffer logits_;
-  std::atomic<const char*> stage_{"waiting"};
+  std::atomic<const char*> stage_{"waiting"};  // null: where the model says
+  std::atomic<int32_t> place_{0};              // in the model
   std::atomic<int64_t> scratch_bytes_{0};
 };
 

@@ -10,6 +10,7 @@
 #include <new>
 #include <stdexcept>
 
+#include "device/testing.h"
 #include "run/cpu_device.h"
 #include "run/executor.h"
 
@@ -35,9 +36,10 @@ class HashModel final : public nn::Model {
                        .name = "full"}};
   }
   const nn::ModelInfo& info() const override { return info_; }
-  Status Forward(const ops::OpContext&, const nn::ForwardBatch& batch,
+  Status Forward(const ops::OpContext& context, const nn::ForwardBatch& batch,
                  const Tensor& logits) override {
     ++passes;
+    if (scratch_bytes > 0) context.scratch->GetBytes(scratch_bytes);
     most_logits = std::max<int64_t>(most_logits, logits.dim(0));
     if (fail) return Internal("no luck");
     std::vector<int> sums(batch.tokens.size());
@@ -63,6 +65,7 @@ class HashModel final : public nn::Model {
   int passes = 0;
   int64_t most_logits = 0;
   bool fail = false;
+  std::size_t scratch_bytes = 0;  // that a pass takes
 
  private:
   nn::ModelInfo info_;
@@ -82,8 +85,11 @@ class RunnerTest : public ::testing::Test {
     const int64_t pages[] = {32};
     nn::CachePools pools =
         *nn::CachePools::Allocate(device_->backend(), model->info().cache_groups, pages, kPage);
+    ops::OpContext context = device_->context();
+    context.backend = &backend_;
+    context.scratch = &scratch_;
     runner_ = std::make_unique<Runner>(
-        device_->context(), std::move(model), std::move(pools),
+        context, std::move(model), std::move(pools),
         RunnerOptions{.max_rows = 4,
                       .max_logit_bytes = max_logit_rows * kVocab * int64_t{sizeof(float)}});
   }
@@ -104,6 +110,8 @@ class RunnerTest : public ::testing::Test {
   }
 
   std::unique_ptr<CpuDevice> device_ = *CpuDevice::Create("reference", 1);
+  LimitedBackend backend_{std::size_t{16} << 20};
+  ops::Scratch scratch_{&backend_};
   HashModel* model_ = nullptr;
   std::unique_ptr<Runner> runner_;
 };
@@ -179,6 +187,37 @@ TEST_F(RunnerTest, AFailedStepMarksItsRowsAndNoOther) {
   EXPECT_FALSE(outcome.rows[0].error.ok());
   EXPECT_TRUE(outcome.rows[1].error.ok());
   EXPECT_EQ(outcome.rows[1].accepted.size(), 1u);
+}
+
+// Memory is set aside for the largest step; where that was not enough, as for any other failure.
+TEST_F(RunnerTest, AStepWithoutMemoryEndsItsRowsAndNoOther) {
+  Make(100);
+  ASSERT_TRUE(runner_->Reserve({.scratch_bytes = 4 << 20, .logit_bytes = 2 * kVocab * 4}).ok());
+  backend_.set_limit(backend_.held());
+  model_->scratch_bytes = 4 << 20;
+  StepPlan plan{.number = 1};
+  Open(plan, 0, 1);
+  Open(plan, 1, 9);
+  plan.spans = {Prefill(0, {1}, true), Prefill(1, {2}, true)};
+  EXPECT_TRUE(runner_->Execute(plan).error.ok());
+
+  model_->scratch_bytes = 5 << 20;
+  StepOutcome outcome = runner_->Execute({.number = 2, .spans = {Decode(0)}});
+  EXPECT_EQ(outcome.error.code(), StatusCode::kResourceExhausted);
+  model_->scratch_bytes = 4 << 20;
+  outcome = runner_->Execute({.number = 3, .spans = {Decode(0), Decode(1)}});
+  EXPECT_TRUE(outcome.error.ok());
+  EXPECT_FALSE(outcome.rows[0].error.ok());
+  EXPECT_EQ(outcome.rows[1].accepted.size(), 1u);
+
+  // More logits than were reserved, and no memory for them.
+  backend_.set_limit(0);
+  StepPlan scored{.number = 4};
+  Open(scored, 2, 17, {.enabled = true, .prompt_start = 0});
+  scored.spans = {Prefill(2, {1, 2, 3, 4}, true), Decode(1)};
+  scored.spans[0].prompt_logprob_first = 0;
+  scored.spans[0].prompt_logprob_targets = {2, 3, 4};
+  EXPECT_EQ(runner_->Execute(scored).error.code(), StatusCode::kResourceExhausted);
 }
 
 TEST(Executor, KeepsTheOrderAndOutlivesExceptions) {

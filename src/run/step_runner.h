@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "sched/plan.h"
 
@@ -21,8 +22,8 @@ class StepRunner {
   // step are in the outcome.
   virtual StepOutcome Execute(const StepPlan& plan) = 0;
 
-  // What Execute is doing now, for the watchdog; a string that lives for ever. Any thread.
-  virtual const char* stage() const { return "step"; }
+  // What Execute is doing now, for the watchdog: "layer 3 attention". Any thread.
+  virtual std::string stage() const { return "step"; }
 
   // Bytes that it holds beside weights and cache. Any thread.
   virtual int64_t scratch_bytes() const { return 0; }

@@ -2,6 +2,7 @@
 #include "device/cpu/cpu_backend.h"
 
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
@@ -79,6 +80,16 @@ CgroupMemory ReadCgroup() {
   return narrowest;
 }
 
+// What the process may still map where its address space is limited (ulimit -v).
+std::size_t AddressSpaceLeft() {
+  struct rlimit limit = {};
+  if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return kUnlimited;
+  std::size_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  const std::size_t used = pages * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  return limit.rlim_cur - std::min<std::size_t>(limit.rlim_cur, used);
+}
+
 struct MachineMemory {
   std::size_t total = 0;
   std::size_t available = 0;
@@ -143,7 +154,7 @@ class CpuBackend : public Backend {
   }
 
   std::size_t AvailableMemory() const override {
-    const std::size_t machine = ReadMachine().available;
+    const std::size_t machine = std::min(ReadMachine().available, AddressSpaceLeft());
     const CgroupMemory group = ReadCgroup();
     if (group.limit == kUnlimited) return machine;
     return std::min(machine, group.limit - std::min(group.limit, group.used));

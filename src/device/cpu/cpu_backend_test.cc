@@ -2,9 +2,12 @@
 #include "device/cpu/cpu_backend.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
+#include <fstream>
 
 namespace banyan {
 namespace {
@@ -39,6 +42,21 @@ TEST(CpuBackend, KnowsItsMemory) {
   EXPECT_LE(backend->AvailableMemory(), UsableMemory());
   EXPECT_EQ(backend->kind(), DeviceKind::kCpu);
   EXPECT_NE(backend->Describe().find("GiB"), std::string::npos);
+}
+
+// In a child: the limit could not be taken back.
+TEST(CpuBackendDeathTest, ALimitOfTheAddressSpaceIsOneOfMemory) {
+  EXPECT_EXIT(
+      {
+        const std::unique_ptr<Backend> backend = MakeCpuBackend();
+        std::size_t pages = 0;
+        std::ifstream("/proc/self/statm") >> pages;
+        constexpr std::size_t kMore = std::size_t{64} << 20;
+        const std::size_t most = pages * static_cast<std::size_t>(sysconf(_SC_PAGESIZE)) + kMore;
+        const struct rlimit limit = {most, most};
+        _exit(setrlimit(RLIMIT_AS, &limit) == 0 && backend->AvailableMemory() <= kMore ? 0 : 1);
+      },
+      testing::ExitedWithCode(0), "");
 }
 
 }  // namespace
