@@ -45,7 +45,7 @@ void Scope::Pack(Linear& linear, std::vector<Tensor> parts, bool counted) {
     for (const Tensor& part : run) {
       if (packed->owned.empty()) {
         if (counted) weight_bytes_ += part.NumBytes();
-      } else if (counted) {  // else a table, whose rows are still looked up in the file
+      } else {  // a table too: the rows that are looked up come back from the file one by one
         checkpoint_.Release(part);
       }
     }
@@ -182,8 +182,12 @@ Table Scope::AddTable(std::string_view name, int64_t rows, int64_t cols, Axis) {
 Linear Scope::AddLinear(const Table& table, std::string_view bias) {
   Linear linear;
   if (status_.ok()) Pack(linear, {table.tensor}, false);
-  for (const auto& piece : linear.pieces_)  // without a packed form of its own it reads the table
-    if (piece.weight.owned.empty()) looked_up_bytes_ -= table.tensor.NumBytes();
+  for (const auto& piece : linear.pieces_) {
+    looked_up_bytes_ -= table.tensor.NumBytes();
+    // With a packed form of its own, little of the table is held.
+    if (!piece.weight.owned.empty() && table.owned.empty())
+      weight_bytes_ -= table.tensor.NumBytes();
+  }
   if (!bias.empty()) linear.bias_ = AddVector(bias, {linear.rows_}, Axis::kVocab);
   return linear;
 }

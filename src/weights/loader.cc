@@ -205,3 +205,4 @@ double Loader::seconds() const {
 }
 
 }  // namespace banyan::weights
+  if (!weight->owned.empty()) checkpoint_.Release(tensor);  // its copy is what is used

@@ -35,15 +35,15 @@ def free_port():
 
 
 class Server:
-    """A running `banyan serve`."""
+    """A running `banyan serve`, started by the command `prefix` where there is one."""
 
-    def __init__(self, model, *flags, log, env=None):
+    def __init__(self, model, *flags, log, env=None, prefix=()):
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log_path = log
         self.log = open(log, "wb")
         self.process = subprocess.Popen(
-            [BANYAN, "serve", "--model-path", model, "--port", str(self.port), *flags],
+            [*prefix, BANYAN, "serve", "--model-path", model, "--port", str(self.port), *flags],
             stdout=self.log,
             stderr=self.log,
             env={**os.environ, **(env or {})},
