@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "serve/chat_prompt.h"
 #include "serve/errors.h"
 #include "serve/native/generate_request.h"
@@ -80,10 +82,31 @@ TEST(ChatRequest, EveryFieldThatIsDone) {
   EXPECT_EQ(options.top_logprobs, 2);
   EXPECT_TRUE(options.stream && options.include_usage && options.continuous_usage);
   EXPECT_EQ(options.rids, std::vector<std::string>{"r"});
-  EXPECT_EQ(options.extra_keys, std::vector<std::string>{"sk"});
+  EXPECT_EQ(options.extra_keys.size(), 1u);
   EXPECT_EQ(options.priority, -2);
   EXPECT_EQ(json::serialize(request->chat.template_kwargs),
             R"({"x":1,"reasoning_effort":"none","thinking":false,"enable_thinking":false})");
+}
+
+// One alone is the key; two pairs that read the same when joined are two keys.
+TEST(ChatRequest, ASaltAndAKeyAreNotMixedUp) {
+  const auto key = [](std::string_view more) {
+    const auto request = Chat(more);
+    EXPECT_TRUE(request.ok()) << request.status();
+    const std::vector<std::string>& keys = request->options.extra_keys;
+    return keys.empty() ? "none" : keys.at(0);
+  };
+  EXPECT_EQ(key(R"("cache_salt":"ab")"), "ab");
+  EXPECT_EQ(key(R"("extra_key":"ab")"), "ab");
+  EXPECT_EQ(key(R"("cache_salt":"ab","extra_key":"")"), "ab");
+  EXPECT_EQ(key(R"("cache_salt":"","extra_key":"ab")"), "ab");
+  const std::set<std::string> all = {"abc",
+                                     key(R"("cache_salt":"a","extra_key":"bc")"),
+                                     key(R"("cache_salt":"ab","extra_key":"c")"),
+                                     key(R"("cache_salt":"abc","extra_key":"abc")"),
+                                     key(R"("cache_salt":"abc\u0000a","extra_key":"bc")"),
+                                     key(R"("cache_salt":"abc","extra_key":"\u0000abc")")};
+  EXPECT_EQ(all.size(), 6u);
 }
 
 // Each of these is a 400 that names the field.

@@ -109,7 +109,7 @@ Status ReadOptions(Fields& fields, const OpenAiDefaults& defaults, OpenAiOptions
   options.cache_details = fields.Optional<bool>("return_cached_tokens_details", false);
   options.session = ReadSession(fields, fields.Raw("session_params"));
   options.rids = ReadRids(fields);
-  // SGLang joins the two; either alone is the key.
+  // Either alone is the key, both together one of their own.
   options.extra_keys = ReadStrings(fields, "cache_salt");
   const std::vector<std::string> extra = ReadStrings(fields, "extra_key");
   if (options.extra_keys.empty()) {
@@ -119,7 +119,12 @@ Status ReadOptions(Fields& fields, const OpenAiDefaults& defaults, OpenAiOptions
       fields.Fail("extra_key", "and 'cache_salt' are lists of different lengths");
       return fields.status();
     }
-    for (std::size_t i = 0; i < extra.size(); ++i) options.extra_keys[i] += extra[i];
+    for (std::size_t i = 0; i < extra.size(); ++i) {
+      std::string& key = options.extra_keys[i];
+      // A byte that no text has: another pair, or one key alone, never reads the same.
+      if (!key.empty() && !extra[i].empty()) key += '\xFF';
+      key += extra[i];
+    }
   }
   // Both name the end user to OpenAI. It becomes a key that the queue keeps.
   for (const char* name : {"user", "safety_identifier"}) {
