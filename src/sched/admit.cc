@@ -156,6 +156,7 @@ SchedulerImpl::Admission SchedulerImpl::AdmitOne(Request& request, const Admissi
   }
   if (!lease.held() || !fits() || lease.Reservable(shared + 1) <= shared) {
     blocked_until_ = plans_ + kBlockedPlans;
+    ++counters_.exhausted_total;
     return Admission::kRefused;
   }
   OpenRow(request, std::move(lease), match.deepest.position, miss);

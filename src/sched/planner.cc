@@ -96,6 +96,7 @@ bool SchedulerImpl::RetractOne() {
   };
   Retract(**std::min_element(running_.begin() + 1, running_.end(),
                              [&](const Request* a, const Request* b) { return key(a) < key(b); }));
+  ++counters_.exhausted_total;
   // Not to be given away again at once.
   blocked_until_ = plans_ + 2;
   return true;
