@@ -52,7 +52,9 @@ void Add(EngineSnapshot& sum, const EngineSnapshot& rank) {
        {&SchedulerStats::waiting_tokens, &SchedulerStats::used_tokens,
         &SchedulerStats::running_tokens, &SchedulerStats::tree_tokens,
         &SchedulerStats::evicted_tokens_total, &SchedulerStats::cached_tokens_total,
-        &SchedulerStats::prompt_tokens_total, &SchedulerStats::retracted_total})
+        &SchedulerStats::prompt_tokens_total, &SchedulerStats::retracted_total,
+        &SchedulerStats::retracted_input_total, &SchedulerStats::retracted_output_total,
+        &SchedulerStats::exhausted_total})
     to.*total += from.*total;
   for (size_t i = 0; i < to.pools.size() && i < from.pools.size(); ++i) {
     for (const auto pages : {&PoolUsage::total, &PoolUsage::free, &PoolUsage::evictable,
@@ -60,6 +62,7 @@ void Add(EngineSnapshot& sum, const EngineSnapshot& rank) {
       to.pools[i].*pages += from.pools[i].*pages;
   }
   sum.generation_throughput += rank.generation_throughput;
+  sum.retracted += rank.retracted;
   sum.cache_bytes += rank.cache_bytes;
   sum.scratch_bytes += rank.scratch_bytes;
   sum.max_total_tokens += rank.max_total_tokens;
@@ -122,13 +125,13 @@ class DataParallelEngine final : public Engine {
     for (const auto& rank : ranks_) rank->Drain([one] { one(OkStatus()); });
   }
 
-  // A session stays where its name puts it: what it has said is in that cache.
-  StatusOr<std::string> OpenSession(const SessionSettings& settings) override {
-    SessionSettings named = settings;
   void Stop() override {
     for (const auto& rank : ranks_) rank->Stop();
   }
 
+  // A session stays where its name puts it: what it has said is in that cache.
+  StatusOr<std::string> OpenSession(const SessionSettings& settings) override {
+    SessionSettings named = settings;
     if (named.id.empty()) named.id = RandomId();
     return ranks_[RankOf(named.id)]->OpenSession(named);
   }

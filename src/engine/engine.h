@@ -67,7 +67,9 @@ using GenerateSink = std::function<void(GenerateUpdate)>;
 
 struct EngineSnapshot {
   SchedulerStats scheduler;
-  double generation_throughput = 0;  // tokens a second, over the last decode log interval
+  // Over the last decode log interval: tokens a second, requests put back into the queue.
+  double generation_throughput = 0;
+  int64_t retracted = 0;
   int64_t weight_bytes = 0, cache_bytes = 0, scratch_bytes = 0;
   int64_t max_total_tokens = 0;
   bool healthy = true;
@@ -113,11 +115,11 @@ class Engine {
   virtual Status CloseSession(std::string_view id) = 0;
   // No new requests from now on; `done` is called when the last one has ended.
   virtual void Drain(std::function<void()> done) = 0;
-
-  virtual EngineSnapshot Snapshot() const = 0;
   // Every request ends with kUnavailable at once, whatever the device is doing, and none is taken
   // any more.
   virtual void Stop() = 0;
+
+  virtual EngineSnapshot Snapshot() const = 0;
   // Data-parallel ranks, of which Snapshot is the sum.
   virtual int ranks() const { return 1; }
   virtual EngineSnapshot RankSnapshot(int /*rank*/) const { return Snapshot(); }

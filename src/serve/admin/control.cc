@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/log.h"
 #include "serve/admin/handlers.h"
 #include "serve/errors.h"
 #include "serve/json_writer.h"
@@ -110,8 +111,8 @@ void HandleOpenSession(const ServeContext& context, const HttpRequest& request,
   // The bound is of tokens, over all sessions.
   fields.Required<int64_t>("capacity_of_str_len", {0, 9e15});
   settings.id = fields.Optional<std::string>("session_id", "");
-  settings.timeout = fields.Maybe<double>("timeout", {0, 1e9});
   CheckKey(fields, "session_id", settings.id);
+  settings.timeout = fields.Maybe<double>("timeout", {0, 1e9});
   constexpr RefusedField kRefused[] = {
       {"streaming", "every request of a session is found again through the prefix cache", "false"},
   };
@@ -133,8 +134,9 @@ void HandleCloseSession(const ServeContext& context, const HttpRequest& request,
   const auto id = fields.Required<std::string>("session_id");
   ReadCommon(fields);
   if (Status status = FinishFields(fields); !status.ok()) return reply->Send(ErrorResponse(status));
-  if (Status status = context.engine.CloseSession(id); !status.ok())
-    return reply->Send(ErrorResponse(status));
+  // As in SGLang it is no error to close what is not there, or is not any more: it may have timed
+  // out.
+  if (!context.engine.CloseSession(id).ok()) LogInfo("/close_session: there is no such session");
   SendText(reply, "");
 }
 

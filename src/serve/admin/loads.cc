@@ -83,7 +83,7 @@ void WriteLoad(JsonWriter& json, int rank, const EngineSnapshot& now, int max_ru
   if (wants("queues")) {
     json.Key("queues").Begin('{').Field("waiting", stats.waiting).Field("grammar", 0);
     json.Field("paused", stats.paused ? stats.running : 0);
-    json.Field("retracted", stats.retracted_total).End('}');
+    json.Field("retracted", now.retracted).End('}');
   }
   json.End('}');
 }
