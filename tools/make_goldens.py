@@ -21,13 +21,19 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.models.doge.modeling_doge import DogeCDMoE
 
 from make_goldens_families import FAMILIES, V4
 from make_goldens_gguf import write_gguf
+from make_goldens_ternary import make_ternary
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "golden" / "models"
 PROMPTS = (5, 17, 40)
 NEW_TOKENS = 16
+
+# It gives its router's logits beside its output, and its layers take both for the output.
+both = DogeCDMoE.forward
+DogeCDMoE.forward = lambda self, hidden_states, **arguments: both(self, hidden_states, **arguments)[0]
 
 
 def randomize(model, generator):
@@ -42,13 +48,26 @@ def randomize(model, generator):
             data.add_(noise * 0.2)
 
 
-def answers(model, prompts, new_tokens, cached=True):
-    """The cases of golden.json: each prompt whole, then token by token with a cache (or all anew)."""
+def prompt_logits(model, ids, cached, whole):
+    """A prompt's logits, and the last output, whole or token by token."""
+    if whole:
+        output = model(torch.tensor([ids]), use_cache=cached)
+        return output.logits[0], output
+    cache, rows = None, []
+    for token in ids:
+        output = model(torch.tensor([[token]]), use_cache=True, past_key_values=cache)
+        cache = output.past_key_values
+        rows.append(output.logits[0])
+    return torch.cat(rows), output
+
+
+def answers(model, prompts, new_tokens, cached=True, whole=True):
+    """The cases of golden.json: each prompt, then token by token with a cache (or all anew)."""
     cases = []
     for ids in prompts:
         with torch.no_grad():
-            output = model(torch.tensor([ids]), use_cache=cached)
-            logprobs = torch.log_softmax(output.logits[0].float(), -1)
+            logits, output = prompt_logits(model, ids, cached, whole)
+            logprobs = torch.log_softmax(logits.float(), -1)
             case = {
                 "prompt_ids": ids,
                 "prompt_logprobs": [None] + [round(logprobs[i, t].item(), 6) for i, t in enumerate(ids[1:])],
@@ -75,7 +94,9 @@ def load(folder, attention="eager"):
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention).eval()
 
 
-def prompts_of(lengths, vocab_size, generator):
+def prompts_of(lengths, vocab_size, generator, distinct=False):
+    if distinct:  # no id twice in a prompt
+        return [(torch.randperm(vocab_size - 3, generator=generator)[:n] + 3).tolist() for n in lengths]
     return [torch.randint(3, vocab_size, (n,), generator=generator).tolist() for n in lengths]
 
 
@@ -110,12 +131,14 @@ def make(name, spec):
     (folder / "generation_config.json").unlink(missing_ok=True)
     (folder / "model.safetensors").chmod(0o644)
 
-    prompts = prompts_of(spec.get("prompts", PROMPTS), config.vocab_size, generator)
+    prompts = prompts_of(spec.get("prompts", PROMPTS), config.vocab_size, generator, spec.get("distinct", False))
     if "drop" in spec:
         path = folder / "model.safetensors"
         save_file({n: t for n, t in load_file(path).items() if n.rsplit(".", 1)[-1] not in spec["drop"]}, path)
+    if "ternary" in spec:
+        make_ternary(folder, spec["ternary"])
     model = load(folder, spec.get("attention", "eager"))
-    cases = answers(model, prompts, NEW_TOKENS, spec.get("cached", True))
+    cases = answers(model, prompts, NEW_TOKENS, spec.get("cached", True), spec.get("whole", True))
     (folder / "golden.json").write_text(json.dumps(cases, separators=(",", ":")) + "\n")
     written = json.loads((folder / "config.json").read_text())
     if spec.get("v4", True):

@@ -48,6 +48,11 @@ DEEPSEEK_YARN = rope("yarn", factor=4.0, original_max_position_embeddings=32, be
 FAMILIES = {
     "arcee": dict(type="arcee", config=small(mlp_bias=True), gguf=("arcee", "permute")),
     "apertus": dict(type="apertus", config=small(rope_parameters=dict(LLAMA3)), gguf=("apertus",)),
+    "bitnet": dict(type="bitnet", config=small(attention_bias=True)),
+    "bitnet_bitlinear": dict(type="bitnet", v4=False, ternary="bitlinear", config=small(attention_bias=True)),
+    "bitnet_autobitlinear": dict(type="bitnet", v4=False, ternary="autobitlinear", config=small(
+        attention_bias=True, tie_word_embeddings=True)),
+    "bitnet_online": dict(type="bitnet", v4=False, ternary="online", config=small()),
     "cohere": dict(type="cohere", config=small(), gguf=("command-r",)),
     "cohere_qk_norm": dict(type="cohere", config=small(use_qk_norm=True, attention_bias=True),
                            gguf=("command-r",)),
@@ -55,6 +60,16 @@ FAMILIES = {
                     gguf=("cohere2",)),
     "cwm": dict(type="cwm", config=small(head_dim=32, num_hidden_layers=3, sliding_window=8,
                                          rope_parameters=dict(LLAMA3))),
+    "diffllama": dict(type="diffllama", config=small(
+        num_hidden_layers=3, num_attention_heads=8, num_key_value_heads=4, head_dim=16, attention_bias=True)),
+    # Prompts and answers beyond what a query sees. In the first layer equal tokens have equal weights, and
+    # transformers breaks ties by how long the prompt is.
+    "doge": dict(type="doge", distinct=True, config=small(
+        vocab_size=512, keep_window_size=12, attention_bias=True, mlp_bias=True)),
+    "doge_window": dict(type="doge", config=small(sliding_window=8, tie_word_embeddings=True)),
+    # Of several rows at once its router would mix them up (families/doge.cc).
+    "doge_moe": dict(type="doge", whole=False, config=small(
+        is_moe=True, num_experts=27, num_experts_per_tok=6, norm_topk_prob=True, mlp_bias=True)),
     "ernie4_5": dict(type="ernie4_5", config=small(head_dim=16, use_bias=True), gguf=("ernie4_5",)),
     "exaone4": dict(type="exaone4", config=small(num_hidden_layers=4, sliding_window=8, head_dim=16),
                     gguf=("exaone4",)),

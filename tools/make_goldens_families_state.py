@@ -84,7 +84,11 @@ STATE_FAMILIES = {
     "nemotron_h_latent": dict(type="nemotron_h", gguf=("nemotron_h_moe",), config=dict(
         NEMOTRON, layers_block_type=["mamba", "moe", "attention", "moe"], n_routed_experts=6, num_experts_per_tok=2,
         moe_intermediate_size=24, moe_shared_expert_intermediate_size=40, moe_latent_size=32)),
+    "nemotron_h_latent_bias": dict(type="nemotron_h", config=dict(
+        NEMOTRON, layers_block_type=["mamba", "moe"], n_routed_experts=6, num_experts_per_tok=2, mlp_bias=True,
+        moe_intermediate_size=24, moe_shared_expert_intermediate_size=40, moe_latent_size=32)),
     "qwen3_next": dict(type="qwen3_next", gguf=("qwen3next",), keep_layer_types=True, config=delta(**QWEN_MOE)),
+    "qwen3_next_bias": dict(type="qwen3_next", keep_layer_types=True, config=delta(attention_bias=True, **QWEN_MOE)),
     "qwen3_next_mixed": dict(type="qwen3_next", config=dict(
         SMALL, num_hidden_layers=4, head_dim=16, mlp_only_layers=[1], norm_topk_prob=False, linear_num_key_heads=2,
         linear_num_value_heads=2, linear_key_head_dim=16, linear_value_head_dim=24, linear_conv_kernel_dim=2,

@@ -105,7 +105,8 @@ ops::Activation Config::Activation(std::initializer_list<std::string_view> keys,
   };
   const std::string name = fields.MaybeAny<std::string>(keys).value_or(std::string(fallback));
   auto found = kByName.find(name);
-  if (found != kByName.end()) return found->second;
+  // (xIELU has tensors of its own, where a family has it.)
+  if (found != kByName.end() && (found->second != kXielu || fallback == name)) return found->second;
   Fail(Unimplemented("{}: '{}': the activation '{}' is not known", fields.where(), *keys.begin(),
                      name));
   return kSilu;

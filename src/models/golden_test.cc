@@ -19,6 +19,8 @@ namespace fs = std::filesystem;
 
 constexpr double kLogprobTolerance = 2e-4;
 constexpr double kGap = 1e-3;
+// Where values are rounded to 255 steps, one beside the middle between two goes either way.
+constexpr double kRoundedTolerance = 0.05, kRoundedMean = 5e-3;
 
 struct Case {
   std::string name;
@@ -83,8 +85,12 @@ class GoldenTest : public ::testing::TestWithParam<Case> {
     auto checkpoint = weights::Checkpoint::Open(path.string());
     ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
     checkpoint_ = *std::move(checkpoint);
+    if (checkpoint_->config().contains("quantization_config")) tolerance_ = kRoundedTolerance;
     auto model = LoadModel(device_.context(), *checkpoint_, {.dtype = "float32"});
-    if (model.status().code() == StatusCode::kNotFound) GTEST_SKIP() << model.status();
+    // Data from elsewhere may be of families that are not there yet.
+    const bool own =
+        !GetParam().name.starts_with("shared_") && !GetParam().name.starts_with("extra_");
+    if (!own && model.status().code() == StatusCode::kNotFound) GTEST_SKIP() << model.status();
     ASSERT_TRUE(model.ok()) << model.status();
     model_ = *std::move(model);
   }
@@ -111,8 +117,8 @@ class GoldenTest : public ::testing::TestWithParam<Case> {
     ASSERT_EQ(rows.size(), ids.size());
     for (std::size_t i = 1; i < ids.size(); ++i) {
       const double expected = golden.at("prompt_logprobs").at(i).to_number<double>();
-      worst_ = std::max(worst_, std::abs(rows[i - 1][ids[i]] - expected));
-      ASSERT_NEAR(rows[i - 1][ids[i]], expected, kLogprobTolerance) << "prompt position " << i;
+      Note(rows[i - 1][ids[i]] - expected);
+      ASSERT_NEAR(rows[i - 1][ids[i]], expected, tolerance_) << "prompt position " << i;
     }
   }
 
@@ -124,24 +130,32 @@ class GoldenTest : public ::testing::TestWithParam<Case> {
     std::vector<double> row = sequence.Extend(prompt, 0).back();
     for (std::size_t step = 0; step < greedy.size(); ++step) {
       const auto best = std::max_element(row.begin(), row.end()) - row.begin();
-      if (golden.at("gap").at(step).to_number<double>() > kGap) {
+      if (golden.at("gap").at(step).to_number<double>() > std::max(kGap, 2 * tolerance_)) {
         ASSERT_EQ(best, greedy[step]) << "step " << step;
       }
       for (const json::value& item : golden.at("greedy_top10").at(step).as_array()) {
         const double expected = item.at(1).to_number<double>();
         const double found = row[item.at(0).to_number<TokenId>()];
-        worst_ = std::max(worst_, std::abs(found - expected));
-        ASSERT_NEAR(found, expected, kLogprobTolerance) << "step " << step;
+        Note(found - expected);
+        ASSERT_NEAR(found, expected, tolerance_) << "step " << step;
       }
       row = sequence.Extend(std::span(&greedy[step], 1), 0).back();
     }
+  }
+
+  void Note(double error) {
+    worst_ = std::max(worst_, std::abs(error));
+    sum_ += std::abs(error);
+    ++count_;
   }
 
   TestDevice device_;
   std::unique_ptr<weights::Checkpoint> checkpoint_;
   std::unique_ptr<nn::Model> model_;
   fs::path temporary_;
-  double worst_ = 0;
+  double tolerance_ = kLogprobTolerance;
+  double worst_ = 0, sum_ = 0;
+  int count_ = 0;
 };
 
 TEST_P(GoldenTest, Matches) {
@@ -152,8 +166,10 @@ TEST_P(GoldenTest, Matches) {
     CheckGreedy(item.as_object(), 16);
     if (HasFatalFailure()) return;
   }
+  EXPECT_LT(sum_ / count_, kRoundedMean);
   RecordProperty("worst_logprob_error", fmt::format("{:.2e}", worst_));
-  if (std::getenv("BANYAN_PRINT_ERRORS")) fmt::print("{}: {:.2e}\n", GetParam().name, worst_);
+  if (std::getenv("BANYAN_PRINT_ERRORS"))
+    fmt::print("{}: {:.2e}, mean {:.2e}\n", GetParam().name, worst_, sum_ / count_);
 }
 
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(GoldenTest);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Families with latent attention: the same bits however a prompt is cut, and the same answers with
-// the latents expanded.
+// Families with attention of their own kinds: the same bits however a prompt is cut; and of those
+// with latents the same answers with them expanded.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -13,7 +13,7 @@
 namespace banyan::models {
 namespace {
 
-class LatentModel : public ::testing::TestWithParam<std::string> {
+class AnyModel : public ::testing::TestWithParam<std::string> {
  protected:
   std::unique_ptr<nn::Model> Load(const LoadOptions& options) {
     const auto path = std::filesystem::path(BANYAN_SOURCE_DIR) / "tests/golden/models" / GetParam();
@@ -32,7 +32,9 @@ class LatentModel : public ::testing::TestWithParam<std::string> {
   std::vector<std::unique_ptr<weights::Checkpoint>> checkpoints_;
 };
 
-TEST_P(LatentModel, SameBitsHoweverCut) {
+class LatentModel : public AnyModel {};
+
+TEST_P(AnyModel, SameBitsHoweverCut) {
   for (const char* dtype : {"float32", "bfloat16"}) {
     const auto model = Load({.dtype = dtype});
     const auto whole = Run(*model, 16, 0);
@@ -58,15 +60,21 @@ TEST_P(LatentModel, ExpandedIsEqual) {
   EXPECT_EQ(got == want, chooses) << "the latents were not expanded";
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, LatentModel,
-                         ::testing::Values("youtu", "youtu/model.gguf", "deepseek_v2",
-                                           "deepseek_v3", "deepseek_v32", "minicpm3"),
-                         [](const auto& info) {
-                           std::string name = info.param;
-                           std::ranges::replace_if(
-                               name, [](char c) { return !std::isalnum(c); }, '_');
-                           return name;
-                         });
+std::string Name(const ::testing::TestParamInfo<std::string>& info) {
+  std::string name = info.param;
+  std::ranges::replace_if(
+      name, [](char c) { return !std::isalnum(c); }, '_');
+  return name;
+}
+
+const auto kLatent = ::testing::Values("youtu", "youtu/model.gguf", "deepseek_v2", "deepseek_v3",
+                                       "deepseek_v32", "minicpm3");
+INSTANTIATE_TEST_SUITE_P(Latent, AnyModel, kLatent, Name);
+INSTANTIATE_TEST_SUITE_P(Latent, LatentModel, kLatent, Name);
+INSTANTIATE_TEST_SUITE_P(Others, AnyModel,
+                         ::testing::Values("bitnet_bitlinear", "diffllama", "doge", "doge_moe",
+                                           "doge_window"),
+                         Name);
 
 }  // namespace
 }  // namespace banyan::models

@@ -9,6 +9,7 @@
 #include "nn/decoder.h"
 #include "nn/scope.h"
 #include "weights/loader.h"
+#include "weights/ternary.h"
 
 namespace banyan::models {
 namespace {
@@ -94,6 +95,7 @@ constexpr std::array kHarmless = {
     "router_z_loss_coef",
     "router_jitter_noise",
     "input_jitter_noise",
+    "quantization_config",  // which Checkpoint::Open has looked at
 };
 
 // Keys that change what some network computes: a family that does not read one does not do it.
@@ -213,7 +215,8 @@ StatusOr<Types> ChooseTypes(const weights::Checkpoint& checkpoint, std::string_v
   std::array<int64_t, static_cast<int>(DType::kCount)> bytes{};
   bool quantized = false;
   for (const weights::NamedTensor& tensor : checkpoint.tensors()) {
-    if (tensor.tensor.rank() < 2) continue;
+    const DType dtype = tensor.tensor.dtype();
+    if (tensor.tensor.rank() < 2 || (!IsFloat(dtype) && !IsQuantized(dtype))) continue;
     bytes[static_cast<int>(tensor.tensor.dtype())] += tensor.tensor.NumBytes();
     quantized = quantized || IsQuantized(tensor.tensor.dtype());
   }
@@ -264,6 +267,10 @@ StatusOr<std::unique_ptr<nn::Model>> LoadModel(const ops::OpContext& context,
   BANYAN_RETURN_IF_ERROR(config.status());
   BANYAN_RETURN_IF_ERROR(CheckUnread(config.fields, def->family));
   nn::DecoderSpec& spec = definition.spec;
+  const bool dense = std::ranges::all_of(spec.layers, [](const nn::LayerSpec& layer) {
+    return layer.mixer == nn::Mixer::kAttention && layer.feed_forward == nn::FeedForward::kDense;
+  });
+  BANYAN_RETURN_IF_ERROR(weights::CheckTernaryFamily(checkpoint.config(), def->family, dense));
   spec.latent.expand_rows = options.expand_latents;
   if (options.context_length > 0) {
     if (spec.learned_positions > 0 && options.context_length > spec.context_length)

@@ -47,9 +47,16 @@ Attention::Attention(Scope& scope, const std::string& name, const AttentionSpec&
   output_ = scope.AddLinear({{name + ".output", hidden, Axis::kHidden}}, q_rows, Axis::kHeads,
                             spec.output_bias);
   if (spec.output_gate)
-    gate_ = scope.AddLinear({{name + ".gate", q_rows, Axis::kHeads}}, hidden, Axis::kHidden, false);
+    gate_ = scope.AddLinear({{name + ".gate", q_rows, Axis::kHeads}}, hidden, Axis::kHidden,
+                            spec.output_gate_bias);
   if (spec.sinks) sinks_ = scope.AddVector(name + ".sinks.weight", {spec.heads}, Axis::kHeads);
-  group_ = scope.AddKv(index, spec.kv_heads, spec.head_dim,
+  if (spec.output_norm)
+    output_norm_.emplace(scope, name + ".output_norm", *spec.output_norm, Shape{q_rows},
+                         Axis::kHeads);
+  if (spec.differential_eps) differential_.emplace(scope, name, spec, index);
+  if (spec.dynamic_mask > 0) mask_.emplace(scope, name, spec, spec.scale * layer.scale);
+  const int key_dim = mask_ ? DynamicMask::KeyDim(spec.head_dim) : spec.head_dim;
+  group_ = scope.AddKv(index, spec.kv_heads, key_dim, spec.head_dim,
                        {.window = layer.window, .chunk = layer.chunk});
   if (spec.alibi_scale != 0.0f) alibi_slopes_ = AlibiSlopes(spec.heads, spec.alibi_scale);
 }
@@ -65,12 +72,8 @@ void Attention::Forward(const StepInputs& step, const Tensor& in, const Tensor& 
   // [n, dim] slices of the rows, and the same by heads.
   const Tensor q_flat = qkv.Slice(1, 0, q_dim);
   const Tensor k_flat = qkv.Slice(1, q_dim, q_dim + kv_dim);
-  auto by_heads = [&](const Tensor& x, int64_t heads) {
-    return Tensor(x.raw(), x.dtype(), {step.rows(), heads, spec_.head_dim},
-                  {x.stride(0), spec_.head_dim, 1});
-  };
-  const Tensor q = by_heads(q_flat, spec_.heads), k = by_heads(k_flat, spec_.kv_heads);
-  const Tensor v = by_heads(qkv.Slice(1, q_dim + kv_dim, q_dim + 2 * kv_dim), spec_.kv_heads);
+  const Tensor q = ByHeads(q_flat, spec_.heads), k = ByHeads(k_flat, spec_.kv_heads);
+  const Tensor v = ByHeads(qkv.Slice(1, q_dim + kv_dim, q_dim + 2 * kv_dim), spec_.kv_heads);
 
   auto norms = [&] {
     if (!q_norm_) return;
@@ -83,9 +86,23 @@ void Attention::Forward(const StepInputs& step, const Tensor& in, const Tensor& 
   if (layer_.rope >= 0) step.ropes[layer_.rope].Apply(context, step.angles[layer_.rope], q, k);
   if (spec_.qk_norm_after_rope) norms();
 
+  const Tensor attended = context.scratch->Get(DType::kF32, {step.rows(), q_dim});
+  Attend(step, q, k, v, ByHeads(attended, spec_.heads));
+  if (!gate_.empty()) {
+    const Tensor gate = context.scratch->Get(DType::kF32, {step.rows(), q_dim});
+    gate_.Forward(context, in, gate);
+    ops::Activate(context, ops::Activation::kSigmoid, gate, gate);
+    ops::Mul(context, attended, gate, attended);
+  }
+  if (output_norm_) output_norm_->Forward(context, attended, attended);
+  output_.Forward(context, attended, out);
+}
+
+void Attention::Attend(const StepInputs& step, const Tensor& q, const Tensor& k, const Tensor& v,
+                       const Tensor& out) const {
+  const ops::OpContext& context = step.context;
   const ops::AttentionPlan& plan = step.plans[group_];
   const ops::PagedKv& cache = step.batch.pools[group_].layers[index_].kv;
-  ops::WriteKv(context, plan, k, v, cache);
   ops::AttentionParams params;
   params.scale = spec_.scale * layer_.scale;
   params.softcap = spec_.softcap;
@@ -95,15 +112,10 @@ void Attention::Forward(const StepInputs& step, const Tensor& in, const Tensor& 
     params.alibi_slopes =
         Tensor(const_cast<float*>(alibi_slopes_.data()), DType::kF32, {spec_.heads});
   params.sink_logits = sinks_.tensor;
-  const Tensor attended = context.scratch->Get(DType::kF32, {step.rows(), q_dim});
-  ops::Attention(context, plan, params, q, cache, by_heads(attended, spec_.heads));
-  if (!gate_.empty()) {
-    const Tensor gate = context.scratch->Get(DType::kF32, {step.rows(), q_dim});
-    gate_.Forward(context, in, gate);
-    ops::Activate(context, ops::Activation::kSigmoid, gate, gate);
-    ops::Mul(context, attended, gate, attended);
-  }
-  output_.Forward(context, attended, out);
+  if (mask_) return mask_->Attend(step, group_, params, cache, q, k, v, out);
+  if (differential_) return differential_->Attend(context, plan, params, cache, q, k, v, out);
+  ops::WriteKv(context, plan, k, v, cache);
+  ops::Attention(context, plan, params, q, cache, out);
 }
 
 }  // namespace banyan::nn

@@ -3,7 +3,8 @@
 //
 // Logical names of its weights, under NAME ("layers.3.attention"):
 //   NAME.{q,k,v,output} (.weight [out, in], .bias)   NAME.{q_norm,k_norm} (.weight, .bias)
-//   NAME.gate.weight [heads * head_dim, in]   NAME.sinks.weight [heads]
+//   NAME.gate (.weight [heads * head_dim, in], .bias)   NAME.sinks.weight [heads]
+//   NAME.output_norm.weight [heads * head_dim]   nn/differential.h's and nn/dynamic_mask.h's
 #pragma once
 
 #include <optional>
@@ -12,6 +13,8 @@
 
 #include "nn/block.h"
 #include "nn/decoder_spec.h"
+#include "nn/differential.h"
+#include "nn/dynamic_mask.h"
 #include "nn/norm.h"
 #include "nn/scope.h"
 
@@ -25,12 +28,18 @@ class Attention final : public Block {
   void Forward(const StepInputs& step, const Tensor& in, const Tensor& out) const override;
 
  private:
+  // Writes k and v to the cache and gathers what the queries see; [n, heads, head_dim].
+  void Attend(const StepInputs& step, const Tensor& q, const Tensor& k, const Tensor& v,
+              const Tensor& out) const;
+
   const AttentionSpec spec_;
   const LayerSpec layer_;
   const int index_;
   Linear qkv_, output_, gate_;
   Vector sinks_;
-  std::optional<Norm> q_norm_, k_norm_;
+  std::optional<Norm> q_norm_, k_norm_, output_norm_;
+  std::optional<Differential> differential_;
+  std::optional<DynamicMask> mask_;
   int group_ = 0;                    // of the cache
   std::vector<float> alibi_slopes_;  // per head, or empty
 };

@@ -159,15 +159,20 @@ void Decoder::RunLayer(Step& step, std::size_t index) const {
   switch (spec_.residual) {
     case Residual::kSequential: {
       auto run = [&](std::size_t place, const Block* block, const std::optional<Norm>& norm,
-                     const std::optional<Norm>& post_norm) {
+                     const std::optional<Norm>& post_norm, const Tensor& weight) {
         if (block == nullptr) return;
         At(context, place);
         block->Forward(step, AddAndNorm(step, norm), step.delta);
         Finish(step, post_norm, step.delta);
+        if (!weight.empty())
+          ops::Mul(context, step.stream,
+                   Tensor(weight.raw(), DType::kF32, step.stream.shape(), {0, 1}), step.stream);
         step.pending = true;
       };
-      run(mixing, layer.mixer.get(), layer.attention_norm, layer.attention_post_norm);
-      run(feeding, layer.feed_forward.get(), layer.mlp_norm, layer.mlp_post_norm);
+      run(mixing, layer.mixer.get(), layer.attention_norm, layer.attention_post_norm,
+          layer.attention_residual.tensor);
+      run(feeding, layer.feed_forward.get(), layer.mlp_norm, layer.mlp_post_norm,
+          layer.mlp_residual.tensor);
       break;
     }
     case Residual::kParallel: {

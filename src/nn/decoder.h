@@ -5,6 +5,7 @@
 //   embed.weight [vocab, embedding_dim]   position.weight [learned_positions, hidden]
 //   embed_in.weight, embed_out.weight (where embedding_dim is not hidden_size)
 //   layers.{l}.attention_norm, .attention_post_norm, .mlp_norm, .mlp_post_norm (.weight, .bias)
+//   layers.{l}.{attention,mlp}_residual [hidden] (where the stream is weighted)
 //   layers.{l}.{attention,mixer,mlp}.*: see the blocks' own headers
 //   final_norm (.weight, .bias)   output.weight [vocab, embedding_dim], output.bias
 #pragma once
@@ -36,6 +37,7 @@ class Decoder : public Model {
   struct Layer {
     std::optional<Norm> attention_norm, attention_post_norm, mlp_norm, mlp_post_norm;
     std::unique_ptr<Block> mixer, feed_forward;  // null: none
+    Vector attention_residual, mlp_residual;     // or empty: 1
     StreamScales mixer_scales, mlp_scales;
   };
   struct Step;

@@ -10,6 +10,7 @@
 #include "nn/mla.h"
 #include "nn/mlp.h"
 #include "nn/moe.h"
+#include "nn/retrieval.h"
 #include "nn/short_conv.h"
 #include "ops/reference/half.h"
 
@@ -114,12 +115,17 @@ void Decoder::DeclareLayer(Scope& scope, int index) {
       norm.emplace(scope, fmt::format("{}{}", name, which), spec_.norm, Shape{hidden},
                    Axis::kHidden);
   };
+  auto residual = [&](bool wanted, std::string_view which, Vector& weight) {
+    if (wanted && spec_.residual_weights)
+      weight = scope.AddVector(fmt::format("{}{}_residual", name, which), {hidden}, Axis::kHidden);
+  };
   const bool mixes = spec.mixer != Mixer::kNone;
   auto wanted = [&](bool before, bool behind) { return spec.norms_behind ? behind : before; };
   stream_norm(mixes && wanted(spec_.attention_norm, false), "attention_norm", layer.attention_norm);
   layer.mixer = DeclareMixer(scope, index);
   stream_norm(mixes && wanted(spec_.attention_post_norm, true), "attention_post_norm",
               layer.attention_post_norm);
+  residual(mixes, "attention", layer.attention_residual);
 
   const bool feeds = spec.feed_forward != FeedForward::kNone;
   stream_norm(feeds && wanted(spec_.mlp_norm, false), "mlp_norm", layer.mlp_norm);
@@ -134,8 +140,13 @@ void Decoder::DeclareLayer(Scope& scope, int index) {
     case FeedForward::kMoe:
       layer.feed_forward = std::make_unique<Moe>(scope, name + "mlp", spec_.moe, hidden);
       break;
+    case FeedForward::kRetrieval:
+      layer.feed_forward =
+          std::make_unique<Retrieval>(scope, name + "mlp", spec_.mlp, spec_.retrieval, hidden);
+      break;
   }
   stream_norm(feeds && wanted(spec_.mlp_post_norm, true), "mlp_post_norm", layer.mlp_post_norm);
+  residual(feeds, "mlp", layer.mlp_residual);
 }
 
 }  // namespace banyan::nn

@@ -53,6 +53,13 @@ struct AttentionSpec {
   bool sinks = false;  // one logit per head in the softmax's sum (gpt-oss)
   bool output_gate =
       false;  // what the heads saw is times sigmoid(gate(x)) before the output matrix
+  bool output_gate_bias = false;
+  std::optional<NormSpec> output_norm;  // of what all heads saw as one vector, before that matrix
+
+  // Differential attention (nn/differential.h): the epsilon of the norm behind it.
+  std::optional<float> differential_eps;
+  // A dynamic mask (nn/dynamic_mask.h): how many keys a query sees at most; 0: none.
+  int dynamic_mask = 0;
 };
 
 // Attention over a latent that all heads share (nn/mla.h).
@@ -86,6 +93,7 @@ struct MlpSpec {
   bool up_bias = false;  // the gate's too
   bool down_bias = false;
   float gate_scale = 1.0f, down_scale = 1.0f;  // of the products' results (Falcon H1)
+  std::optional<NormSpec> norm;                // of what goes into `down` (BitNet)
 };
 
 // A mixture of experts (nn/moe.h).
@@ -101,9 +109,18 @@ struct MoeSpec {
   bool expert_bias = false;
   bool scale_input = false;     // the weights multiply what goes into an expert (Llama 4)
   int latent = 0;               // 0: none; else the experts work in a space of this size
+  bool latent_bias = false;     // of the matrices to it and from it
   int shared_intermediate = 0;  // 0: no expert that all rows go through
   bool shared_bias = false;
   bool shared_gate = false;  // it is weighted by sigmoid(shared_gate(x))
+};
+
+// Experts of one hidden unit each, found by product keys, beside the dense network
+// (nn/retrieval.h).
+struct RetrievalSpec {
+  int experts = 0;
+  int keys = 0;  // of each of the two halves; keys * keys is at most `experts`
+  int top_k = 0;
 };
 
 // The two blocks of a layer. A layer without one has no norms for it either.
@@ -120,8 +137,9 @@ enum class Mixer : uint8_t {
 };
 enum class FeedForward : uint8_t {
   kNone,
-  kDense,  // DecoderSpec::mlp
-  kMoe,    // DecoderSpec::moe
+  kDense,      // DecoderSpec::mlp
+  kMoe,        // DecoderSpec::moe
+  kRetrieval,  // DecoderSpec::mlp and retrieval
 };
 
 // Two mixers side by side (Falcon H1): what goes into the attention and what comes out of each are
@@ -160,6 +178,7 @@ struct DecoderSpec {
   LatentSpec latent;
   MlpSpec mlp;
   MoeSpec moe;
+  RetrievalSpec retrieval;
   ShortConvSpec short_conv;
   MambaSpec mamba;
   Mamba2Spec mamba2;
@@ -172,7 +191,8 @@ struct DecoderSpec {
   bool attention_norm = true, attention_post_norm = false;
   bool mlp_norm = true, mlp_post_norm = false;
   bool final_norm = true;
-  float residual_scale = 1.0f;  // times what attention and MLP add (Granite)
+  float residual_scale = 1.0f;    // times what attention and MLP add (Granite)
+  bool residual_weights = false;  // x = weight * x + what they add, per element (Doge)
 
   float embedding_scale = 1.0f;
   bool round_embedding_scale = false;  // to the compute type first (Gemma)

@@ -21,6 +21,8 @@ Mlp::Mlp(Scope& scope, const std::string& name, const MlpSpec& spec, int hidden,
                    : scope.AddLinear({up}, hidden, Axis::kHidden, spec.up_bias);
   down_ = scope.AddLinear({{name + ".down", hidden, Axis::kHidden}}, spec.intermediate,
                           Axis::kIntermediate, spec.down_bias);
+  if (spec.norm)
+    norm_.emplace(scope, name + ".norm", *spec.norm, Shape{spec.intermediate}, Axis::kIntermediate);
   if (spec.activation != ops::Activation::kXielu) return;
   auto scalar = [&](std::string_view which, Shape shape) {
     const Vector vector = scope.AddVector(fmt::format("{}.{}", name, which), shape, Axis::kNone);
@@ -57,6 +59,7 @@ void Mlp::Forward(const StepInputs& step, const Tensor& in, const Tensor& out) c
   } else {
     ops::Activate(context, spec_.activation, up, activated);
   }
+  if (norm_) norm_->Forward(context, activated, activated);
   down_.Forward(context, activated, out);
   if (spec_.down_scale != 1.0f) ops::Scale(context, out, spec_.down_scale, out);
 }

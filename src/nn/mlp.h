@@ -2,7 +2,7 @@
 // Mlp: the dense feed-forward network: down(act(gate(x)) * up(x)), or down(act(up(x))).
 //
 // Logical names of its weights, under NAME ("layers.3.mlp"):
-//   NAME.{gate,up,down} (.weight, .bias)
+//   NAME.{gate,up,down} (.weight, .bias)   NAME.norm.weight [intermediate]
 //   NAME.{alpha_p,alpha_n,beta,eps}: xIELU's scalars, as checkpoints store them
 #pragma once
 
@@ -12,6 +12,7 @@
 
 #include "nn/block.h"
 #include "nn/decoder_spec.h"
+#include "nn/norm.h"
 #include "nn/scope.h"
 
 namespace banyan::nn {
@@ -25,7 +26,8 @@ class Mlp final : public Block {
 
  private:
   const MlpSpec spec_;
-  Linear up_, down_;                 // `up_` stacks gate and up where it is gated
+  Linear up_, down_;  // `up_` stacks gate and up where it is gated
+  std::optional<Norm> norm_;
   std::array<float, 4> xielu_ = {};  // alpha_p, alpha_n, beta, eps
 };
 

@@ -12,7 +12,6 @@ Status CheckMoe(const MoeSpec& spec) {
       routing.top_k > spec.experts / groups * routing.top_groups)
     return InvalidArgument("a choice of {} of {} experts, in {} of {} groups", routing.top_k,
                            spec.experts, routing.top_groups, groups);
-  if (spec.activation == ops::Activation::kXielu) return Unimplemented("experts with xIELU");
   return OkStatus();
 }
 
@@ -23,9 +22,9 @@ Moe::Moe(Scope& scope, const std::string& name, const MoeSpec& spec, int hidden)
     correction_ = scope.AddVector(name + ".correction.bias", {spec.experts}, Axis::kNone);
   if (spec.latent > 0) {
     latent_in_ = scope.AddLinear({{name + ".latent_in", spec.latent, Axis::kNone}}, hidden,
-                                 Axis::kHidden, false);
+                                 Axis::kHidden, spec.latent_bias);
     latent_out_ = scope.AddLinear({{name + ".latent_out", hidden, Axis::kHidden}}, spec.latent,
-                                  Axis::kNone, false);
+                                  Axis::kNone, spec.latent_bias);
   }
   std::vector<std::string> names;
   for (int e = 0; e < spec.experts; ++e) names.push_back(fmt::format("{}.experts.{}", name, e));

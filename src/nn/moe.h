@@ -6,7 +6,7 @@
 //   NAME.router (.weight [experts, hidden], .bias), NAME.correction.bias [experts]
 //   NAME.experts.{e}.{gate,up,down} (.weight, .bias)
 //   NAME.shared.{gate,up,down} (.weight, .bias), NAME.shared_gate.weight [1, hidden]
-//   NAME.latent_in.weight [latent, hidden], NAME.latent_out.weight
+//   NAME.latent_in (.weight [latent, hidden], .bias), NAME.latent_out (.weight, .bias)
 #pragma once
 
 #include <optional>
@@ -18,8 +18,7 @@
 
 namespace banyan::nn {
 
-// kInvalidArgument where the numbers of experts, groups and choices do not fit each other,
-// kUnimplemented where the activation is one that experts have not.
+// kInvalidArgument where the numbers of experts, groups and choices do not fit each other.
 Status CheckMoe(const MoeSpec& spec);
 
 class Moe final : public Block {

@@ -5,6 +5,7 @@
 #include <span>
 #include <utility>
 
+#include "ops/elementwise.h"
 #include "ops/linear.h"
 
 namespace banyan::nn {
@@ -19,7 +20,26 @@ bool Adjacent(const Tensor& a, const Tensor& b) {
 
 }  // namespace
 
+void Linear::ForwardRounded(const ops::OpContext& context, const Tensor& x,
+                            const Tensor& out) const {
+  const ops::ScratchScope scope(context.scratch);
+  const Tensor whole = context.scratch->Get(DType::kF32, x.shape());
+  std::vector<float> steps(static_cast<std::size_t>(x.dim(0))), factors(steps.size());
+  ops::RoundRows(context, x, whole, steps);
+  for (const Piece& piece : pieces_)
+    ops::Linear(context, whole, piece.weight, Tensor(),
+                out.Slice(1, piece.begin, piece.begin + piece.weight.rows));
+  for (const Rounded& part : rounded_) {
+    for (std::size_t i = 0; i < steps.size(); ++i) factors[i] = steps[i] * part.factor;
+    const Tensor mine = out.Slice(1, part.begin, part.end);
+    ops::ScaleRows(context, mine, factors, mine);
+  }
+  if (!bias_.tensor.empty())
+    ops::Add(context, out, Tensor(bias_.tensor.raw(), DType::kF32, out.shape(), {0, 1}), out);
+}
+
 void Linear::Forward(const ops::OpContext& context, const Tensor& x, const Tensor& out) const {
+  if (!rounded_.empty()) return ForwardRounded(context, x, out);
   for (const Piece& piece : pieces_) {
     const int64_t end = piece.begin + piece.weight.rows;
     const Tensor bias = bias_.tensor.empty() ? Tensor() : bias_.tensor.Slice(0, piece.begin, end);
@@ -60,15 +80,25 @@ Linear Scope::AddLinear(std::initializer_list<LinearPart> parts, int64_t cols, A
   Linear linear;
   std::vector<Tensor> tensors;
   std::vector<Buffer> copies;
+  std::vector<std::optional<weights::RoundedProduct>> rounded;
   int64_t rows = 0;
   for (const LinearPart& part : parts) {
     if (!status_.ok()) return linear;
-    auto weight = loader_.Take(part.name + ".weight", {part.rows, cols});
+    auto weight = loader_.TakeMatrix(part.name + ".weight", {part.rows, cols});
     if (!Keep(weight)) return linear;
     tensors.push_back(weight->tensor);
     if (!weight->owned.empty()) copies.push_back(std::move(weight->owned));
     num_parameters_ += part.rows * cols;
+    rounded.push_back(weight->rounded);
+    if (weight->rounded)
+      linear.rounded_.push_back({rows, rows + part.rows, weight->rounded->factor});
     rows += part.rows;
+  }
+  if (!linear.rounded_.empty() && linear.rounded_.size() != parts.size()) {
+    status_ =
+        Unimplemented("some of the matrices beside {} are for rounded products, and some are not",
+                      parts.begin()->name);
+    return linear;
   }
   Pack(linear, std::move(tensors), true);
   // Copies that no piece reads in place are not needed any more.
@@ -82,10 +112,13 @@ Linear Scope::AddLinear(std::initializer_list<LinearPart> parts, int64_t cols, A
   if (!Keep(memory)) return linear;
   linear.bias_ = {Tensor(memory->data(), DType::kF32, {rows}), *std::move(memory)};
   float* to = linear.bias_.tensor.data<float>();
-  for (const LinearPart& part : parts) {
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const LinearPart& part = parts.begin()[i];
     auto values = loader_.TakeF32(part.name + ".bias", {part.rows});
     if (!Keep(values)) return linear;
-    to = std::copy_n(values->tensor.data<float>(), part.rows, to);
+    const float factor = rounded[i] ? rounded[i]->bias_factor : 1.0f;
+    const float* from = values->tensor.data<float>();
+    to = std::transform(from, from + part.rows, to, [&](float x) { return x * factor; });
   }
   num_parameters_ += rows;
   weight_bytes_ += linear.bias_.tensor.NumBytes();
@@ -202,7 +235,7 @@ int Scope::Group(const CacheGroupSpec& like) {
   return static_cast<int>(cache_groups_.size()) - 1;
 }
 
-int Scope::AddKv(int layer, int kv_heads, int head_dim, Sight sight) {
+int Scope::AddKv(int layer, int kv_heads, int key_dim, int value_dim, Sight sight) {
   CacheGroupSpec like{.type = CacheKindType::kFull, .name = "full"};
   if (sight.window > 0)
     like = {.type = CacheKindType::kWindow,
@@ -213,9 +246,10 @@ int Scope::AddKv(int layer, int kv_heads, int head_dim, Sight sight) {
             .window = sight.chunk,
             .name = fmt::format("chunk {}", sight.chunk)};
   const int group = Group(like);
-  for (SegmentRole role : {SegmentRole::kKey, SegmentRole::kValue})
+  for (const auto& [role, dim] :
+       {std::pair(SegmentRole::kKey, key_dim), std::pair(SegmentRole::kValue, value_dim)})
     cache_groups_[group].segments.push_back(
-        {.layer = layer, .role = role, .heads = kv_heads, .dim = head_dim, .dtype = cache_});
+        {.layer = layer, .role = role, .heads = kv_heads, .dim = dim, .dtype = cache_});
   return group;
 }
 

@@ -53,8 +53,17 @@ class Linear {
     PackedWeight weight;
     int64_t begin = 0;  // first row
   };
+  // Rows of a matrix whose products are of x rounded per row to 8 bits, times a factor
+  // (ops::RoundRows).
+  struct Rounded {
+    int64_t begin = 0, end = 0;
+    float factor = 1.0f;
+  };
+  void ForwardRounded(const ops::OpContext& context, const Tensor& x, const Tensor& out) const;
+
   std::vector<Piece> pieces_;
-  std::vector<Buffer> owned_;  // loaded tensors that packing reads in place
+  std::vector<Rounded> rounded_;  // all rows, or none
+  std::vector<Buffer> owned_;     // loaded tensors that packing reads in place
   Vector bias_;
   int64_t rows_ = 0;
 };
@@ -122,7 +131,7 @@ class Scope {
     int window = 0;  // 0: all
     int chunk = 0;
   };
-  int AddKv(int layer, int kv_heads, int head_dim, Sight sight);
+  int AddKv(int layer, int kv_heads, int key_dim, int value_dim, Sight sight);
   // One latent vector per position (and, where index_dim > 0, the key of a sparse attention's
   // index), which see all that lies before.
   int AddLatent(int layer, int dim, int index_dim = 0);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ops/elementwise.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <utility>
 
@@ -119,6 +121,23 @@ void ScaleRows(const OpContext& context, const Tensor& x, std::span<const float>
   ForRows(context, in, kMoveNanoseconds, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row)
       context.table->elementwise.scale(in, factors[row / in.inner], to, row, row + 1);
+  });
+}
+
+void RoundRows(const OpContext& context, const Tensor& x, const Tensor& out,
+               std::span<float> steps) {
+  CheckSame("RoundRows", x, out);
+  const Rows in = AsRows(x), to = AsRows(out);
+  ForRows(context, in, kActivateNanoseconds, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const float* from = in.at(row);
+      float largest = 1e-5f;
+      for (int64_t i = 0; i < in.dim; ++i) largest = std::max(largest, std::abs(from[i]));
+      const float scale = 127.0f / largest;
+      for (int64_t i = 0; i < in.dim; ++i)
+        to.at(row)[i] = std::clamp(std::nearbyint(from[i] * scale), -128.0f, 127.0f);
+      steps[static_cast<std::size_t>(row)] = 1.0f / scale;
+    }
   });
 }
 

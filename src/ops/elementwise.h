@@ -50,6 +50,10 @@ void Mul(const OpContext& context, const Tensor& a, const Tensor& b, const Tenso
 // out[i] = x[i] * factors[i]: one factor per row.
 void ScaleRows(const OpContext& context, const Tensor& x, std::span<const float> factors,
                const Tensor& out);
+// out[i] = x[i] / steps[i], rounded to nearest even within [-128, 127]: steps[i] = max(1e-5, the
+// largest magnitude of the row) / 127. [n, dim].
+void RoundRows(const OpContext& context, const Tensor& x, const Tensor& out,
+               std::span<float> steps);
 void Scale(const OpContext& context, const Tensor& x, float factor, const Tensor& out);
 void Softcap(const OpContext& context, const Tensor& x, float cap,
              const Tensor& out);  // cap * tanh(x / cap)

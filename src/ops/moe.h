@@ -31,7 +31,8 @@ struct Routing {
   int top_k = 1;
   Score score = Score::kSoftmax;
   bool normalize = false;    // the chosen weights are divided by their sum (before `scale`),
-  float least_sum = 1e-20f;  // or by this where it is less
+  float least_sum = 1e-20f;  // or by this where it is less,
+  float added_sum = 0.0f;    // plus this
   float scale = 1.0f;
   int groups = 1;
   int top_groups = 1;

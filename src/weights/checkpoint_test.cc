@@ -121,6 +121,11 @@ TEST(Checkpoint, RefusesQuantizationByName) {
   }
   folder.Write("config.json", R"({"quantization_config": {"bits": 4}})");
   EXPECT_THAT(OpenError(folder.path()), HasSubstr("of an unnamed method"));
+  folder.Write("config.json",
+               R"({"quantization_config": {"quant_method": "bitnet", "use_rms_norm": true}})");
+  EXPECT_THAT(OpenError(folder.path()), HasSubstr("'use_rms_norm'"));
+  folder.Write("config.json", R"({"quantization_config": {"quant_method": "bitnet"}})");
+  EXPECT_TRUE(Checkpoint::Open(folder.path()).ok());
   folder.Write("config.json", R"({"quantization_config": null})");
   EXPECT_TRUE(Checkpoint::Open(folder.path()).ok());
 }

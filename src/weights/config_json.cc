@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "weights/config_json.h"
 
+#include "weights/ternary.h"
+
 namespace banyan::weights {
 namespace {
 
@@ -42,6 +44,10 @@ Status CheckQuantization(const json::object& config, const std::string& where) {
     const json::value* value = config.if_contains(json::string_view(key.data(), key.size()));
     if (value == nullptr || value->is_null()) continue;
     if (value->is_object() && value->get_object().empty()) continue;
+    if (value->is_object()) {
+      BANYAN_ASSIGN_OR_RETURN(const TernaryForm form, ReadTernary(value->get_object(), where));
+      if (form != TernaryForm::kNone && key == "quantization_config") continue;
+    }
     std::string method = "of an unnamed method";
     if (value->is_object()) {
       if (const json::value* name = value->get_object().if_contains("quant_method");

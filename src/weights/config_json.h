@@ -16,7 +16,8 @@ namespace banyan::weights {
 StatusOr<json::object> ParseConfigJson(std::string_view text, const std::string& where);
 
 // kUnimplemented, naming the method, if the config says that the weights are quantized by a scheme
-// (fp8, awq, gptq, bitsandbytes, compressed-tensors, ...): none of them has an implementation.
+// without an implementation (fp8, awq, gptq, bitsandbytes, compressed-tensors, ...): all but
+// BitNet's (weights/ternary.h).
 Status CheckQuantization(const json::object& config, const std::string& where);
 
 }  // namespace banyan::weights

@@ -2,6 +2,8 @@
 #include "weights/loader.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstring>
 #include <numeric>
 
 #include "base/check.h"
@@ -73,6 +75,7 @@ bool Matches(std::string_view pattern, std::string_view text) {
 Loader::Loader(const Checkpoint& checkpoint, const TensorTable& table, Progress progress)
     : checkpoint_(checkpoint),
       table_(table),
+      ternary_(TernaryFormOf(checkpoint.config())),
       progress_(std::move(progress)),
       taken_(checkpoint.tensors().size()) {
   for (const TensorRow& row : table.rows) {
@@ -106,12 +109,8 @@ Loader::Source Loader::Resolve(std::string_view logical) const {
       Source source;
       source.name = Expand(pattern, names, numbers, source.items);
       source.transform = gguf ? &row->gguf_transform : &row->transform;
-      if (const Tensor* tensor = checkpoint_.Find(source.name)) {
-        const auto& tensors = checkpoint_.tensors();
-        // Find gives the address of a member of one of the items.
-        const auto at = std::ranges::lower_bound(tensors, source.name, {}, &NamedTensor::name);
-        BANYAN_CHECK(&at->tensor == tensor, "tensors are not sorted");
-        source.index = static_cast<std::size_t>(at - tensors.begin());
+      if (checkpoint_.Find(source.name) != nullptr) {
+        source.index = IndexOf(source.name);
         source.found = true;
         return source;
       }
@@ -119,6 +118,16 @@ Loader::Source Loader::Resolve(std::string_view logical) const {
     }
   }
   return missing;
+}
+
+// Of a tensor that is there.
+std::size_t Loader::IndexOf(std::string_view name) const {
+  const auto& tensors = checkpoint_.tensors();
+  const auto at = std::ranges::lower_bound(tensors, name, {}, &NamedTensor::name);
+  // Find gives the address of a member of one of the items.
+  BANYAN_CHECK(at != tensors.end() && &at->tensor == checkpoint_.Find(name),
+               "tensors are not sorted");
+  return static_cast<std::size_t>(at - tensors.begin());
 }
 
 bool Loader::Has(std::string_view logical) const { return Resolve(logical).found; }
@@ -135,6 +144,47 @@ StatusOr<Weight> Loader::Take(std::string_view logical, const Shape& shape) {
 
 StatusOr<Weight> Loader::TakeF32(std::string_view logical, const Shape& shape) {
   return TakeAs(logical, shape, true);
+}
+
+StatusOr<Weight> Loader::TakeMatrix(const std::string& logical, const Shape& shape) {
+  if (ternary_ == TernaryForm::kNone) return Take(logical, shape);
+  const Source source = Resolve(logical);
+  return source.found ? TakeTernary(logical, source, shape) : Take(logical, shape);
+}
+
+StatusOr<Weight> Loader::TakeTernary(const std::string& logical, const Source& source,
+                                     const Shape& shape) {
+  const auto failed = [&](std::string_view name, const Status& status) {
+    return Annotate(status, fmt::format("{}: tensor '{}'", checkpoint_.path(), name));
+  };
+  if (ternary_ == TernaryForm::kOnline) {
+    BANYAN_ASSIGN_OR_RETURN(Weight trained, Take(logical, shape));
+    if (logical == "output.weight") return trained;  // which is not quantized
+    auto rounded = RoundToTernary(trained.tensor);
+    if (!rounded.ok()) return failed(source.name, rounded.status());
+    checkpoint_.Release(trained.tensor);
+    return rounded;
+  }
+  const Tensor& tensor = checkpoint_.tensors()[source.index].tensor;
+  const std::string scale_name = source.name + "_scale";
+  const Tensor* scale = checkpoint_.Find(scale_name);
+  const bool packed = tensor.dtype() == DType::kU8;
+  if (!packed && scale == nullptr) return Take(logical, shape);
+  if (scale == nullptr)
+    return InvalidArgument("{}: tensor '{}' is missing", checkpoint_.path(), scale_name);
+  if (!source.items.empty() || !source.transform->parts.empty() || source.transform->transpose)
+    return failed(source.name, Unimplemented("is ternary, and not a matrix by itself"));
+  auto weight = packed ? UnpackTernary(tensor, shape) : Take(logical, shape);
+  if (!weight.ok()) return packed ? failed(source.name, weight.status()) : weight.status();
+  if (packed) Account(source.index, tensor.shape(), true);
+  const auto value = ApplyTransform(*scale, {}, {1}, true);
+  if (!value.ok()) return failed(scale_name, value.status());
+  Account(IndexOf(scale_name), {1}, true);
+  const float given = *value->tensor.data<float>();
+  const bool divided = ternary_ == TernaryForm::kDivided;
+  weight->rounded = {divided ? 1.0f / given : given, divided ? 1.0f : given};
+  if (!std::isfinite(weight->rounded->factor)) return failed(scale_name, DataLoss("is {}", given));
+  return weight;
 }
 
 StatusOr<Weight> Loader::TakeAs(std::string_view logical, const Shape& shape, bool as_f32) {

@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -29,8 +30,15 @@
 #include "tensor/tensor.h"
 #include "weights/checkpoint.h"
 #include "weights/tensor_table.h"
+#include "weights/ternary.h"
 
 namespace banyan::weights {
+
+// Of a matrix whose products are of x rounded per row to 8 bits (ops::RoundRows): what they and a
+// bias are multiplied by.
+struct RoundedProduct {
+  float factor = 1.0f, bias_factor = 1.0f;
+};
 
 // A contiguous tensor aligned for its type, over the mapped file (`owned` is empty) or over `owned`
 // where a transform, a conversion or a misaligned file made a copy necessary. Who keeps `tensor`
@@ -38,6 +46,7 @@ namespace banyan::weights {
 struct Weight {
   Tensor tensor;
   Buffer owned;
+  std::optional<RoundedProduct> rounded;  // of TakeMatrix alone
 };
 
 class Loader {
@@ -52,6 +61,9 @@ class Loader {
 
   // The weight in the checkpoint's type (f32 where the transform says so).
   StatusOr<Weight> Take(std::string_view logical, const Shape& shape);
+  // A matrix of a linear layer, NAME.weight, [rows, cols]: as Take, but for what the config's
+  // quantization makes of it.
+  StatusOr<Weight> TakeMatrix(const std::string& logical, const Shape& shape);
   // The same as f32, always in memory of its own: norms, biases, other small tensors.
   StatusOr<Weight> TakeF32(std::string_view logical, const Shape& shape);
 
@@ -78,12 +90,16 @@ class Loader {
     const Transform* transform = nullptr;
   };
   Source Resolve(std::string_view logical) const;
+  StatusOr<Weight> TakeTernary(const std::string& logical, const Source& source,
+                               const Shape& shape);
+  std::size_t IndexOf(std::string_view name) const;
   StatusOr<Weight> TakeAs(std::string_view logical, const Shape& shape, bool as_f32);
   void Account(std::size_t index, const Shape& shape, bool whole);
   bool IsIgnored(std::string_view name) const;
 
   const Checkpoint& checkpoint_;
   const TensorTable& table_;
+  const TernaryForm ternary_;
   Progress progress_;
   bool strip_prefix_ = false;
   std::unordered_map<std::string, std::vector<const TensorRow*>> rows_;  // by logical, numbers "{}"

@@ -24,11 +24,6 @@ StatusOr<Buffer> Allocate(int64_t bytes) {
   return Buffer(data, static_cast<std::size_t>(bytes), [](void* p, std::size_t) { std::free(p); });
 }
 
-StatusOr<Weight> MakeWeight(DType dtype, const Shape& shape) {
-  BANYAN_ASSIGN_OR_RETURN(Buffer buffer, Allocate(Bytes(dtype, shape.NumElements())));
-  return Weight{Tensor(buffer.data(), dtype, shape), std::move(buffer)};
-}
-
 bool IsAligned(const Tensor& tensor) {
   // A block's scales are f16.
   const int alignment = IsQuantized(tensor.dtype()) ? 2 : Info(tensor.dtype()).block_bytes;
@@ -135,6 +130,11 @@ StatusOr<Weight> ToF32(const Tensor& source, const Transform& transform) {
 }
 
 }  // namespace
+
+StatusOr<Weight> MakeWeight(DType dtype, const Shape& shape) {
+  BANYAN_ASSIGN_OR_RETURN(Buffer buffer, Allocate(Bytes(dtype, shape.NumElements())));
+  return Weight{Tensor(buffer.data(), dtype, shape), std::move(buffer)};
+}
 
 StatusOr<Weight> ApplyTransform(const Tensor& source, const Transform& transform,
                                 const Shape& shape, bool as_f32) {

@@ -13,6 +13,9 @@ namespace banyan::weights {
 StatusOr<Weight> ApplyTransform(const Tensor& source, const Transform& transform,
                                 const Shape& shape, bool as_f32);
 
+// Memory of its own for a weight.
+StatusOr<Weight> MakeWeight(DType dtype, const Shape& shape);
+
 // kDataLoss if a block of a quantized tensor has a scale that is infinite or not a number.
 Status CheckScales(const Tensor& tensor);
 

@@ -79,6 +79,7 @@ void DefineLfm2Moe(Config& config, Definition& definition) {
   const int dense = config.fields.Optional<int>("num_dense_layers", 2, {0, 4096});
   config.Moe(spec, "moe_intermediate_size", [dense](int layer) { return layer >= dense; });
   config.GroupedRouting(spec, true);
+  spec.moe.routing.added_sum = 1e-6f;
   if (!config.gguf())
     spec.moe.correction_bias = config.fields.Optional<bool>("use_expert_bias", true);
   AddMoe(definition.tensors, spec,

@@ -106,7 +106,7 @@ void NemotronMoe(Config& config, nn::DecoderSpec& spec) {
   }
   moe.shared_intermediate =
       config.fields.Required<int>("moe_shared_expert_intermediate_size", kCount);
-  moe.shared_bias = spec.mlp.up_bias;
+  moe.shared_bias = moe.latent_bias = spec.mlp.up_bias;
   moe.latent = config.fields.Optional<int>("moe_latent_size", 0, kCount);
 }
 

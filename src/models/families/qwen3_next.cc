@@ -17,7 +17,8 @@ void DefineQwenDelta(Config& config, Definition& definition, int kv_heads) {
   spec.attention.qk_norm = nn::AttentionSpec::QkNorm::kHead;
   spec.attention.qk_norm_spec = spec.norm;
   spec.attention.output_gate = true;
-  config.Only("attention_bias", false);
+  spec.attention.qkv_bias = spec.attention.output_bias = spec.attention.output_gate_bias =
+      fields.Optional<bool>("attention_bias", false);
   nn::RopeDefaults rope;
   rope.partial_rotary_factor = 0.25;
   config.Rope(spec, 32768, std::move(rope));

@@ -95,7 +95,8 @@ void Route(const Routing& routing, const float* logits, int64_t experts, const f
   if (routing.normalize) {
     float sum = 0.0f;
     for (int slot = 0; slot < k; ++slot) sum += weights[slot];
-    for (int slot = 0; slot < k; ++slot) weights[slot] /= std::max(sum, routing.least_sum);
+    for (int slot = 0; slot < k; ++slot)
+      weights[slot] /= std::max(sum, routing.least_sum) + routing.added_sum;
   }
   // A NaN among the logits may stand where nobody chose it.
   if (std::any_of(logits, logits + experts, [](float x) { return std::isnan(x); }))
