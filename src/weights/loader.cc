@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <numeric>
+#include <set>
 
 #include "base/check.h"
 #include "weights/transform.h"
@@ -208,6 +209,7 @@ StatusOr<Weight> Loader::TakeAs(std::string_view logical, const Shape& shape, bo
   if (!weight.ok())
     return Annotate(weight.status(),
                     fmt::format("{}: tensor '{}'", checkpoint_.path(), source.name));
+  if (!weight->owned.empty()) checkpoint_.Release(tensor);  // its copy is what is used
   Account(source.index, shape, tie != ties_.end());
   return weight;
 }
@@ -229,6 +231,36 @@ bool Loader::IsIgnored(std::string_view name) const {
       checkpoint_.format() == Format::kGguf ? table_.ignored_gguf : table_.ignored;
   return std::ranges::any_of(patterns,
                              [&](const std::string& pattern) { return Matches(pattern, name); });
+}
+
+Status Loader::CheckNames() const {
+  const bool gguf = checkpoint_.format() == Format::kGguf;
+  std::set<std::string> known;
+  std::vector<std::string> numbers;
+  for (const TensorRow& row : table_.rows) {
+    std::string_view patterns = gguf ? row.gguf : row.safetensors;
+    while (!patterns.empty()) {
+      std::string_view pattern = patterns.substr(0, patterns.find('|'));
+      patterns.remove_prefix(std::min(pattern.size() + 1, patterns.size()));
+      if (strip_prefix_ && pattern.starts_with(table_.base_prefix))
+        pattern.remove_prefix(table_.base_prefix.size());
+      known.insert(Normalize(pattern, numbers));
+    }
+  }
+  const bool ternary = ternary_ != TernaryForm::kNone;
+  for (const NamedTensor& named : checkpoint_.tensors()) {
+    if (IsIgnored(named.name)) continue;
+    std::string_view name = named.name;
+    if (ternary && name.ends_with("_scale")) name.remove_suffix(std::strlen("_scale"));
+    if (!known.contains(Normalize(name, numbers)))
+      return InvalidArgument("{}: tensor '{}' is without a use in this model", checkpoint_.path(),
+                             named.name);
+    const DType dtype = named.tensor.dtype();
+    if (!IsFloat(dtype) && !IsQuantized(dtype) && !(ternary && dtype == DType::kU8))
+      return Unimplemented("{}: tensor '{}' is of type {}, which no weight is read from",
+                           checkpoint_.path(), named.name, banyan::Name(dtype));
+  }
+  return OkStatus();
 }
 
 Status Loader::Finish() const {
@@ -255,4 +287,3 @@ double Loader::seconds() const {
 }
 
 }  // namespace banyan::weights
-  if (!weight->owned.empty()) checkpoint_.Release(tensor);  // its copy is what is used

@@ -76,6 +76,9 @@ class Loader {
 
   // Fails unless every element of every tensor that the table does not ignore was taken.
   Status Finish() const;
+  // What can be told of the tensors before any is taken: fails where one has a name that no row
+  // has, or a type that no weight is read from.
+  Status CheckNames() const;
 
   int64_t bytes_taken() const { return bytes_taken_; }
   double seconds() const;  // since construction: bytes_taken() / seconds() is the load speed
