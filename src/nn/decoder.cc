@@ -37,7 +37,8 @@ const char* NameOf(Mixer mixer) {
 }
 
 const char* NameOf(FeedForward feed_forward) {
-  return feed_forward == FeedForward::kMoe ? "experts" : "mlp";
+  return feed_forward == FeedForward::kMoe || feed_forward == FeedForward::kRetrieval ? "experts"
+                                                                                      : "mlp";
 }
 
 }  // namespace

@@ -31,8 +31,8 @@ class Decoder : public Model {
   const ModelInfo& info() const override { return info_; }
   Status Forward(const ops::OpContext& context, const ForwardBatch& batch,
                  const Tensor& logits) override;
-
   std::string PlaceName(int32_t place) const override;
+
  private:
   struct Layer {
     std::optional<Norm> attention_norm, attention_post_norm, mlp_norm, mlp_post_norm;
