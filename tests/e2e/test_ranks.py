@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from conftest import ROOT, Server
 from wire import call, running
 
 
@@ -85,11 +86,28 @@ def test_memory_says_in_one_line_where_the_pages_are(echo):
 
 
 def test_a_full_cache_says_in_one_line_where_the_pages_are(start):
-    server = start("--page-size", "4", "--max-total-tokens", "400", "--schedule-conservativeness", "0")
+    flags = ["--schedule-conservativeness", "0", "--decode-log-interval", "1"]
+    server = start("--page-size", "4", "--max-total-tokens", "400", *flags)
     body = {"input_ids": [97] * 8, "sampling_params": {"max_new_tokens": 300, "temperature": 0, "ignore_eos": True, "n": 4}}
     assert call(server.url + "/generate", body)[0] == 200
-    assert re.search(r"wait again; full: \d+ available .* leased", server.await_line("the cache was full"))
-    assert call(server.url + "/v1/loads")[1]["loads"][0]["queues"]["retracted"] > 0
+    line = server.await_line("the cache was full")
+    assert re.search(r"full [1-9]\d* times, [1-9]\d* requests wait again; full: \d+ available .* leased", line)
+    # How many since the start, and how many during the last interval of the log, here a step.
+    page = call(server.url + "/metrics")[1]
+    assert re.search(r"^sglang:num_retracted_requests_total{.*} [1-9]", page, re.M), page
+    assert re.search(r"^sglang:num_retracted_reqs{.*} 0$", page, re.M), page
+    assert call(server.url + "/v1/loads")[1]["loads"][0]["queues"]["retracted"] == 0
+
+
+def test_an_admission_that_is_put_off_says_where_the_pages_are(start):
+    server = start("--page-size", "4", "--max-total-tokens", "400")
+    # The second is expected not to fit beside the first, so it waits for its end.
+    body = {"input_ids": [97] * 8, "sampling_params": {"max_new_tokens": 300, "temperature": 0, "ignore_eos": True, "n": 2}}
+    reply = call(server.url + "/generate", body)
+    assert reply[0] == 200 and len(reply[1]) == 2
+    line = server.await_line("the cache was full")
+    assert re.search(r"full [1-9]\d* times, 0 requests wait again; full: \d+ available .* leased", line)
+    assert server.lines().count("the cache was full") < 4, "once a second at most"
 
 
 def reason(url, **body):
@@ -110,6 +128,21 @@ def test_a_reply_says_why_a_prefix_was_missed(start):
     reply = call(url + "/v1/completions", body)[1]
     assert reply["sglext"]["cached_tokens_details"]["miss_reason"] is None
     assert reply["usage"]["prompt_tokens_details"]["cached_tokens"] == 32
+
+
+def test_a_state_that_was_not_kept_is_a_reason(tmp_path):
+    model = ROOT / "tests/golden/models/mamba2"
+    flags = ["--skip-tokenizer-init", "--enable-cache-report", "--max-total-tokens", "4096", "--page-size", "4"]
+    server = Server(str(model), *flags, log=tmp_path / "serve.log")
+    try:
+        text = [3 + i * 7 % 31 for i in range(100)]
+        assert reason(server.url, input_ids=text) == "new"
+        assert reason(server.url, input_ids=text[:60] + [40] * 20) == "no_state_checkpoint"
+        # Where the two parted the state was kept.
+        meta = generate(server.url, input_ids=text[:60] + [50] * 20)[1]["meta_info"]
+        assert meta["cached_tokens"] == 60 and meta["cached_tokens_details"]["miss_reason"] == "new"
+    finally:
+        assert server.stop() == 0
 
 
 @pytest.mark.parametrize("stream", [False, True])

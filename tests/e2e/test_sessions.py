@@ -2,10 +2,13 @@
 """Sessions, pausing, priorities, full queues: what clients and operators of a schedule see."""
 
 import concurrent.futures
+import re
 import threading
 import time
 
-from wire import call
+import pytest
+
+from wire import call, running
 
 
 def generate(url, **body):
@@ -47,7 +50,9 @@ def test_a_session_goes_on_branches_and_closes(echo):
     )
     assert status == 400 and many["error"]["param"] == "session_params"
     assert call(echo + "/close_session", {"session_id": session})[0] == 200
-    assert call(echo + "/close_session", {"session_id": session})[0] == 400
+    # SGLang answers the same where there is no such session.
+    assert call(echo + "/close_session", {"session_id": session})[0] == 200
+    assert call(echo + "/close_session", {})[0] == 400
     assert generate(echo, input_ids=[48], session_params={"id": session})[0] == 400
 
 
@@ -141,3 +146,39 @@ def test_a_full_queue_says_when_to_come_back(start):
     assert refused and len(refused) <= 6
     for reply in refused:
         assert int(reply[2]["Retry-After"]) >= 1
+
+
+@pytest.mark.parametrize("by", ["user", "header"])
+def test_keys_that_wait_get_equal_tokens(start, by):
+    flags = ["--enable-fair-share", "--max-running-requests", "2", "--max-queued-requests", "1000"]
+    server = start(*flags, "--log-requests", "--log-requests-level", "0")
+
+    def send(name, count):
+        body = {"model": "m", "prompt": [[97]] * count, "max_tokens": 40, "temperature": 0, "ignore_eos": True}
+        body["rid"] = [f"{name}-{i}" for i in range(count)]
+        if by == "user":
+            body["user"] = name
+        headers = {} if by == "user" else {"X-SMG-Routing-Key": name}
+        return call(server.url + "/v1/completions", body, headers)
+
+    def await_requests(count):
+        deadline = time.time() + 20
+        while running(server.url) < count:
+            assert time.time() < deadline
+            time.sleep(0.02)
+
+    # Ten times the load, and there first.
+    assert call(server.url + "/pause_generation", {"mode": "in_place"})[0] == 200
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        heavy = pool.submit(send, "heavy", 200)
+        await_requests(200)
+        light = pool.submit(send, "light", 20)
+        await_requests(220)
+        assert call(server.url + "/continue_generation", {})[0] == 200
+        assert [reply.result(60)[0] for reply in (heavy, light)] == [200, 200]
+    # In the order in which they ended, each with as many tokens as any other.
+    ends = re.findall(r'Finish: rid="(heavy|light)-', server.lines())
+    assert len(ends) == 220
+    while_both_wait = ends[: len(ends) - ends[::-1].index("light")]
+    assert while_both_wait.count("light") == 20
+    assert abs(while_both_wait.count("heavy") - 20) <= 2
