@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A per-request state class of a deployment's own, from here alone.
+// A per-request state class of a deployment's own, from here alone: this program has its own
+// DeploymentRequests in the place of deployment.cc, as a deployment has, and starts an engine by
+// the flags that every command has.
 #include "app/deployment.h"
 
 #include <gtest/gtest.h>
@@ -7,12 +9,14 @@
 #include <atomic>
 #include <future>
 
+#include "app/engine_flags.h"
 #include "engine/engine.h"
 #include "sched/request_state.h"
 
 namespace banyan {
 namespace {
 
+std::atomic<bool> threes{false};
 std::atomic<int> admitted{0}, finished{0};
 
 // Ends after the first token that is a multiple of three.
@@ -29,26 +33,33 @@ class ThreesRequest final : public Request {
   void OnFinished(const FinishReason&) override { ++finished; }
 };
 
-TEST(DeploymentTest, ItsRequestClassTakesTheEnginesPlace) {
-  EXPECT_FALSE(DeploymentRequests());
+GenerateUpdate AskAnEngine() {
   EngineConfig config;
-  config.model_path = kEchoModel;
-  config.make_request = [](Arrival arrival, uint64_t sequence) {
-    return std::make_unique<ThreesRequest>(std::move(arrival), sequence);
-  };
+  CLI::App app;
+  AddEngineFlags(app, config);
+  app.parse("--model-path echo --dp-size 2");
   auto engine = Engine::Start(config);
-  ASSERT_TRUE(engine.ok()) << engine.status();
+  EXPECT_TRUE(engine.ok()) << engine.status();
   GenerateRequest request;
   request.input_ids = {'a'};
   request.sampling.max_new_tokens = 20;
   request.stream = false;
   std::promise<GenerateUpdate> end;
-  ASSERT_TRUE((*engine)
+  EXPECT_TRUE((*engine)
                   ->Submit(std::move(request),
                            [&end](GenerateUpdate update) { end.set_value(std::move(update)); })
                   .ok());
-  // The echo model goes on through the alphabet: b, c, which is 99.
-  const GenerateUpdate update = end.get_future().get();
+  return end.get_future().get();
+}
+
+TEST(DeploymentTest, ItsRequestClassTakesTheEnginesPlace) {
+  // The echo model goes on through the alphabet.
+  EXPECT_EQ(AskAnEngine().tokens.size(), 20u);
+  EXPECT_EQ(admitted, 0);
+  threes = true;
+  const GenerateUpdate update = AskAnEngine();
+  threes = false;
+  // b, c, which is 99.
   EXPECT_EQ(update.tokens, (std::vector<TokenId>{'b', 'c'}));
   EXPECT_EQ(update.finish->kind, FinishReason::Kind::kStop);
   EXPECT_EQ(update.finish->stop_token, 'c');
@@ -57,4 +68,12 @@ TEST(DeploymentTest, ItsRequestClassTakesTheEnginesPlace) {
 }
 
 }  // namespace
+
+RequestFactory DeploymentRequests() {
+  if (!threes) return {};
+  return [](Arrival arrival, uint64_t sequence) {
+    return std::make_unique<ThreesRequest>(std::move(arrival), sequence);
+  };
+}
+
 }  // namespace banyan
