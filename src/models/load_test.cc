@@ -74,12 +74,29 @@ TEST_F(LoadTest, FillsTheInfo) {
   EXPECT_EQ(info.end_ids, (std::vector<TokenId>{2, 7}));
   EXPECT_EQ(info.bos_id, 1);
   EXPECT_EQ(info.compute, DType::kBF16);
-  int64_t parameters = 0;
-  for (const auto& tensor : checkpoint_->tensors()) parameters += tensor.tensor.NumElements();
+  int64_t parameters = 0, in_layers = 0;
+  for (const auto& tensor : checkpoint_->tensors()) {
+    parameters += tensor.tensor.NumElements();
+    const bool outside = tensor.name.find("embed_tokens") != tensor.name.npos ||
+                         tensor.name.find("lm_head") != tensor.name.npos;
+    if (!outside) in_layers += tensor.tensor.NumElements();
+  }
   EXPECT_EQ(info.num_parameters, parameters);
+  EXPECT_EQ(info.row_parameters, in_layers);
+  EXPECT_EQ(info.output_parameters, 128 * 64);
   ASSERT_EQ(info.cache_groups.size(), 1u);
   EXPECT_EQ(info.cache_groups[0].segments.size(), 4u);  // k and v of two layers
   EXPECT_EQ(info.cache_groups[0].BytesPerToken(), 2 * 2 * 2 * 16 * 2);
+}
+
+TEST_F(LoadTest, ARowGoesThroughItsExpertsOnly) {
+  UseModel("mixtral");
+  const auto model = Load();
+  ASSERT_TRUE(model.ok()) << model.status();
+  const nn::ModelInfo& info = (*model)->info();
+  const int64_t experts = 2 * 6 * 3 * 24 * 64, tables = 128 * 64;
+  EXPECT_EQ(info.row_parameters,
+            info.num_parameters - tables - info.output_parameters - experts / 2);  // three of six
 }
 
 TEST_F(LoadTest, DtypeSetsComputeAndCache) {

@@ -44,6 +44,14 @@ StatusOr<std::unique_ptr<Decoder>> Decoder::Build(DecoderSpec spec, Scope& scope
   filled.expert_bytes = scope.expert_bytes();
   const MoeSpec& moe = decoder->spec_.moe;
   if (moe.experts > 0) filled.expert_share = static_cast<double>(moe.routing.top_k) / moe.experts;
+  const int width =
+      decoder->spec_.embedding_dim > 0 ? decoder->spec_.embedding_dim : decoder->spec_.hidden_size;
+  const bool tied = loader.IsTied("output.weight") || loader.IsTied("embed.weight");
+  filled.output_parameters = int64_t{decoder->spec_.vocab_size} * width;
+  filled.row_parameters = filled.num_parameters - scope.table_parameters() -
+                          (tied ? 0 : filled.output_parameters) -
+                          static_cast<int64_t>((1.0 - filled.expert_share) *
+                                               static_cast<double>(scope.expert_parameters()));
   filled.cache_groups = scope.cache_groups();
   return decoder;
 }

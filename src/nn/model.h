@@ -31,6 +31,9 @@ struct ModelInfo {
   std::optional<TokenId> bos_id;
   DType compute = DType::kF32;
   int64_t num_parameters = 0;
+  // What a row is multiplied by: tables left out, and of experts those that it does not go through;
+  // and what a row is whose logits are wanted.
+  int64_t row_parameters = 0, output_parameters = 0;
   // Held by packed weights and mapped tensors; not by a table whose product is packed as well.
   int64_t weight_bytes = 0;
   int64_t looked_up_bytes = 0;  // of them, tables of which a step reads single rows only

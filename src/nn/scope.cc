@@ -163,7 +163,10 @@ ExpertLinear Scope::AddExperts(std::span<const std::string> names, int64_t rows,
   for (const Buffer& buffer : linear.matrix.owned)
     weight_bytes_ += static_cast<int64_t>(buffer.size());
   if (!in_place) linear.owned.clear();
-  if (names.size() > 1) expert_bytes_ += weight_bytes_ - bytes_before;
+  if (names.size() > 1) {
+    expert_bytes_ += weight_bytes_ - bytes_before;
+    expert_parameters_ += count * rows * cols;
+  }
   if (!bias) return linear;
   auto memory = context_.backend->Allocate(static_cast<std::size_t>(count * rows) * sizeof(float),
                                            "experts' biases");
@@ -207,6 +210,7 @@ Table Scope::AddTable(std::string_view name, int64_t rows, int64_t cols, Axis) {
   auto values = loader_.Take(name, {rows, cols});
   if (!Keep(values)) return {};
   num_parameters_ += rows * cols;
+  table_parameters_ += rows * cols;
   weight_bytes_ += values->tensor.NumBytes();
   looked_up_bytes_ += values->tensor.NumBytes();
   return {values->tensor, std::move(values->owned)};

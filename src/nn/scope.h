@@ -149,6 +149,8 @@ class Scope {
   int64_t weight_bytes() const { return weight_bytes_; }
   int64_t looked_up_bytes() const { return looked_up_bytes_; }
   int64_t expert_bytes() const { return expert_bytes_; }
+  int64_t expert_parameters() const { return expert_parameters_; }
+  int64_t table_parameters() const { return table_parameters_; }
   const std::vector<CacheGroupSpec>& cache_groups() const { return cache_groups_; }
 
  private:
@@ -171,6 +173,7 @@ class Scope {
   int64_t weight_bytes_ = 0;
   int64_t looked_up_bytes_ = 0;
   int64_t expert_bytes_ = 0;
+  int64_t expert_parameters_ = 0, table_parameters_ = 0;
   std::vector<CacheGroupSpec> cache_groups_;
 };
 

@@ -2,6 +2,7 @@
 #include "app/commands/bench/options.h"
 
 #include <ctime>
+#include <future>
 #include <utility>
 
 #include "app/engine_flags.h"
@@ -46,6 +47,19 @@ GenerateRequest PlainRequest(std::vector<TokenId> prompt, int output) {
   request.sampling.ignore_eos = true;
   request.want_text = false;
   return request;
+}
+
+StatusOr<double> PrefillSeconds(Engine& engine, std::vector<TokenId> prompt) {
+  std::promise<Status> end;
+  const auto start = Clock::now();
+  BANYAN_RETURN_IF_ERROR(engine
+                             .Submit(PlainRequest(std::move(prompt), 1),
+                                     [&end](GenerateUpdate update) {
+                                       if (update.finish) end.set_value(update.finish->status);
+                                     })
+                             .status());
+  BANYAN_RETURN_IF_ERROR(end.get_future().get());
+  return Seconds(Clock::now() - start);
 }
 
 }  // namespace banyan::bench

@@ -53,4 +53,7 @@ std::vector<TokenId> RandomPrompt(std::mt19937_64& random, int length, int vocab
 // A request for `output` tokens of ids only, greedy, past any end token.
 GenerateRequest PlainRequest(std::vector<TokenId> prompt, int output);
 
+// Seconds from submission to the end of one request of one token.
+StatusOr<double> PrefillSeconds(Engine& engine, std::vector<TokenId> prompt);
+
 }  // namespace banyan::bench

@@ -2,7 +2,6 @@
 // banyan bench prefill: prompt tokens a second, through the whole engine, against the best that the
 // machine's product of the model's main weight format does.
 #include <algorithm>
-#include <future>
 
 #include "app/commands/bench/machine.h"
 #include "app/commands/bench/options.h"
@@ -15,20 +14,6 @@ struct Options : EngineOptions {
   std::vector<int> lengths = {512};
   int repeats = 3;
 };
-
-// Seconds from submission to the end of one request of one token.
-StatusOr<double> Once(Engine& engine, std::vector<TokenId> prompt) {
-  std::promise<Status> end;
-  const auto start = Clock::now();
-  BANYAN_RETURN_IF_ERROR(engine
-                             .Submit(PlainRequest(std::move(prompt), 1),
-                                     [&end](GenerateUpdate update) {
-                                       if (update.finish) end.set_value(update.finish->status);
-                                     })
-                             .status());
-  BANYAN_RETURN_IF_ERROR(end.get_future().get());
-  return Seconds(Clock::now() - start);
-}
 
 Status Run(const Options& options) {
   BANYAN_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, StartEngine(options));
@@ -44,22 +29,24 @@ Status Run(const Options& options) {
     BANYAN_ASSIGN_OR_RETURN(rate, ProductRate(*device, format, model.compute));
     report.Figure(fmt::format("large product, {}", Name(format)), rate * 1e-9, "GFLOP/s");
   }
-  // What each prompt token goes through: every matrix but the embedding, and attention left out.
-  const double flops = 2.0 * static_cast<double>(model.num_parameters -
-                                                 int64_t{model.vocab_size} * model.hidden_size);
   std::mt19937_64 random(7);
   for (const int length : options.lengths) {
     double best = 1e30;
     for (int i = 0; i < options.repeats; ++i) {
-      BANYAN_ASSIGN_OR_RETURN(const double seconds,
-                              Once(*engine, RandomPrompt(random, length, model.vocab_size)));
+      BANYAN_ASSIGN_OR_RETURN(
+          const double seconds,
+          PrefillSeconds(*engine, RandomPrompt(random, length, model.vocab_size)));
       best = std::min(best, seconds);
     }
     const std::string name = fmt::format("{} tokens", length);
     if (rate == 0) {
       report.Figure(name, length / best, "tokens/s");
     } else {
-      report.Figure(name, length / best, "tokens/s", rate / flops,
+      // Every token goes through the layers, the last one through the output matrix too; attention
+      // is left out.
+      const double flops = 2.0 * (length * static_cast<double>(model.row_parameters) +
+                                  static_cast<double>(model.output_parameters));
+      report.Figure(name, length / best, "tokens/s", length * rate / flops,
                     "the same operations as large products");
     }
   }
