@@ -73,11 +73,13 @@ int Config::AddRope(nn::DecoderSpec& spec, int64_t max_position, nn::RopeDefault
 }
 
 nn::NormSpec Config::RmsNorm(std::string_view key, double eps) {
+  if (IsNull(key)) fields.Fail(key, "is null");
   return {.kind = nn::NormSpec::Kind::kRms,
           .eps = static_cast<float>(fields.Optional<double>(key, eps, {0, 1}))};
 }
 
 nn::NormSpec Config::LayerNorm(std::string_view key, double eps, bool bias) {
+  if (IsNull(key)) fields.Fail(key, "is null");
   return {.kind = nn::NormSpec::Kind::kLayer,
           .eps = static_cast<float>(fields.Optional<double>(key, eps, {0, 1})),
           .bias = bias};

@@ -8,6 +8,7 @@
 #include "models/model_def.h"
 #include "nn/decoder.h"
 #include "nn/scope.h"
+#include "weights/gguf_keys.h"
 #include "weights/loader.h"
 #include "weights/ternary.h"
 
@@ -194,9 +195,8 @@ void ReadTokenIds(Fields& fields, nn::ModelInfo& info) {
   } else if (auto id = fields.Maybe<TokenId>("eos_token_id", {-1, 1 << 24}); id && *id >= 0) {
     info.end_ids = {*id};
   }
-  const json::value* bos = fields.Raw("bos_token_id");
-  if (bos != nullptr && bos->is_int64() && bos->get_int64() >= 0)
-    info.bos_id = fields.Maybe<TokenId>("bos_token_id", {0, 1 << 24});
+  if (auto bos = fields.Maybe<TokenId>("bos_token_id", {-1, 1 << 24}); bos && *bos >= 0)
+    info.bos_id = bos;
 }
 
 struct Types {
@@ -227,6 +227,12 @@ StatusOr<Types> ChooseTypes(const weights::Checkpoint& checkpoint, std::string_v
   return Types{};
 }
 
+// A GGUF file's config is a translation: its errors name the keys that the file has.
+Status InKeysOfFile(const weights::Checkpoint& checkpoint, const Status& status) {
+  if (status.ok() || checkpoint.gguf() == nullptr) return status;
+  return MakeStatus(status.code(), weights::InGgufKeys(*checkpoint.gguf(), Message(status)));
+}
+
 StatusOr<const ModelDef*> FindFamily(const Registry& registry, const json::object& config) {
   BANYAN_ASSIGN_OR_RETURN(const std::string architecture, Architecture(config));
   const ModelDef* def = registry.Find(architecture);
@@ -235,14 +241,15 @@ StatusOr<const ModelDef*> FindFamily(const Registry& registry, const json::objec
                   fmt::join(registry.Architectures(), ", "));
 }
 
-}  // namespace
-
-StatusOr<std::unique_ptr<nn::Model>> LoadModel(const ops::OpContext& context,
-                                               const weights::Checkpoint& checkpoint,
-                                               const LoadOptions& options) {
+// All of a model but its tensors: what its family makes of the config, and `info`'s names and ids.
+StatusOr<Definition> Define(const weights::Checkpoint& checkpoint, const LoadOptions& options,
+                            nn::ModelInfo& info) {
   Registry registry;
   RegisterModels(registry);
   BANYAN_ASSIGN_OR_RETURN(const ModelDef* def, FindFamily(registry, checkpoint.config()));
+
+  if (checkpoint.gguf() != nullptr)
+    BANYAN_RETURN_IF_ERROR(weights::CheckGgufKeys(*checkpoint.gguf()));
 
   Config config(checkpoint, options.context_length);
   Definition definition;
@@ -260,12 +267,11 @@ StatusOr<std::unique_ptr<nn::Model>> LoadModel(const ops::OpContext& context,
     if (definition.spec.mlp.gated && !gate)
       FuseGateUp(definition.tensors, definition.spec, "", "blk.{l}.ffn_up");
   }
-  nn::ModelInfo info;
   info.family = def->family;
   BANYAN_ASSIGN_OR_RETURN(info.architecture, Architecture(checkpoint.config()));
   ReadTokenIds(config.fields, info);
-  BANYAN_RETURN_IF_ERROR(config.status());
-  BANYAN_RETURN_IF_ERROR(CheckUnread(config.fields, def->family));
+  BANYAN_RETURN_IF_ERROR(InKeysOfFile(checkpoint, config.status()));
+  BANYAN_RETURN_IF_ERROR(InKeysOfFile(checkpoint, CheckUnread(config.fields, def->family)));
   nn::DecoderSpec& spec = definition.spec;
   const bool dense = std::ranges::all_of(spec.layers, [](const nn::LayerSpec& layer) {
     return layer.mixer == nn::Mixer::kAttention && layer.feed_forward == nn::FeedForward::kDense;
@@ -281,11 +287,27 @@ StatusOr<std::unique_ptr<nn::Model>> LoadModel(const ops::OpContext& context,
                  options.context_length, spec.context_length);
     spec.context_length = options.context_length;
   }
+  return definition;
+}
 
+}  // namespace
+
+StatusOr<std::unique_ptr<nn::Model>> LoadModel(const ops::OpContext& context,
+                                               const weights::Checkpoint& checkpoint,
+                                               const LoadOptions& options) {
+  nn::ModelInfo info;
+  BANYAN_ASSIGN_OR_RETURN(Definition definition, Define(checkpoint, options, info));
   BANYAN_ASSIGN_OR_RETURN(const Types types, ChooseTypes(checkpoint, options.dtype));
   weights::Loader loader(checkpoint, definition.tensors, options.progress);
   nn::Scope scope(context, checkpoint, loader, types.compute, types.cache);
-  return nn::Decoder::Build(std::move(spec), scope, loader, std::move(info));
+  return nn::Decoder::Build(std::move(definition.spec), scope, loader, std::move(info));
+}
+
+StatusOr<std::string> CheckModel(const weights::Checkpoint& checkpoint) {
+  nn::ModelInfo info;
+  BANYAN_ASSIGN_OR_RETURN(const Definition definition, Define(checkpoint, {}, info));
+  BANYAN_RETURN_IF_ERROR(weights::Loader(checkpoint, definition.tensors).CheckNames());
+  return info.family;
 }
 
 void Registry::Add(ModelDef def) {

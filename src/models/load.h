@@ -29,4 +29,8 @@ StatusOr<std::unique_ptr<nn::Model>> LoadModel(const ops::OpContext& context,
                                                const weights::Checkpoint& checkpoint,
                                                const LoadOptions& options);
 
+// The family of a checkpoint, or what LoadModel would refuse it for, as far as that can be told of
+// its config and of the names and types of its tensors. Reads no weights.
+StatusOr<std::string> CheckModel(const weights::Checkpoint& checkpoint);
+
 }  // namespace banyan::models

@@ -130,6 +130,35 @@ TEST_F(LoadTest, ValuesOutOfRangeAreNamed) {
   ExpectError(StatusCode::kInvalidArgument, "'num_key_value_heads' 3 does not divide");
 }
 
+TEST_F(LoadTest, ErrorsAboutGgufFilesNameTheirKeys) {
+  const std::string good =
+      Read(fs::path(BANYAN_SOURCE_DIR) / "tests/golden/models/llama/model.gguf");
+  // With one of the keys misspelt.
+  const auto without = [&](std::string key) {
+    std::string bytes = good;
+    const std::size_t at = bytes.find(key);
+    EXPECT_NE(at, bytes.npos) << key;
+    if (at != bytes.npos) bytes[at + key.size() - 1] = '?';
+    const auto checkpoint = weights::Checkpoint::Open(folder_.Write("model.gguf", bytes));
+    if (!checkpoint.ok()) return Message(checkpoint.status());
+    return Message(LoadModel(device_.context(), **checkpoint, {}).status());
+  };
+  for (std::string_view key : {"llama.block_count", "llama.embedding_length",
+                               "llama.feed_forward_length", "llama.attention.head_count",
+                               "llama.attention.layer_norm_rms_epsilon", "llama.context_length"}) {
+    const std::string message = without(std::string(key));
+    EXPECT_NE(message.find(fmt::format("'{}' is missing", key)), message.npos) << message;
+  }
+}
+
+TEST_F(LoadTest, NullIsNoNumber) {
+  config_["rms_norm_eps"] = nullptr;
+  ExpectError(StatusCode::kInvalidArgument, "'rms_norm_eps' is null");
+  config_["rms_norm_eps"] = 1e-6;
+  config_["bos_token_id"] = "1";
+  ExpectError(StatusCode::kInvalidArgument, "'bos_token_id' expected an integer");
+}
+
 TEST_F(LoadTest, WhatWouldChangeTheAnswerIsDoneOrRefused) {
   config_["hidden_act"] = "snake";
   ExpectError(StatusCode::kUnimplemented, "'hidden_act': the activation 'snake'");

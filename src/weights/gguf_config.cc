@@ -9,48 +9,10 @@
 
 #include "weights/gguf_arch.h"
 #include "weights/gguf_hybrid.h"
+#include "weights/gguf_keys.h"
 
 namespace banyan::weights {
 namespace {
-
-json::string_view Key(std::string_view text) { return {text.data(), text.size()}; }
-
-enum class Kind : unsigned char { kInt, kFloat, kBool, kInts };  // kInts: a number or one per layer
-
-struct Mapping {
-  std::string_view gguf;  // after "{arch}."
-  std::string_view config;
-  Kind kind;
-};
-
-constexpr Mapping kMappings[] = {
-    {"block_count", "num_hidden_layers", Kind::kInt},
-    {"embedding_length", "hidden_size", Kind::kInt},
-    {"feed_forward_length", "intermediate_size", Kind::kInts},
-    {"attention.head_count", "num_attention_heads", Kind::kInts},
-    {"attention.head_count_kv", "num_key_value_heads", Kind::kInts},
-    {"attention.key_length", "head_dim", Kind::kInt},
-    {"attention.layer_norm_rms_epsilon", "rms_norm_eps", Kind::kFloat},
-    {"attention.layer_norm_epsilon", "layer_norm_eps", Kind::kFloat},
-    {"attention.clamp_kqv", "clip_qkv", Kind::kFloat},
-    {"context_length", "max_position_embeddings", Kind::kInt},
-    {"use_parallel_residual", "use_parallel_residual", Kind::kBool},
-    {"logit_scale", "logit_scale", Kind::kFloat},
-    {"embedding_scale", "embedding_multiplier", Kind::kFloat},
-    {"residual_scale", "residual_multiplier", Kind::kFloat},
-    {"attention.scale", "attention_multiplier", Kind::kFloat},
-    {"attn_logit_softcapping", "attn_logit_softcapping", Kind::kFloat},
-    {"final_logit_softcapping", "final_logit_softcapping", Kind::kFloat},
-    {"expert_count", "num_experts", Kind::kInt},
-    {"expert_used_count", "num_experts_per_tok", Kind::kInt},
-    {"expert_feed_forward_length", "moe_intermediate_size", Kind::kInt},
-    {"expert_shared_feed_forward_length", "shared_expert_intermediate_size", Kind::kInt},
-    {"expert_weights_norm", "norm_topk_prob", Kind::kBool},
-    {"expert_weights_scale", "routed_scaling_factor", Kind::kFloat},
-    {"expert_group_count", "n_group", Kind::kInt},
-    {"expert_group_used_count", "topk_group", Kind::kInt},
-    {"nextn_predict_layers", "num_nextn_predict_layers", Kind::kInt},
-};
 
 // Special tokens that end a turn, by the text that model makers give them. Many files name only one
 // of them as eos; a chat would run on past the others.
@@ -102,16 +64,8 @@ class Translator {
 
   // Sets a common key under the family's own name.
   void Set(std::string_view common, json::value value) {
-    std::string_view name = common;
-    std::string_view renames = arch_ != nullptr ? arch_->renames : std::string_view();
-    while (!renames.empty()) {
-      const std::size_t end = std::min(renames.find(' '), renames.size());
-      const std::string_view rename = renames.substr(0, end);
-      const std::size_t equals = rename.find('=');
-      if (rename.substr(0, equals) == common) name = rename.substr(equals + 1);
-      renames.remove_prefix(std::min(end + 1, renames.size()));
-    }
-    if (!name.empty()) config_[Key(name)] = std::move(value);
+    const std::string_view name = OwnConfigKey(arch_, common);
+    if (!name.empty()) config_[JsonKey(name)] = std::move(value);
   }
 
   const Tensor* FindTensor(std::string_view name) const {
@@ -121,17 +75,17 @@ class Translator {
 
   Status Common() {
     // Not = {name}: compilers disagree whether that is an array.
-    config_["architectures"] = json::array(
-        1,
-        json::string(arch_ != nullptr ? Key(arch_->architecture) : Key(metadata_.architecture())));
+    config_["architectures"] =
+        json::array(1, json::string(arch_ != nullptr ? JsonKey(arch_->architecture)
+                                                     : JsonKey(metadata_.architecture())));
     config_["model_type"] =
-        arch_ != nullptr ? Key(arch_->model_type) : Key(metadata_.architecture());
+        arch_ != nullptr ? JsonKey(arch_->model_type) : JsonKey(metadata_.architecture());
     if (arch_ != nullptr && !arch_->constants.empty()) {
       BANYAN_ASSIGN_OR_RETURN(json::object constants,
                               ParseJsonObject(arch_->constants, "constants"));
       for (auto& item : constants) config_[item.key()] = item.value();
     }
-    for (const Mapping& mapping : kMappings) BANYAN_RETURN_IF_ERROR(Apply(mapping));
+    for (const GgufKey& key : CommonGgufKeys()) BANYAN_RETURN_IF_ERROR(Apply(key));
     // llama.cpp reads a file without head_count_kv as one with a key head per query head.
     if (!metadata_.Has(Full("attention.head_count_kv")) && heads_ > 0)
       Set("num_key_value_heads", heads_);
@@ -146,10 +100,10 @@ class Translator {
     return OkStatus();
   }
 
-  Status Apply(const Mapping& mapping) {
+  Status Apply(const GgufKey& mapping) {
     const std::string key = Full(mapping.gguf);
     switch (mapping.kind) {
-      case Kind::kInt: {
+      case GgufKey::Kind::kInt: {
         BANYAN_ASSIGN_OR_RETURN(auto value, metadata_.Int(key));
         // Dense models may say that they have no experts.
         if (value == 0 && mapping.gguf.starts_with("expert_")) break;
@@ -165,17 +119,17 @@ class Translator {
         if (value && mapping.config == "hidden_size") hidden_ = *value;
         break;
       }
-      case Kind::kFloat: {
+      case GgufKey::Kind::kFloat: {
         BANYAN_ASSIGN_OR_RETURN(auto value, metadata_.Float(key));
         if (value) Set(mapping.config, Shorten(*value));
         break;
       }
-      case Kind::kBool: {
+      case GgufKey::Kind::kBool: {
         BANYAN_ASSIGN_OR_RETURN(auto value, metadata_.Bool(key));
         if (value) Set(mapping.config, *value);
         break;
       }
-      case Kind::kInts: {
+      case GgufKey::Kind::kInts: {
         BANYAN_ASSIGN_OR_RETURN(auto values, metadata_.Ints(key));
         if (!values || values->empty()) break;
         const bool uniform =
@@ -276,28 +230,43 @@ class Translator {
     BANYAN_ASSIGN_OR_RETURN(auto dimensions, metadata_.Int(Full("rope.dimension_count")));
     BANYAN_ASSIGN_OR_RETURN(auto key_length, metadata_.Int(Full("attention.key_length")));
     const int64_t head_dim = key_length.value_or(heads_ > 0 ? hidden_ / heads_ : 0);
-    if (dimensions && head_dim > 0 && *dimensions != head_dim)
-      rope["partial_rotary_factor"] =
-          static_cast<double>(*dimensions) / static_cast<double>(head_dim);
     BANYAN_RETURN_IF_ERROR(Scaling(rope));
+    // Whole heads too: the class of a family may say that a part of them rotates.
+    if (head_dim > 0)
+      rope["partial_rotary_factor"] =
+          static_cast<double>(dimensions.value_or(head_dim)) / static_cast<double>(head_dim);
+    BANYAN_ASSIGN_OR_RETURN(auto local, metadata_.Float(Full("rope.freq_base_swa")));
+    if (local && arch_->name == "gemma3") {
+      config_["rope_local_base_freq"] = Shorten(*local);
+    } else if (local && *local != theta.value_or(10000.0)) {
+      return Unimplemented("{}: '{}' {} is not implemented for this architecture", metadata_.path(),
+                           Full("rope.freq_base_swa"), *local);
+    }
     config_["rope_parameters"] = std::move(rope);
     return OkStatus();
   }
 
+  // As llama.cpp reads it: a factor without a type is a linear one, and a factor of 0 is none.
   Status Scaling(json::object& rope) {
-    BANYAN_ASSIGN_OR_RETURN(auto type, metadata_.String(Full("rope.scaling.type")));
-    BANYAN_ASSIGN_OR_RETURN(auto factor, metadata_.Float(Full("rope.scaling.factor")));
-    // Before rope.scaling.factor there was scale_linear.
-    if (!factor) {
-      BANYAN_ASSIGN_OR_RETURN(factor, metadata_.Float(Full("rope.scale_linear")));
-      if (factor && *factor != 1.0 && !type) type = "linear";
-    }
+    BANYAN_ASSIGN_OR_RETURN(const auto given, metadata_.String(Full("rope.scaling.type")));
+    const std::string_view type = given.value_or("linear");
+    std::string factor_key = Full("rope.scaling.factor");
+    if (!metadata_.Has(factor_key)) factor_key = Full("rope.scale_linear");  // its older name
+    BANYAN_ASSIGN_OR_RETURN(const auto given_factor, metadata_.Float(factor_key));
+    const double factor = given_factor.value_or(0.0) == 0.0 ? 1.0 : *given_factor;
     BANYAN_ASSIGN_OR_RETURN(auto original,
                             metadata_.Int(Full("rope.scaling.original_context_length")));
     BANYAN_ASSIGN_OR_RETURN(auto attention, metadata_.Float(Full("rope.scaling.attn_factor")));
     BANYAN_ASSIGN_OR_RETURN(json::array frequencies, TakeFactors("rope_freqs.weight"));
     BANYAN_ASSIGN_OR_RETURN(json::array longs, TakeFactors("rope_factors_long.weight"));
     BANYAN_ASSIGN_OR_RETURN(json::array shorts, TakeFactors("rope_factors_short.weight"));
+    const bool has_factors = !frequencies.empty() || !longs.empty() || !shorts.empty();
+    if (has_factors && factor != 1.0 && type != "none")
+      return Unimplemented("{}: '{}' {} beside tensors of factors has no implementation",
+                           metadata_.path(), factor_key, factor);
+    if (attention.value_or(1.0) != 1.0 && longs.empty() && shorts.empty() && type != "yarn")
+      return Unimplemented("{}: '{}' {} has no implementation for '{}'", metadata_.path(),
+                           Full("rope.scaling.attn_factor"), *attention, type);
     if (original) rope["original_max_position_embeddings"] = *original;
     if (!frequencies.empty()) {
       // Llama 3's scaling, worked out per frequency by the converter.
@@ -310,19 +279,18 @@ class Translator {
       rope["short_factor"] = std::move(shorts);
       rope["long_factor"] = std::move(longs);
       rope["attention_factor"] = Shorten(attention.value_or(1.0));
-    } else if (!type || *type == "none") {
-      return OkStatus();
-    } else if (*type == "linear") {
+    } else if (type == "linear") {
+      if (factor == 1.0) return OkStatus();
       rope["rope_type"] = "linear";
-      rope["factor"] = Shorten(factor.value_or(1.0));
-    } else if (*type == "yarn") {
-      return Yarn(rope, factor.value_or(1.0), attention);
-    } else if (*type == "longrope") {
+      rope["factor"] = Shorten(factor);
+    } else if (type == "yarn") {
+      return Yarn(rope, factor, attention);
+    } else if (type == "longrope") {
       return InvalidArgument("{}: '{}' is longrope, but the rope_factors tensors are missing",
                              metadata_.path(), Full("rope.scaling.type"));
-    } else {
+    } else if (type != "none") {
       return Unimplemented("{}: '{}' is '{}', which has no implementation", metadata_.path(),
-                           Full("rope.scaling.type"), *type);
+                           Full("rope.scaling.type"), type);
     }
     return OkStatus();
   }
@@ -392,6 +360,12 @@ class Translator {
       for (int64_t i = 0; i < layers_; ++i) uses_rope.push_back((i + 1) % 4 == 0 ? 0 : 1);
       config_["no_rope_layers"] = std::move(uses_rope);
     }
+    if (name.starts_with("granite") && !config_.contains("attention_multiplier")) {
+      BANYAN_ASSIGN_OR_RETURN(auto key_length, metadata_.Int(Full("attention.key_length")));
+      const int64_t head_dim = key_length.value_or(heads_ > 0 ? hidden_ / heads_ : 0);
+      if (head_dim > 0)
+        config_["attention_multiplier"] = 1.0 / std::sqrt(static_cast<double>(head_dim));
+    }
     if (name == "seed_oss")
       config_["attention_out_bias"] = FindTensor("blk.0.attn_output.bias") != nullptr;
     if (name == "falcon") {
@@ -414,7 +388,7 @@ class Translator {
       json::object xielu;
       for (std::string_view key : {"alpha_n", "alpha_p", "beta", "eps"}) {
         BANYAN_ASSIGN_OR_RETURN(auto values, metadata_.Floats(fmt::format("xielu.{}", key)));
-        if (values) xielu[Key(key)] = json::array(values->begin(), values->end());
+        if (values) xielu[JsonKey(key)] = json::array(values->begin(), values->end());
       }
       config_["xielu"] = std::move(xielu);
     }
@@ -445,7 +419,7 @@ class Translator {
     };
     for (const auto& [gguf, own] : kPlain) {
       BANYAN_ASSIGN_OR_RETURN(auto value, metadata_.Int(Full(gguf)));
-      if (value) config_[Key(own)] = *value;
+      if (value) config_[JsonKey(own)] = *value;
     }
     BANYAN_ASSIGN_OR_RETURN(auto turned, metadata_.Int(Full("rope.dimension_count")));
     for (const auto& [name, own] :

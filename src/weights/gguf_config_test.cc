@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "weights/checkpoint.h"
+#include "weights/gguf_keys.h"
 #include "weights/testing.h"
 
 namespace banyan::weights {
@@ -27,6 +28,7 @@ GgufWriter Model(const std::string& arch) {
       .U32(arch + ".attention.head_count", 4)
       .U32(arch + ".attention.head_count_kv", 2)
       .F32(arch + ".attention.layer_norm_rms_epsilon", 1e-6f)
+      .F32(arch + ".attention.layer_norm_epsilon", 1e-5f)
       .Tensor("token_embd.weight", 0, {2, 3}, std::string(24, '\0'));
   return writer;
 }
@@ -60,15 +62,17 @@ TEST(GgufConfig, LlamaReadsAsItsConfigJson) {
       "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu",
       "num_hidden_layers": 4, "hidden_size": 64, "intermediate_size": 128,
       "num_attention_heads": 4, "num_key_value_heads": 2, "rms_norm_eps": 1e-6,
+      "layer_norm_eps": 1e-5,
       "max_position_embeddings": 512, "attention_bias": false, "mlp_bias": false,
       "tie_word_embeddings": true, "vocab_size": 3, "bos_token_id": 1, "eos_token_id": 2,
       "rope_interleaved": true,
-      "rope_parameters": {"rope_type": "default", "rope_theta": 500000.0}})"));
+      "rope_parameters": {"rope_type": "default", "rope_theta": 500000.0,
+                          "partial_rotary_factor": 1.0}})"));
 }
 
 TEST(GgufConfig, FamiliesHaveTheirOwnNames) {
   EXPECT_THAT(
-      Text(Config(Model("gpt2").F32("gpt2.attention.layer_norm_epsilon", 1e-5f))),
+      Text(Config(Model("gpt2"))),
       AllOf(HasSubstr(R"("n_embd":64)"), HasSubstr(R"("n_layer":4)"), HasSubstr(R"("n_head":4)"),
             HasSubstr(R"("n_inner":128)"), HasSubstr(R"("layer_norm_epsilon":1E-5)"),
             ::testing::Not(HasSubstr("rope")), ::testing::Not(HasSubstr("num_key"))));
@@ -120,7 +124,7 @@ TEST(GgufConfig, MixturesReadAsTheirConfigJson) {
 TEST(GgufConfig, PerLayerNumbersStayArraysOnlyWhenTheyDiffer) {
   const auto with = [](const std::vector<int32_t>& kv) {
     GgufWriter writer;
-    writer.String("general.architecture", "llama").Array("llama.attention.head_count_kv", 5, kv);
+    writer.String("general.architecture", "none").Array("none.attention.head_count_kv", 5, kv);
     return Text(Config(writer));
   };
   EXPECT_THAT(with({2, 2, 2}), HasSubstr(R"("num_key_value_heads":2)"));
@@ -131,6 +135,8 @@ TEST(GgufConfig, LayersWithoutKeyHeadsDoNotAttend) {
   GgufWriter writer;
   writer.String("general.architecture", "nemotron_h")
       .U32("nemotron_h.block_count", 3)
+      .U32("nemotron_h.context_length", 512)
+      .F32("nemotron_h.attention.layer_norm_rms_epsilon", 1e-6f)
       .U32("nemotron_h.embedding_length", 64)
       .U32("nemotron_h.attention.head_count", 4)
       .Array("nemotron_h.attention.head_count_kv", 5, std::vector<int32_t>{0, 2, 0})
@@ -151,7 +157,11 @@ TEST(GgufConfig, LayersWithoutKeyHeadsDoNotAttend) {
   EXPECT_EQ(config->at("ssm_state_size"), 16);
 
   GgufWriter odd = Model("mamba2");
-  odd.U32("mamba2.ssm.inner_size", 100).U32("mamba2.ssm.time_step_rank", 8);
+  odd.U32("mamba2.ssm.inner_size", 100)
+      .U32("mamba2.ssm.time_step_rank", 8)
+      .U32("mamba2.ssm.conv_kernel", 4)
+      .U32("mamba2.ssm.state_size", 16)
+      .U32("mamba2.ssm.group_count", 2);
   auto bad = Config(odd);
   ASSERT_FALSE(bad.ok());
   EXPECT_THAT(Message(bad.status()), HasSubstr("'mamba2.ssm.inner_size' 100"));
@@ -165,7 +175,7 @@ TEST(GgufConfig, RopeFactorsBecomeLongrope) {
       Text(Config(Model("llama").Tensor("rope_freqs.weight", 0, {2}, bytes), &tensors)),
       HasSubstr(
           R"("rope_parameters":{"rope_type":"longrope","rope_theta":1E4,"short_factor":[1E0,8E0],)"
-          R"("long_factor":[1E0,8E0],"attention_factor":1E0})"));
+          R"("long_factor":[1E0,8E0],"attention_factor":1E0,"partial_rotary_factor":1E0})"));
   EXPECT_THAT(tensors, ::testing::ElementsAre("token_embd.weight"));
   EXPECT_THAT(
       Text(Config(Model("phi3")
@@ -196,6 +206,21 @@ TEST(GgufConfig, RopeScalings) {
           R"("rope_type":"yarn","rope_theta":1E4,"original_max_position_embeddings":128,"factor":4E0,"beta_fast":1.6E1)"));
   EXPECT_THAT(rope(Model("qwen2").String("qwen2.rope.scaling.type", "none")),
               HasSubstr(R"("rope_type":"default")"));
+  // A factor without a type is a linear one; 0 is none.
+  for (const char* key : {"qwen2.rope.scaling.factor", "qwen2.rope.scale_linear"}) {
+    EXPECT_THAT(rope(Model("qwen2").F32(key, 4)),
+                HasSubstr(R"("rope_type":"linear","rope_theta":1E4,"factor":4E0)"));
+    EXPECT_THAT(rope(Model("qwen2").F32(key, 0)), HasSubstr(R"("rope_type":"default")"));
+  }
+  EXPECT_THAT(Message(Config(Model("qwen2").F32("qwen2.rope.scaling.attn_factor", 2)).status()),
+              HasSubstr("'qwen2.rope.scaling.attn_factor' 2"));
+  EXPECT_THAT(Message(Config(Model("qwen2").F32("qwen2.rope.freq_base_swa", 2)).status()),
+              HasSubstr("'qwen2.rope.freq_base_swa' 2"));
+  // All of each head, where the family's class would rotate a quarter.
+  EXPECT_THAT(rope(Model("gptneox")
+                       .Key("gptneox.use_parallel_residual", 7, std::string(1, '\1'))
+                       .U32("gptneox.rope.dimension_count", 16)),
+              HasSubstr(R"("partial_rotary_factor":1E0)"));
   EXPECT_THAT(Message(Config(Model("qwen2").String("qwen2.rope.scaling.type", "new")).status()),
               HasSubstr("'qwen2.rope.scaling.type' is 'new'"));
   EXPECT_THAT(
@@ -216,11 +241,56 @@ TEST(GgufConfig, EveryEndOfTurnIsAnEnd) {
               HasSubstr(R"("eos_token_id":[0,2])"));
 }
 
+TEST(GgufConfig, WhatLlamaCppRequiresIsNotDefaulted) {
+  const auto check = [](const GgufWriter& writer) {
+    TempFolder folder;
+    auto metadata = GgufMetadata::Open(folder.Write("m.gguf", writer.Bytes()));
+    return metadata.ok() ? Message(CheckGgufKeys(**metadata)) : Message(metadata.status());
+  };
+  const auto without = [&](std::string_view key) {
+    GgufWriter writer;
+    writer.String("general.architecture", "llama");
+    if (key != "context_length") writer.U32("llama.context_length", 512);
+    if (key != "epsilon") writer.F32("llama.attention.layer_norm_rms_epsilon", 1e-5f);
+    return check(writer);
+  };
+  EXPECT_EQ(without(""), "");
+  EXPECT_THAT(without("context_length"), HasSubstr("'llama.context_length' is missing"));
+  EXPECT_THAT(without("epsilon"), HasSubstr("'llama.attention.layer_norm_rms_epsilon' is missing"));
+  EXPECT_THAT(check(Model("gemma3")), HasSubstr("'gemma3.attention.sliding_window' is missing"));
+  EXPECT_THAT(check(Model("mamba")), HasSubstr("'mamba.ssm.conv_kernel' is missing"));
+  EXPECT_EQ(check(Model("gpt2")), "");
+  EXPECT_EQ(check(GgufWriter().String("general.architecture", "none")), "");
+}
+
+TEST(GgufConfig, ErrorsNameTheFilesKeys) {
+  const auto named = [](const std::string& arch, std::string_view message) {
+    TempFolder folder;
+    GgufWriter writer;
+    writer.String("general.architecture", arch);
+    auto metadata = GgufMetadata::Open(folder.Write("m.gguf", writer.Bytes()));
+    return InGgufKeys(**metadata, message);
+  };
+  EXPECT_EQ(named("llama", "config: 'hidden_size' is missing"),
+            "config: 'llama.embedding_length' is missing");
+  EXPECT_EQ(named("gpt2", "config: 'n_embd' is missing"),
+            "config: 'gpt2.embedding_length' is missing");
+  EXPECT_EQ(named("mamba", "config: 'state_size' is missing"),
+            "config: 'mamba.ssm.state_size' is missing");
+  EXPECT_EQ(
+      named("llama", "config: 'num_key_value_heads' 3 does not divide num_attention_heads 4"),
+      "config: 'llama.attention.head_count_kv' 3 does not divide llama.attention.head_count 4");
+  EXPECT_EQ(named("dots1", "config: 'num_experts' is missing"),
+            "config: 'dots1.expert_count' is missing");
+  EXPECT_EQ(named("qwen2", "config: rope_parameters: 'factor' -1 is not a factor"),
+            "config: rope_parameters: 'qwen2.rope.scaling.factor' -1 is not a factor");
+}
+
 TEST(GgufConfig, WrongTypesAreNamed) {
   GgufWriter writer;
-  writer.String("general.architecture", "llama").String("llama.block_count", "four");
+  writer.String("general.architecture", "none").String("none.block_count", "four");
   EXPECT_THAT(Message(Config(writer).status()),
-              HasSubstr("'llama.block_count' is of type string, expected an integer"));
+              HasSubstr("'none.block_count' is of type string, expected an integer"));
 }
 
 }  // namespace

@@ -3,10 +3,10 @@
 
 #include <algorithm>
 
+#include "weights/gguf_keys.h"
+
 namespace banyan::weights {
 namespace {
-
-json::string_view Key(std::string_view text) { return {text.data(), text.size()}; }
 
 // A family's names of ssm.{conv_kernel, inner_size, state_size, time_step_rank, group_count}; an
 // empty one is not used. `per_head`: of inner_size / time_step_rank, where that is heads.
@@ -38,7 +38,7 @@ Status AddSizes(const GgufMetadata& metadata, const std::string& prefix, const S
                 json::object& config) {
   const auto read = [&](std::string_view name, std::string_view own) -> StatusOr<int64_t> {
     BANYAN_ASSIGN_OR_RETURN(auto value, metadata.Int(fmt::format("{}ssm.{}", prefix, name)));
-    if (value && !own.empty()) config[Key(own)] = *value;
+    if (value && !own.empty()) config[JsonKey(own)] = *value;
     return value.value_or(0);
   };
   BANYAN_RETURN_IF_ERROR(read("conv_kernel", keys.kernel).status());
@@ -50,7 +50,7 @@ Status AddSizes(const GgufMetadata& metadata, const std::string& prefix, const S
     if (inner % rank != 0)
       return InvalidArgument("{}: '{}ssm.inner_size' {} is not a multiple of the {} heads",
                              metadata.path(), prefix, inner, rank);
-    config[Key(keys.per_head)] = inner / rank;
+    config[JsonKey(keys.per_head)] = inner / rank;
   }
   return OkStatus();
 }
@@ -80,6 +80,16 @@ Status AddLayerTypes(const GgufMetadata& metadata, const std::string& prefix, co
 
 }  // namespace
 
+std::string_view HybridGgufKey(const GgufArch& arch, std::string_view config_key) {
+  const auto* keys = std::ranges::find(kStateKeys, arch.name, &StateKeys::arch);
+  if (keys == std::end(kStateKeys) || config_key.empty()) return {};
+  if (config_key == keys->kernel) return "ssm.conv_kernel";
+  if (config_key == keys->inner || config_key == keys->per_head) return "ssm.inner_size";
+  if (config_key == keys->state) return "ssm.state_size";
+  if (config_key == keys->rank) return "ssm.time_step_rank";
+  return config_key == keys->groups ? "ssm.group_count" : std::string_view();
+}
+
 Status AddHybridKeys(const GgufMetadata& metadata, const GgufArch& arch, json::object& config) {
   const std::string prefix = fmt::format("{}.", metadata.architecture());
   if (!arch.name.starts_with("mamba"))
@@ -92,7 +102,7 @@ Status AddHybridKeys(const GgufMetadata& metadata, const GgufArch& arch, json::o
   if (keys == std::end(kStateKeys)) return OkStatus();
   if (arch.name.starts_with("mamba")) {  // written as 0
     for (std::string_view key : {"num_attention_heads", "num_key_value_heads", "intermediate_size"})
-      config.erase(Key(key));
+      config.erase(JsonKey(key));
   }
   BANYAN_RETURN_IF_ERROR(AddSizes(metadata, prefix, *keys, config));
   if (arch.name.starts_with("qwen3")) {
