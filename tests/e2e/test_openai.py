@@ -147,6 +147,12 @@ def test_completion_logprobs_and_echo(client):
     assert all(p is not None and p <= 0 for p in choice.logprobs.token_logprobs[1:])
     offsets = choice.logprobs.text_offset
     assert offsets[0] == 0 and offsets == sorted(offsets)
+    for token, begin, end in zip(choice.logprobs.tokens, offsets, [*offsets[1:], len(choice.text)]):
+        assert token.startswith("bytes:") or choice.text[begin:end] in (token, ""), (token, begin, end)
+    chunks = list(complete(client, prompt, echo=True, logprobs=2, max_tokens=4, stream=True))
+    streamed = [offset for chunk in chunks if chunk.choices and chunk.choices[0].logprobs
+                for offset in chunk.choices[0].logprobs.text_offset]
+    assert streamed == offsets
     # Scoring only: nothing is generated.
     scored = complete(client, prompt, echo=True, logprobs=0, max_tokens=0)
     assert scored.choices[0].text == prompt

@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
+#include <map>
 
 #include "serve/openai/format_parts.h"
+#include "serve/openai/text_offsets.h"
 #include "serve/token_text.h"
 
 namespace banyan::serve {
 namespace {
 
-// Characters, as text_offset counts them.
-int64_t Characters(std::string_view text) {
-  return std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; });
-}
-
 class CompletionFormat final : public ReplyFormat {
  public:
-  CompletionFormat(OpenAiReplyInfo info, std::vector<std::string> echo)
-      : info_(std::move(info)), echo_(std::move(echo)) {}
+  CompletionFormat(OpenAiReplyInfo info, std::vector<std::string> echo,
+                   std::vector<std::vector<TokenId>> prompt_ends)
+      : info_(std::move(info)), echo_(std::move(echo)), prompt_ends_(std::move(prompt_ends)) {}
 
   void AppendUpdate(std::string& out, Choice& choice, GenerateUpdate& update) override {
     std::string_view text = update.text;
@@ -38,7 +35,7 @@ class CompletionFormat final : public ReplyFormat {
       JsonWriter json(out);
       if (tokens) {
         WriteLogprobs(json, echo_.empty() ? std::vector<TokenLogprob>{} : update.prompt_logprobs,
-                      update.logprobs, Offset(choice.index));
+                      update.logprobs, Offsets(choice));
       } else {
         out += "null";
       }
@@ -83,9 +80,8 @@ class CompletionFormat final : public ReplyFormat {
                              : echo_[static_cast<std::size_t>(choice.prompt)] + choice.text);
       json.Key("logprobs");
       if (info_.logprobs) {
-        int64_t offset = 0;
         WriteLogprobs(json, echo_.empty() ? std::vector<TokenLogprob>{} : choice.prompt_logprobs,
-                      choice.logprobs, offset);
+                      choice.logprobs, Offsets(choice));
       } else {
         json.Null();
       }
@@ -112,15 +108,19 @@ class CompletionFormat final : public ReplyFormat {
     return frames_[static_cast<std::size_t>(index)];
   }
 
-  int64_t& Offset(int index) {
-    if (offsets_.size() <= static_cast<std::size_t>(index))
-      offsets_.resize(static_cast<std::size_t>(index) + 1);
-    return offsets_[static_cast<std::size_t>(index)];
+  TextOffsets* Offsets(const Choice& choice) {
+    if (info_.tokenizer == nullptr) return nullptr;
+    const auto prompt = static_cast<std::size_t>(choice.prompt);
+    return &offsets_
+                .try_emplace(choice.index, info_.tokenizer, info_.skip_special_tokens,
+                             prompt_ends_[prompt], echo_.empty() ? std::string() : echo_[prompt])
+                .first->second;
   }
 
-  // The prompt's tokens, then the output's, as one list; `offset` is where the first begins.
+  // The prompt's tokens, then the output's, as one list. Without a tokenizer there is no text, and
+  // there are no offsets.
   void WriteLogprobs(JsonWriter& json, const std::vector<TokenLogprob>& prompt,
-                     const std::vector<TokenLogprob>& output, int64_t& offset) {
+                     const std::vector<TokenLogprob>& output, TextOffsets* offsets) {
     const text::Tokenizer* tokenizer = info_.tokenizer.get();
     auto each = [&](auto&& write) {
       for (const TokenLogprob& token : prompt) write(token);
@@ -149,24 +149,25 @@ class CompletionFormat final : public ReplyFormat {
       json.End(']');
     }
     json.Key("text_offset").Begin('[');
-    each([&](const TokenLogprob& token) {
-      json.Value(offset);
-      offset += tokenizer == nullptr ? 0 : Characters(tokenizer->TokenBytes(token.id));
-    });
+    for (const TokenLogprob& token : prompt) json.Value(offsets ? offsets->OfPrompt(token.id) : 0);
+    for (const TokenLogprob& token : output) json.Value(offsets ? offsets->OfOutput(token.id) : 0);
     json.End(']').End('}');
   }
 
   OpenAiReplyInfo info_;
   std::vector<std::string> echo_;
   std::vector<EventFrame> frames_;
-  std::vector<int64_t> offsets_;
+  std::vector<std::vector<TokenId>> prompt_ends_;
+  std::map<int, TextOffsets> offsets_;  // by choice
 };
 
 }  // namespace
 
 std::unique_ptr<ReplyFormat> MakeCompletionFormat(OpenAiReplyInfo info,
-                                                  std::vector<std::string> echo) {
-  return std::make_unique<CompletionFormat>(std::move(info), std::move(echo));
+                                                  std::vector<std::string> echo,
+                                                  std::vector<std::vector<TokenId>> prompt_ends) {
+  return std::make_unique<CompletionFormat>(std::move(info), std::move(echo),
+                                            std::move(prompt_ends));
 }
 
 }  // namespace banyan::serve

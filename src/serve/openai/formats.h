@@ -18,13 +18,16 @@ struct OpenAiReplyInfo {
   bool cache_report = false;   // wanted for all requests
   bool logprobs = false;
   int top_logprobs = 0;
+  bool skip_special_tokens = true;
   int n = 1;                                         // samples per prompt
   std::shared_ptr<const text::Tokenizer> tokenizer;  // for the tokens of logprobs
 };
 
 std::unique_ptr<ReplyFormat> MakeChatFormat(OpenAiReplyInfo info);
-// `echo`: the prompts' texts when they are to be repeated, else empty.
+// `echo`: the prompts' texts when they are to be repeated, else empty. `prompt_ends`: the last
+// tokens of each, which decide how an output's text begins.
 std::unique_ptr<ReplyFormat> MakeCompletionFormat(OpenAiReplyInfo info,
-                                                  std::vector<std::string> echo);
+                                                  std::vector<std::string> echo,
+                                                  std::vector<std::vector<TokenId>> prompt_ends);
 
 }  // namespace banyan::serve

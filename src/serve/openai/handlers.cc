@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "serve/openai/handlers.h"
 
+#include <algorithm>
+
 #include "serve/errors.h"
 #include "serve/json_writer.h"
 #include "serve/openai/formats.h"
 
 namespace banyan::serve {
 namespace {
+
+// Of a prompt's tokens, how many decide how the text of an output begins: as many as the engine
+// shows its detokenizer.
+constexpr std::size_t kPromptEnd = 8;
 
 // "base:adapter" asks for an adapter; any other name is answered by the one model there is, whose
 // name the reply carries.
@@ -32,6 +38,7 @@ OpenAiReplyInfo MakeInfo(const ServeContext& context, const OpenAiOptions& optio
   info.logprobs = options.logprobs;
   info.top_logprobs = options.top_logprobs;
   info.n = options.sampling.n;
+  info.skip_special_tokens = options.sampling.skip_special_tokens;
   info.tokenizer = context.engine.tokenizer();
   return info;
 }
@@ -140,6 +147,7 @@ void HandleCompletions(const ServeContext& context, const HttpRequest& request,
   std::vector<std::string> echo;
   for (std::size_t i = 0; i < parsed->prompts.size(); ++i) {
     GenerateRequest& one =
+  std::vector<std::vector<TokenId>> prompt_ends;
         requests.emplace_back(MakeRequest(*routing_key, options, info, i, parsed->prompts.size()));
     if (auto* text = std::get_if<std::string>(&parsed->prompts[i])) {
   auto routing_key = RoutingKey(request);
@@ -164,10 +172,13 @@ void HandleCompletions(const ServeContext& context, const HttpRequest& request,
       }
     }
     if (parsed->echo && options.logprobs) one.logprobs.prompt_start = 0;
+    const auto& ids = one.input_ids;
+    const auto shown = static_cast<std::ptrdiff_t>(std::min(ids.size(), kPromptEnd));
+    prompt_ends.emplace_back(ids.end() - shown, ids.end());
   }
   Generation::Start(context.engine, std::move(requests),
-                    MakeCompletionFormat(std::move(info), std::move(echo)), options.stream, reply,
-                    context.log);
+                    MakeCompletionFormat(std::move(info), std::move(echo), std::move(prompt_ends)),
+                    options.stream, reply, context.log);
 }
 
 }  // namespace banyan::serve
