@@ -172,6 +172,70 @@ TEST_P(Latent, ChoosingAllIsNotChoosing) {
   EXPECT_TRUE(SameBits(RunLatent(bench_->context(), step, same, q, 100), want));
 }
 
+// Attention of the last positions of the pool, as many as q has rows, `rows` at a time.
+std::vector<float> RunLast(const OpContext& context, const Step& step, Pool& pool, TestTensor& q,
+                           int rows) {
+  const int n = static_cast<int>(pool.rows.view.dim(0)), fresh = static_cast<int>(q.view.dim(0));
+  TestTensor out(Shape{fresh, step.heads, step.value_dim}, 2);
+  pool.Write(context, 0, n);
+  const Tensor keys(pool.tensor.raw(), pool.dtype,
+                    {pool.tensor.dim(0), pool.page_size, 1, step.dim});
+  for (int from = 0; from < fresh; from += rows) {
+    const int to = std::min(fresh, from + rows);
+    const AttentionSequence sequence{0, to - from, n - fresh + to, pool.table};
+    AttentionParams params = step.params;
+    int most = 0;
+    if (!params.chosen.counts.empty()) {
+      params.chosen = {params.chosen.positions.Slice(0, from, to),
+                       params.chosen.counts.Slice(0, from, to)};
+      most = static_cast<int>(params.chosen.positions.dim(1));
+    }
+    const AttentionPlan plan = PlanAttention(context, {&sequence, 1}, pool.page_size, most);
+    Attention(context, plan, params, q.view.Slice(0, from, to),
+              {keys, keys.Slice(3, 0, step.value_dim)}, out.view.Slice(0, from, to));
+    context.scratch->Reset();
+  }
+  EXPECT_TRUE(out.PaddingIntact());
+  return out.Values();
+}
+
+TEST_P(Latent, WideRowsInWindowsAndChoices) {
+  if (GetParam() == IsaLevel::kReference) GTEST_SKIP() << "the reference is what is compared with";
+  constexpr int kPositions = 1300, kFresh = 5, kHeads = 20, kDim = 576, kMost = 700;
+  std::mt19937 rng(7);
+  TestTensor q(Shape{kFresh, kHeads, kDim}, 3), slopes(Shape{kHeads});
+  q.Fill(rng);
+  slopes.Fill(rng, 0.1f);
+  Chosen all(kPositions, kMost, 5);
+  std::vector<std::pair<std::string, AttentionParams>> cases(6);
+  cases[0].first = "all";
+  cases[1].first = "window";
+  cases[1].second.window = 300;
+  cases[2].first = "window with sinks";
+  cases[2].second.window = 300;
+  cases[2].second.sinks = 70;
+  cases[3].first = "chunks";
+  cases[3].second.chunk = 1297;  // begins anew at the third of the rows
+  cases[4].first = "capped, with slopes";
+  cases[4].second.softcap = 2.0f;
+  cases[4].second.alibi_slopes = slopes.view;
+  cases[5].first = "chosen";
+  cases[5].second.chosen = {all.chosen.positions.Slice(0, kPositions - kFresh, kPositions),
+                            all.chosen.counts.Slice(0, kPositions - kFresh, kPositions)};
+  TestBench one(table_, 1);
+  for (auto& [name, params] : cases) {
+    SCOPED_TRACE(name);
+    Step step{kHeads, kDim, 512, 1, params};
+    step.params.scale = 1.0f / std::sqrt(static_cast<float>(kDim));
+    Pool pool(kPositions, kDim, 16, DType::kBF16, 3), same(kPositions, kDim, 16, DType::kBF16, 3);
+    const auto got = RunLast(bench_->context(), step, pool, q, kFresh);
+    ExpectNear(got, RunLast(oracle_->context(), step, same, q, kFresh), 2e-5f);
+    // Not cut at segments, each query alone, in other pages.
+    Pool other(kPositions, kDim, 7, DType::kBF16, 3);
+    EXPECT_TRUE(SameBits(RunLast(one.context(), step, other, q, 1), got));
+  }
+}
+
 struct IndexCase {
   int n = 300, heads = 3, dim = 20, most = 50;
   DType dtype = DType::kF32;

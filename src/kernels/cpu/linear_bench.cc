@@ -74,6 +74,8 @@ StatusOr<Matrix> MakeMatrix(const ops::OpContext& context, DType dtype, int64_t 
   BANYAN_ASSIGN_OR_RETURN(
       matrix.memory,
       context.backend->Allocate(static_cast<std::size_t>(Bytes(dtype, rows * cols)), "a matrix"));
+  // Memory never written to is one page of zeros, many times over.
+  std::memset(matrix.memory.data(), 0, matrix.memory.size());
   const Tensor tensor(matrix.memory.data(), dtype, {rows, cols});
   BANYAN_ASSIGN_OR_RETURN(matrix.packed, ops::PackLinear(context, {&tensor, 1}, compute));
   if (!matrix.packed.owned.empty()) matrix.memory = Buffer();

@@ -4,7 +4,8 @@
 //
 // Weights are read in place: 16 rows x 32 columns at a time are transposed, by pairs of columns,
 // into the form that the tiles want, and stay in cache for all tokens. Tokens are 16 to a tile;
-// below 16 the tiles have as many rows as there are tokens.
+// below 16 the tiles have as many rows as there are tokens. One tile of tokens takes the columns as
+// they come: memory sets the pace, and transposing and multiplying must not wait for each other.
 #include "kernels/cpu/amx/tiles.h"
 #include "kernels/cpu/linear_levels.h"
 
@@ -14,29 +15,30 @@ namespace {
 constexpr int64_t kChunkColumns = 32;
 constexpr int64_t kPanelChunks =
     32;  // two panels and the tokens' tiles stay in the second-level cache
+constexpr int64_t kPrefetchChunks = 16;
 
-// [chunk][pair of columns][row][2]
+using Chunk = uint16_t[16][32];  // [pair of columns][row][2]
+
 struct alignas(64) Panel {
-  uint16_t pairs[kPanelChunks][16][32];
+  Chunk pairs[kPanelChunks];
 };
 
-// Columns [from, from + kChunkColumns * chunks) of rows [row, row + 16); what the matrix lacks is
-// 0.
-void FillPanel(const FloatProduct& p, int64_t row, int64_t from, int64_t chunks, Panel& panel) {
-  const auto* weights = static_cast<const uint16_t*>(p.weights) + row * p.cols;
+// Columns [column, column + kChunkColumns) of rows [row, row + 16); what the matrix lacks is 0.
+inline void FillChunk(const FloatProduct& p, int64_t row, int64_t column, Chunk& to) {
+  const auto* weights = static_cast<const uint16_t*>(p.weights) + row * p.cols + column;
   const int64_t rows = p.rows - row < 16 ? p.rows - row : 16;
-  for (int64_t c = 0; c < chunks; ++c) {
-    const int64_t column = from + c * kChunkColumns;
-    const int64_t left = p.cols - column;
-    const __mmask32 mask = left >= 32 ? ~__mmask32{0} : (__mmask32{1} << left) - 1;
-    __m512i r[16];
-    for (int i = 0; i < 16; ++i) {
-      r[i] = i < rows ? _mm512_maskz_loadu_epi16(mask, weights + i * p.cols + column)
-                      : _mm512_setzero_si512();
-    }
-    TransposeWords(r);
-    for (int i = 0; i < 16; ++i) _mm512_store_si512(panel.pairs[c][i], r[i]);
+  const int64_t left = p.cols - column;
+  const __mmask32 mask = left >= 32 ? ~__mmask32{0} : (__mmask32{1} << left) - 1;
+  __m512i r[16];
+  for (int i = 0; i < 16; ++i) {
+    r[i] = i < rows ? _mm512_maskz_loadu_epi16(mask, weights + i * p.cols) : _mm512_setzero_si512();
   }
+  TransposeWords(r);
+  for (int i = 0; i < 16; ++i) _mm512_store_si512(to[i], r[i]);
+}
+
+void FillPanel(const FloatProduct& p, int64_t row, int64_t from, int64_t chunks, Panel& panel) {
+  for (int64_t c = 0; c < chunks; ++c) FillChunk(p, row, from + c * kChunkColumns, panel.pairs[c]);
 }
 
 // Where a tile of sums lies between segments of the columns and at the end: in `out` itself, or in
@@ -153,9 +155,52 @@ void MultiplyAll(const FloatProduct& p, const Panel* panels, int64_t row, int64_
   if (token < p.n) Multiply<1, kRows>(p, panels, row, token, tokens, from, chunks);
 }
 
+// All tokens, one tile of them, times kRows x 16 rows. Chunks are multiplied kDelay - 1 steps after
+// they were stored, when the stores are over.
+template <int kRows>
+void MultiplyFew(const FloatProduct& p, int64_t row, int64_t chunks) {
+  constexpr int64_t kDelay = 4;
+  // Short rows are no streams that the hardware would follow.
+  const bool prefetch = chunks <= kPrefetchChunks;
+  const char* next = static_cast<const char*>(p.weights) + (row + kRows * 16) * p.cols * 2;
+  Corner corners[kRows];
+  Sums sums[kRows];
+  TileRange tiles[kRows];
+  for (int i = 0; i < kRows; ++i) {
+    tiles[i] = {row + i * 16, 0, p.n};
+    sums[i] = Place(p, tiles[i], true, corners[i]);
+  }
+  alignas(64) Chunk ring[kDelay][kRows];
+  _tile_zero(0);
+  _tile_zero(1);
+  for (int64_t step = 0; step < chunks + kDelay - 1; ++step) {
+    if (step < chunks) {
+      for (int i = 0; i < kRows; ++i)
+        FillChunk(p, row + i * 16, step * kChunkColumns, ring[step % kDelay][i]);
+      if (prefetch)
+        for (int i = 0; i < kRows * 16; ++i, next += 64) __builtin_prefetch(next, 0, 2);
+    }
+    FinishStores();
+    const int64_t c = step - (kDelay - 1);
+    if (c < 0) continue;
+    _tile_loadd(4, p.x_bf16 + c * kChunkColumns, p.x_stride * 2);
+    _tile_loadd(6, ring[c % kDelay][0], 64);
+    _tile_dpbf16ps(0, 4, 6);
+    if constexpr (kRows == 2) {
+      _tile_loadd(7, ring[c % kDelay][1], 64);
+      _tile_dpbf16ps(1, 4, 7);
+    }
+  }
+  _tile_stored(0, sums[0].at, sums[0].stride);
+  if constexpr (kRows == 2) _tile_stored(1, sums[1].at, sums[1].stride);
+  FinishStores();
+  for (int i = 0; i < kRows; ++i) Finish(p, tiles[i], true, sums[i]);
+}
+
 }  // namespace
 
 void amx::Bf16(const FloatProduct& p, int64_t begin, int64_t end) {
+  if (p.n == 0) return;
   const int64_t tokens = p.n < kMaxTileTokens ? p.n : kMaxTileTokens;
   TileConfig config;
   for (int i = 0; i < 8; ++i) {
@@ -168,6 +213,10 @@ void amx::Bf16(const FloatProduct& p, int64_t begin, int64_t end) {
   for (int64_t g = begin; g < end; g += 2) {
     const int64_t row = g * kGroupRows;
     const bool pair = g + 1 < end;
+    if (p.n <= kMaxTileTokens) {
+      pair ? MultiplyFew<2>(p, row, all_chunks) : MultiplyFew<1>(p, row, all_chunks);
+      continue;
+    }
     for (int64_t chunk = 0; chunk < all_chunks; chunk += kPanelChunks) {
       const int64_t chunks = all_chunks - chunk < kPanelChunks ? all_chunks - chunk : kPanelChunks;
       const int64_t from = chunk * kChunkColumns;

@@ -10,7 +10,8 @@
 //   output    one chain of fused multiply-adds over the block's keys per value element, in order.
 // A hidden key has weight 0 exactly and changes nothing, and so a row's result does not depend on
 // which other rows share its task. Blocks make segments of 512 positions, each reduced from an
-// empty state; the states of segments are folded in ascending order.
+// empty state; the states of segments are folded in ascending order. A level's matrix registers
+// take a segment as one: all scores, their maximum and weights, then the output.
 #pragma once
 
 #include "kernels/cpu/generic/math.h"
@@ -20,9 +21,10 @@ namespace banyan::kernels {
 // No matrix registers.
 struct NoTiles {
   static constexpr bool kAny = false;
+  static bool Fits(int64_t, int64_t) { return false; }
 };
 
-// `Tiles`: a level's matrix registers, which take the two products of a block where they serve a
+// `Tiles`: a level's matrix registers, which take the two products of a segment where they serve a
 // task (amx/attention.cc); whether they do follows from the task's types and dimensions alone.
 template <class V, class Tiles = NoTiles>
 struct Attention {
@@ -47,20 +49,79 @@ struct Attention {
     float* values;  // [rows][value_stride]
   };
 
+  // Asks for the lines of a task's keys and values in their order, before they are used. For Tiles.
+  struct Ahead {
+    const Task& task;
+    int64_t block;  // the line's, like row and at
+    int64_t end;    // of the positions that the task sees
+    int64_t row = 0;
+    int64_t at = 0;
+    int64_t key_bytes;
+    int64_t bytes;     // with the value's, where it is not a part of the key
+    int64_t lead = 0;  // lines asked for that the task has not come to yet
+    const char* keys[kBlock];
+    const char* values[kBlock];
+
+    explicit Ahead(const Task& t)
+        : task(t),
+          block(t.partials == nullptr ? 0 : t.segment_begin * kSegment),
+          end(int64_t{t.position} + t.rows),
+          key_bytes(t.key_dim * 2),
+          bytes(key_bytes + (ValuesInKeys(t) ? 0 : t.value_dim * 2)) {
+      if (t.partials != nullptr && t.segment_end * kSegment < end) end = t.segment_end * kSegment;
+      Find();
+    }
+    int64_t BlockLines() const { return kBlock * bytes / 64; }
+    void Find() {
+      while (block < end && !Seen(task, block)) block += kBlock;
+      if (block < end)
+        Locate(task, block, int64_t{task.position} + task.rows, task.position, keys, values);
+    }
+    void Ask(int64_t lines) {
+      lead += lines;
+      while (lines > 0 && block < end) {
+        for (; lines > 0 && at < bytes; --lines, at += 64)
+          __builtin_prefetch(at < key_bytes ? keys[row] + at : values[row] + (at - key_bytes), 0,
+                             2);
+        if (at < bytes) return;
+        at = 0;
+        if (++row < kBlock) continue;
+        row = 0;
+        block += kBlock;
+        Find();
+      }
+    }
+  };
+
   struct Workspace {
     float* q;        // [rows][key_dim], scaled
-    float* scores;   // [rows][kBlock], then weights
+    float* scores;   // [rows][kBlock], then weights; for Tiles [rows][kSegment]
     float* factors;  // [rows]: what the block's new maximum scales earlier sums by
     float* keys;     // [key_dim][kBlock]
-    float* values;   // [kBlock][value_stride]
+    float* values;   // [kBlock][value_stride]; for Tiles [kSegment][kColumns] halves at least
     State now;       // of the segment at hand
     State all;       // of the segments folded
     int64_t value_stride;
-    float* halves;  // for Tiles: queries and weights, [rows][key_dim + kBlock]
+    // For Tiles:
+    float* queries = nullptr;  // [rows][key_dim]
+    float* weights = nullptr;  // [rows][kSegment]
+    Ahead* ahead = nullptr;
   };
 
   // Tiles have whole rows of sums.
   static int64_t PadRows(int64_t rows) { return Tiles::kAny ? RoundUp(rows) : rows; }
+
+  static int64_t ScoreStride(int64_t key_dim, int64_t value_dim) {
+    return Tiles::Fits(key_dim, value_dim) ? kSegment : kBlock;
+  }
+  static int64_t ValueFloats(int64_t key_dim, int64_t value_dim) {
+    const int64_t floats = kBlock * RoundUp(value_dim);
+    if constexpr (Tiles::kAny) {
+      constexpr int64_t kPanels = kSegment * Tiles::kColumns / 2;
+      if (Tiles::Fits(key_dim, value_dim) && floats < kPanels) return kPanels;
+    }
+    return floats;
+  }
 
   // Queries that are taken together.
   static int64_t TileQueries(int64_t group) { return group < kTileRows ? kTileRows / group : 1; }
@@ -70,10 +131,10 @@ struct Attention {
     const int64_t tile = TileQueries(group);
     const int64_t rows = PadRows((queries < tile ? queries : tile) * group);
     const int64_t stride = RoundUp(value_dim);
-    int64_t row_floats = RoundUp(key_dim) + kBlock + 2 * stride;
-    if (Tiles::kAny) row_floats += key_dim + kBlock;
-    const int64_t floats =
-        rows * row_floats + 5 * RoundUp(rows) + kBlock * (RoundUp(key_dim) + stride);
+    int64_t row_floats = RoundUp(key_dim) + ScoreStride(key_dim, value_dim) + 2 * stride;
+    if (Tiles::Fits(key_dim, value_dim)) row_floats += key_dim + kSegment;
+    const int64_t floats = rows * row_floats + 5 * RoundUp(rows) + kBlock * RoundUp(key_dim) +
+                           ValueFloats(key_dim, value_dim);
     return static_cast<std::size_t>(floats) * sizeof(float);
   }
 
@@ -87,16 +148,19 @@ struct Attention {
     Workspace w;
     w.value_stride = RoundUp(task.value_dim);
     w.q = take(rows * task.key_dim);
-    w.scores = take(rows * kBlock);
+    w.scores = take(rows * ScoreStride(task.key_dim, task.value_dim));
     w.factors = take(rows);
     w.keys = take(task.key_dim * kBlock);
-    w.values = take(kBlock * w.value_stride);
+    w.values = take(ValueFloats(task.key_dim, task.value_dim));
     for (State* state : {&w.now, &w.all}) {
       state->max = take(rows);
       state->sum = take(rows);
       state->values = take(rows * w.value_stride);
     }
-    w.halves = Tiles::kAny ? take(rows * (task.key_dim + kBlock)) : nullptr;
+    if (Tiles::Fits(task.key_dim, task.value_dim)) {
+      w.queries = take(rows * task.key_dim);
+      w.weights = take(rows * kSegment);
+    }
     return w;
   }
 
@@ -109,6 +173,22 @@ struct Attention {
       if (chunk > first) first = chunk;
     }
     return first;
+  }
+
+  // Whether a value is a part of its key, as a latent's is.
+  static bool ValuesInKeys(const Task& task) {
+    const int64_t bytes = task.dtype == DType::kF32 ? 4 : 2;
+    const auto* keys = static_cast<const char*>(task.keys);
+    const auto* values = static_cast<const char*>(task.values);
+    return task.key_page_stride == task.value_page_stride &&
+           task.key_token_stride == task.value_token_stride && values >= keys &&
+           values + task.value_dim * bytes <= keys + task.key_dim * bytes;
+  }
+
+  // Whether some row sees a key of the block.
+  static bool Seen(const Task& task, int64_t block) {
+    const int64_t first = FirstVisible(task, task.position);
+    return block + kBlock > first || (first > 0 && block < task.sinks);
   }
 
   // The chosen keys [begin, begin + kBlock) as pointers; beyond `end` the last stands in.
@@ -294,12 +374,12 @@ struct Attention {
     if (rows == 1) some.template operator()<1>();
   }
 
-  // Scores to weights for one row of the block at `block`, and its state.
-  static void Softmax(const Task& task, int64_t block, int64_t position, int64_t head,
-                      float* scores, float& max, float& sum, float& factor) {
+  // One row's products of the block at `block` to scores s, hidden where it does not see the key;
+  // returns the largest of each lane.
+  static F LoadScores(const Task& task, int64_t block, int64_t position, int64_t head,
+                      const float* products, F* s) {
     const int64_t first = FirstVisible(task, position);
-    F s[kBlockVecs];
-    for (int64_t v = 0; v < kBlockVecs; ++v) s[v] = V::Load(scores + v * kLanes);
+    for (int64_t v = 0; v < kBlockVecs; ++v) s[v] = V::Load(products + v * kLanes);
     if (task.softcap > 0.0f) {
       const F cap = V::Set(task.softcap);
       for (int64_t v = 0; v < kBlockVecs; ++v) s[v] = cap * Math<V>::Tanh(s[v] / cap);
@@ -326,7 +406,14 @@ struct Attention {
     }
     F largest = s[0];
     for (int64_t v = 1; v < kBlockVecs; ++v) largest = V::Max(largest, s[v]);
-    const float block_max = V::ReduceMax(largest);
+    return largest;
+  }
+
+  // Scores to weights for one row of the block at `block`, and its state.
+  static void Softmax(const Task& task, int64_t block, int64_t position, int64_t head,
+                      float* scores, float& max, float& sum, float& factor) {
+    F s[kBlockVecs];
+    const float block_max = V::ReduceMax(LoadScores(task, block, position, head, scores, s));
     const float new_max = block_max > max ? block_max : max;
     if (new_max == kHidden) {  // nothing seen yet
       for (int64_t v = 0; v < kBlockVecs; ++v) V::Store(scores + v * kLanes, V::Zero());
@@ -364,7 +451,7 @@ struct Attention {
     constexpr int64_t kBytes = kType == DType::kF32 ? 4 : 2;
     Locate(task, block + kBlock, last + 1, task.position, keys, values);
     Prefetch(keys, task.key_dim * kBytes);
-    Prefetch(values, task.value_dim * kBytes);
+    if (!ValuesInKeys(task)) Prefetch(values, task.value_dim * kBytes);
   }
 
   static void SoftmaxRows(const Task& task, int64_t block, const Workspace& w) {
@@ -374,17 +461,6 @@ struct Attention {
       Softmax(task, block, task.position + query, row - query * task.group, w.scores + row * kBlock,
               w.now.max[row], w.now.sum[row], w.factors[row]);
     }
-  }
-
-  static void TileBlock(const Task& task, int64_t block, int64_t last, const char* const* keys,
-                        const char* const* values, const Workspace& w) {
-    const int64_t rows = int64_t{task.rows} * task.group;
-    auto* halves = reinterpret_cast<uint16_t*>(w.halves);
-    PrefetchNext<DType::kBF16>(task, block, last);
-    Tiles::Scores(halves, rows, task.key_dim, keys, w.keys, w.scores);
-    SoftmaxRows(task, block, w);
-    Tiles::Gather(w.scores, rows, halves + 2 * PadRows(rows) * task.key_dim, values, task.value_dim,
-                  w.values, w.factors, w.now.values, w.value_stride);
   }
 
   // Reduces the keys [block, block + kBlock) into w.now for all rows of the task.
@@ -398,8 +474,6 @@ struct Attention {
     const char* keys[kBlock];
     const char* values[kBlock];
     Locate(task, block, last + 1, task.position, keys, values);
-    if constexpr (Tiles::kAny && kType == DType::kBF16)
-      if (Tiles::Serve(task)) return TileBlock(task, block, last, keys, values, w);
     // Few rows use a value once only: they read it where it lies.
     const bool in_place = rows <= V::kBlockRows && task.value_dim % 16 == 0;
     TransposeKeys<kType>(keys, task.key_dim, w.keys);
@@ -464,16 +538,73 @@ struct Attention {
     if (i < task.value_dim) V::StoreN(out + i, V::Load(values + i) * scale, task.value_dim - i);
   }
 
+  // Scores to weights for one row of the blocks of a segment, and its state.
+  static void SoftmaxSegment(const Task& task, const int64_t* blocks, int64_t count,
+                             int64_t position, int64_t head, float* scores, float& max,
+                             float& sum) {
+    F largest = V::Set(kHidden);
+    for (int64_t b = 0; b < count; ++b) {
+      F s[kBlockVecs];
+      float* at = scores + b * kBlock;
+      largest = V::Max(largest, LoadScores(task, blocks[b], position, head, at, s));
+      for (int64_t v = 0; v < kBlockVecs; ++v) V::Store(at + v * kLanes, s[v]);
+    }
+    max = V::ReduceMax(largest);
+    const F top = V::Set(max == kHidden ? 0.0f : max);  // nothing seen: all weights are 0
+    F total = V::Zero();
+    for (int64_t i = 0; i < count * kBlock; i += kLanes) {
+      const F weight = Math<V>::Exp(V::Load(scores + i) - top);
+      V::Store(scores + i, weight);
+      total = total + weight;
+    }
+    sum = V::ReduceAdd(total);
+  }
+
+  // Segment by Tiles. While it is reduced, the lines of half a segment that comes later are asked
+  // for along with the scores, those of the other half along with the output.
+  static bool TileSegment(const Task& task, int64_t segment, const Workspace& w) {
+    const int64_t rows = int64_t{task.rows} * task.group;
+    const int64_t end = int64_t{task.position} + task.rows;
+    const char* keys[kSegment];
+    const char* values[kSegment];
+    int64_t blocks[kSegment / kBlock];
+    int64_t count = 0;
+    for (int64_t i = 0; i < kSegment; i += kBlock) {
+      const int64_t block = segment * kSegment + i;
+      if (block >= end || !Seen(task, block)) continue;
+      Locate(task, block, end, task.position, keys + count * kBlock, values + count * kBlock);
+      blocks[count++] = block;
+    }
+    if (count == 0) return false;
+    Ahead& ahead = *w.ahead;
+    const int64_t lines = ahead.BlockLines();
+    if (ahead.lead < lines) ahead.Ask(lines - ahead.lead);
+    for (int64_t b = 0; b < count; ++b) {
+      const int64_t missing = 2 * lines - ahead.lead;
+      Tiles::Scores(w.queries, rows, task.key_dim, keys + b * kBlock, w.keys, w.scores + b * kBlock,
+                    kSegment, missing < lines / 2 ? lines / 2 : missing, ahead);
+      ahead.lead -= lines;
+    }
+    for (int64_t row = 0; row < rows; ++row) {
+      const int64_t query = row / task.group;
+      SoftmaxSegment(task, blocks, count, task.position + query, row - query * task.group,
+                     w.scores + row * kSegment, w.now.max[row], w.now.sum[row]);
+    }
+    Tiles::Gather(w.scores, kSegment, rows, w.weights, values, count * kBlock, task.value_dim,
+                  w.values, w.now.values, w.value_stride, count * lines / 2, ahead);
+    return true;
+  }
+
   // Reduces one segment into w.now; false where no row sees any of it.
   static bool Segment(const Task& task, int64_t segment, const Workspace& w) {
+    if constexpr (Tiles::kAny)
+      if (Tiles::Serve(task)) return TileSegment(task, segment, w);
     const int64_t rows = int64_t{task.rows} * task.group;
-    const int64_t first = FirstVisible(task, task.position);
     const int64_t last = task.position + task.rows - 1;
-    const int64_t sinks = first > 0 ? task.sinks : 0;
     const int64_t begin = segment * kSegment;
     bool any = false;
     for (int64_t block = begin; block < begin + kSegment && block <= last; block += kBlock) {
-      if (block + kBlock <= first && block >= sinks) continue;
+      if (!Seen(task, block)) continue;
       if (!any) Clear(w.now, rows, w.value_stride);
       any = true;
       if (task.dtype == DType::kBF16) {
@@ -525,12 +656,16 @@ struct Attention {
     const int64_t rows = int64_t{task.rows} * task.group;
     Workspace w = Lay(task, PadRows(rows));
     CopyQueries(task, w);
-    if constexpr (Tiles::kAny)
-      if (Tiles::Serve(task))
-        Tiles::Begin(w.q, rows, task.key_dim, reinterpret_cast<uint16_t*>(w.halves));
+    if constexpr (Tiles::kAny) {
+      if (Tiles::Serve(task)) {
+        Ahead ahead(task);
+        w.ahead = &ahead;
+        Tiles::Begin(w.q, rows, task.key_dim, w.queries);
+        Reduce(task, w);
+        return Tiles::End();
+      }
+    }
     Reduce(task, w);
-    if constexpr (Tiles::kAny)
-      if (Tiles::Serve(task)) Tiles::End();
   }
 
   static void Reduce(const Task& task, Workspace& w) {

@@ -36,8 +36,7 @@ struct Index {
     const char* unused[kBlock];
     Blocks::Locate(where, block, task.key_end, block, at, unused);
     if (TilesServe(task)) {
-      if constexpr (Tiles::kAny)
-        Tiles::Scores(reinterpret_cast<const uint16_t*>(q), rows, task.dim, at, keys, products);
+      if constexpr (Tiles::kAny) Tiles::Scores(q, rows, task.dim, at, keys, products, kBlock);
     } else {
       Blocks::template TransposeKeys<kType>(at, task.dim, keys);
       Blocks::Multiply(
@@ -89,9 +88,9 @@ struct Index {
     Blocks::CopyQueries(where, w);
     if constexpr (Tiles::kAny) {
       if (TilesServe(task)) {
-        float* halves = keys + task.dim * kBlock;
-        Tiles::Begin(q, task.rows * task.heads, task.dim, reinterpret_cast<uint16_t*>(halves));
-        q = halves;
+        float* queries = keys + task.dim * kBlock;
+        Tiles::Begin(q, task.rows * task.heads, task.dim, queries);
+        q = queries;
       }
     }
     for (int64_t block = task.key_begin; block < task.key_end; block += kBlock) {
