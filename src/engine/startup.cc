@@ -66,6 +66,8 @@ class Phase {
 };
 
 constexpr double kMegabyte = 1 << 20;
+// For threads, requests and their texts, once weights, cache and steps have their memory.
+constexpr int64_t kForTheRest = int64_t{96} << 20;
 
 // What the runner borrows, in the order of making.
 struct DeviceHold {
@@ -263,7 +265,8 @@ StatusOr<std::vector<EngineParts>> ModelParts(EngineConfig config, Phases& phase
 
   AddEndIds(parts.end_ids, parts.model.end_ids, parts.model.vocab_size);
   StepBudget steps;
-  steps.left_bytes = static_cast<int64_t>(hold->device->backend().AvailableMemory());
+  steps.left_bytes = std::max<int64_t>(
+      0, static_cast<int64_t>(hold->device->backend().AvailableMemory()) - kForTheRest);
   steps.measure = [&](const StepShape& shape) {
     return MeasureStep(hold->device->context(), *model, shape);
   };
