@@ -77,6 +77,13 @@ Status NeedScores(const GgufVocab& vocab) {
   return OkStatus();
 }
 
+StatusOr<std::size_t> UnknownToken(const GgufVocab& vocab, int64_t fallback) {
+  const int64_t id = vocab.unk_id.value_or(fallback);
+  if (id >= 0 && static_cast<std::size_t>(id) < vocab.tokens.size())
+    return static_cast<std::size_t>(id);
+  return InvalidArgument("tokenizer.ggml.unknown_token_id: {} is no token", id);
+}
+
 // The token as a table of unique names needs it.
 std::string Name(const GgufVocab& vocab, std::size_t id) {
   return vocab.tokens[id].empty() ? fmt::format("[EMPTY_{}]", id) : vocab.tokens[id];
@@ -301,6 +308,7 @@ StatusOr<std::string> FromSentencePiece(const GgufVocab& vocab) {
 
 StatusOr<std::string> FromUnigram(const GgufVocab& vocab) {
   BANYAN_RETURN_IF_ERROR(NeedScores(vocab));
+  BANYAN_ASSIGN_OR_RETURN(const std::size_t unk, UnknownToken(vocab, 2));
   json::array table;
   bool has_bytes = false, spans_words = false;
   for (std::size_t id = 0; id < vocab.tokens.size(); ++id) {
@@ -324,7 +332,7 @@ StatusOr<std::string> FromUnigram(const GgufVocab& vocab) {
                               std::move(pre_tokenizer),
                               json::object{{"type", "Sequence"}, {"decoders", std::move(decoders)}},
                               {{"type", "Unigram"},
-                               {"unk_id", vocab.unk_id.value_or(2)},
+                               {"unk_id", unk},
                                {"byte_fallback", has_bytes},
                                {"vocab", std::move(table)}}));
 }
@@ -341,9 +349,7 @@ StatusOr<std::string> FromWordPiece(const GgufVocab& vocab) {
     }
     table[token] = id;
   }
-  const auto unk = static_cast<std::size_t>(vocab.unk_id.value_or(100));
-  if (unk >= vocab.tokens.size())
-    return InvalidArgument("tokenizer.ggml.unknown_token_id: {} is no token", unk);
+  BANYAN_ASSIGN_OR_RETURN(const std::size_t unk, UnknownToken(vocab, 100));
   const bool lowercase = vocab.lowercase.value_or(true);
   return json::serialize(
       File(AddedTokens(vocab),

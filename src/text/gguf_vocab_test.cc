@@ -179,6 +179,12 @@ TEST(GgufVocabTest, RefusesByName) {
   vocab = Spm();
   vocab.scores[261] = std::numeric_limits<float>::quiet_NaN();
   EXPECT_NE(message(vocab).find("token 261 is not a finite number"), std::string::npos);
+  for (const char* model : {"t5", "bert"}) {
+    vocab = Spm();
+    vocab.model = model;
+    vocab.unk_id = 300;
+    EXPECT_NE(message(vocab).find("unknown_token_id: 300 is no token"), std::string::npos);
+  }
   EXPECT_NE(message({}).find("tokenizer.ggml.tokens"), std::string::npos);
 }
 
