@@ -19,6 +19,7 @@ CacheLease::CacheLease(CacheLease&& other) noexcept
     : cache_(std::exchange(other.cache_, nullptr)),
       node_(other.node_),
       shared_(other.shared_),
+      splits_(other.splits_),
       held_(std::move(other.held_)),
       saved_(std::move(other.saved_)) {
   if (cache_ == nullptr) return;
@@ -32,6 +33,7 @@ CacheLease& CacheLease::operator=(CacheLease&& other) noexcept {
   cache_ = std::exchange(other.cache_, nullptr);
   node_ = other.node_;
   shared_ = other.shared_;
+  splits_ = other.splits_;
   held_ = std::move(other.held_);
   saved_ = std::move(other.saved_);
   if (cache_ != nullptr) {
@@ -43,6 +45,7 @@ CacheLease& CacheLease::operator=(CacheLease&& other) noexcept {
 
 void CacheLease::LockPath(int priority) {
   PrefixTree& tree = cache_->tree_;
+  splits_ = tree.splits();
   const int page_size = cache_->page_size();
   for (KindId kind = 0; kind < cache_->kinds(); ++kind) {
     if (!cache_->kind(kind).paged()) continue;
@@ -207,6 +210,7 @@ NodeId CacheLease::PublishRun(NodeId at, std::span<const TokenId> run, Position 
 }
 
 void CacheLease::Advance(Position next) {
+  const uint64_t splits = std::exchange(splits_, cache_->tree_.splits());
   // From where another may go on: see CacheKind::ResumeSlack.
   Position resume = std::max<Position>(0, next - CacheKind::kLateStop);
   resume = resume / cache_->page_size() * cache_->page_size();
@@ -216,6 +220,7 @@ void CacheLease::Advance(Position next) {
     const CacheKind& rule = cache_->kind(kind);
     if (!rule.paged() || !rule.may_have_gaps()) continue;
     Held& held = held_[kind];
+    if (splits != splits_ && held.lock_head > rule.sinks()) UnlockBehindSinks(kind);
     const int page_size = cache_->page_size();
     const auto keep = static_cast<int32_t>(rule.NeedsFrom(resume) / page_size);
     if (keep <= held.given_back && held.lock_from >= shared_) continue;
@@ -251,6 +256,23 @@ void CacheLease::UnlockBelow(KindId kind, Position need) {
   held.lock_from = from;
 }
 
+// Lets go of the nodes that were locked as a part of one in which the sinks lie, before it was split.
+void CacheLease::UnlockBehindSinks(KindId kind) {
+  PrefixTree& tree = cache_->tree_;
+  Held& held = held_[kind];
+  Position head = 0;
+  for (NodeId id = node_; tree.node(id).parent != kNoNode; id = tree.node(id).parent) {
+    const Node& node = tree.node(id);
+    if (node.begin >= held.lock_head) continue;
+    if (node.begin < cache_->kind(kind).sinks()) {
+      head = std::max(head, node.end());
+    } else if (node.end() <= held.lock_from) {
+      tree.Unlock(id, kind);
+    }
+  }
+  held.lock_head = head;
+}
+
 Status CacheLease::CheckNeeds(Position next) const {
   const PrefixTree& tree = cache_->tree_;
   for (KindId kind = 0; kind < cache_->kinds(); ++kind) {
@@ -259,7 +281,8 @@ Status CacheLease::CheckNeeds(Position next) const {
     for (NodeId id = node_; tree.node(id).parent != kNoNode; id = tree.node(id).parent) {
       const Node& node = tree.node(id);
       const bool needed = node.end() > rule.NeedsFrom(next) || node.begin < rule.sinks();
-      if (needed == Locks(held_[kind], node)) continue;
+      const bool locks = Locks(held_[kind], node);
+      if (needed == locks || (locks && splits_ != tree.splits())) continue;
       return Internal("kind {}: [{}, {}) is {}, though queries from {} on {} it", kind, node.begin,
                       node.end(), needed ? "not locked" : "locked", next,
                       needed ? "read" : "do not read");

@@ -76,7 +76,7 @@ class CacheLease {
   void Release();
 
   // For checks: whether just those nodes of the path are locked of which a query at `next` or later
-  // reads anything.
+  // reads anything. (Where a node has been split since the last Advance both halves may be.)
   Status CheckNeeds(Position next) const;
   // Calls fn(node, kind) for each slot that the lease locks.
   template <typename Fn>
@@ -118,10 +118,12 @@ class CacheLease {
   NodeId PublishRun(NodeId at, std::span<const TokenId> run, Position begin,
                     std::vector<PageChange>* changes);
   void UnlockBelow(KindId kind, Position need);
+  void UnlockBehindSinks(KindId kind);
 
   PrefixCache* cache_ = nullptr;
   NodeId node_ = kNoNode;  // end of the path
   Position shared_ = 0;
+  uint64_t splits_ = 0;  // of the tree, when the locks were last made to fit
   absl::InlinedVector<Held, 2> held_;
   std::vector<Saved> saved_;  // by position
 };

@@ -193,6 +193,7 @@ NodeId PrefixTree::Split(NodeId id, uint32_t offset) {
   Node& lower = store_.node(id);
   Node& upper = store_.node(made);
   BANYAN_CHECK(offset > 0 && offset < lower.length && offset % page_size_ == 0);
+  ++splits_;
   upper.tokens = lower.tokens.TakeFront(offset, lower.length);
   upper.parent = lower.parent;
   upper.begin = lower.begin;

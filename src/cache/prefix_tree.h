@@ -81,6 +81,7 @@ class PrefixTree {
   // Cuts the node after `offset` tokens; `id` stays the lower part, the upper one is returned. For
   // each kind the upper part has the same locks, but none of a state, which stays at the end.
   NodeId Split(NodeId id, uint32_t offset);
+  uint64_t splits() const { return splits_; }  // so far
   // Gives a slot its entries; the tree owns them from now on. The slot was empty.
   void Fill(NodeId id, KindId kind, const PageId* pages, uint32_t count);
   // Takes a checkpoint out of the tree: the slot is the caller's, who is the only one to lock it.
@@ -162,7 +163,7 @@ class PrefixTree {
   absl::flat_hash_map<NodeId, std::string> names_;  // of the roots
   int64_t num_tokens_ = 0;
   uint64_t insertion_ = 0;
-  uint64_t changes_ = 0;
+  uint64_t changes_ = 0, splits_ = 0;
   TreeObserver* observer_ = nullptr;
   std::vector<BlockHash> hashes_;
 };
