@@ -24,10 +24,10 @@ class CacheKind {
  public:
   static constexpr Position kNowhere = -1;
 
-  // While a request grows it keeps what another would read that goes on from its text: from the last
-  // border of a page, an earlier one where a stop string is found late, by kLateStop tokens at most,
-  // or where there is state from the last checkpoint but one. So far back that may be, at most;
-  // checkpoint_interval 0: no state.
+  // While a request grows it keeps what another would read that goes on from its text: from the
+  // last border of a page, an earlier one where a stop string is found late, by kLateStop tokens at
+  // most, or where there is state from the last checkpoint but one. So far back that may be, at
+  // most; checkpoint_interval 0: no state.
   static constexpr Position kLateStop = 8;
   static Position ResumeSlack(int page_size, int checkpoint_interval);
 
