@@ -256,7 +256,8 @@ void CacheLease::UnlockBelow(KindId kind, Position need) {
   held.lock_from = from;
 }
 
-// Lets go of the nodes that were locked as a part of one in which the sinks lie, before it was split.
+// Lets go of the nodes that were locked as a part of one in which the sinks lie, before it was
+// split.
 void CacheLease::UnlockBehindSinks(KindId kind) {
   PrefixTree& tree = cache_->tree_;
   Held& held = held_[kind];

@@ -36,8 +36,8 @@ void Lightning::TakeSaved(Scope& scope, const std::string& name) {
   saved.key = scope.AddVector(name + ".key_decay", {heads, block}, Axis::kHeads);
   const Vector diagonal =
       scope.AddVector(name + ".diagonal_decay", {heads, block, block}, Axis::kHeads);
-  saved.group = scope.AddKv(index_, spec_.heads, spec_.head_dim, spec_.head_dim,
-                            {.chunk = spec_.block});
+  saved.group =
+      scope.AddKv(index_, spec_.heads, spec_.head_dim, spec_.head_dim, {.chunk = spec_.block});
   if (!scope.status().ok()) return;
   for (int64_t head = 0; head < heads; ++head) {
     saved.whole.push_back(std::exp(-slope.tensor.data<float>()[head] * static_cast<float>(block)));

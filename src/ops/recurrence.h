@@ -11,10 +11,10 @@
 //   bias)) lightning attention (Qin et al. 2024)       beta = 1, decay = exp(-slope of the head)
 //
 // The state is [slots, heads * key_dim * value_dim] f32. Keys are taken down each column of it in
-// order, so that columns, and not keys, are shared out among threads. A chunk of rows is taken block
-// of columns by block of columns, each block staying in the first-level cache for all of them. The
-// form by products within a chunk (section 3.3 of Yang et al. 2024) would give a row other sums for
-// every way of cutting a prompt into chunks, and so another answer warm than cold.
+// order, so that columns, and not keys, are shared out among threads. A chunk of rows is taken
+// block of columns by block of columns, each block staying in the first-level cache for all of
+// them. The form by products within a chunk (section 3.3 of Yang et al. 2024) would give a row
+// other sums for every way of cutting a prompt into chunks, and so another answer warm than cold.
 #pragma once
 
 #include "ops/context.h"
