@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,12 @@
 namespace banyan::sim {
 
 std::vector<WorldConfig> Configurations();
+
+// What decides the turns of a world, one after the other.
+using Steps = std::vector<uint32_t>;
+// The fewest of the steps, in their order and as many quiet (0) as can be, for which `fails` still
+// is true. Tries much, but not all: nothing can be left out or made quiet alone.
+Steps Shrink(Steps steps, const std::function<bool(const Steps&)>& fails);
 
 struct RunResult {
   std::string wrong;  // empty: all is well; else what, and the fewest steps that lead to it

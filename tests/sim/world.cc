@@ -49,6 +49,7 @@ SchedulerConfig MakeSchedulerConfig(const WorldConfig& config) {
   made.fair_share = config.fair_share;
   made.dynamic_chunking = config.dynamic_chunking;
   made.max_queued = config.max_queued;
+  made.max_queued_tokens = config.max_queued_tokens;
   made.eviction_policy = config.eviction;
   return made;
 }
@@ -67,23 +68,27 @@ std::string Describe(const WorldConfig& c) {
          fmt::format(
              ", page {}, chunk {}, inflight {}, rows {}, mixed {}, cache {}, {}, {}, "
              "conservativeness {}, prompts {}, outputs {}, retract every {}, delay {}, errors {}, "
-             "priorities {} (low first {}), fair {}, dynamic {}, queue {}, samples {}, pauses {}",
+             "priorities {} (low first {}), fair {}, dynamic {}, queue {} of {} tokens, samples "
+             "{}, sessions {}, pauses {}, stalls {}",
              c.page_size, c.chunk, c.max_inflight, c.max_running, c.mixed, c.prefix_cache, c.policy,
              c.eviction, c.conservativeness, c.longest_prompt, c.most_new_tokens,
              c.retract_interval, c.output_delay, c.errors, c.priorities, c.low_first, c.fair_share,
-             c.dynamic_chunking, c.max_queued, c.samples, c.pauses);
+             c.dynamic_chunking, c.max_queued, c.max_queued_tokens, c.samples, c.sessions, c.pauses,
+             c.stalls);
 }
 
 World::World(WorldConfig config)
     : config_(std::move(config)),
-      device_(config_.layers, config_.pages, config_.page_size, kVocabulary) {
+      device_(config_.layers, config_.pages, config_.page_size, kVocabulary),
+      conversations_(config_.longest_prompt) {
   auto made = Scheduler::Create(MakeSchedulerConfig(config_));
   BANYAN_CHECK(made.ok(), "{}", Message(made.status()));
   scheduler_ = *std::move(made);
 }
 
-Arrival World::RandomArrival(Rng& rng, Sent* sent) {
-  Arrival arrival;
+// False when it is the turn of a session that refuses it.
+bool World::RandomArrival(Rng& rng, Sent* sent, std::vector<RequestId>* aborts) {
+  Arrival& arrival = sent->arrival;
   arrival.id = next_id_++;
   // Most prompts go on from an earlier text, whole or cut.
   if (!texts_.empty() && Random(rng, 4) > 0) {
@@ -96,6 +101,8 @@ Arrival World::RandomArrival(Rng& rng, Sent* sent) {
   if (static_cast<int>(arrival.prompt.size()) > config_.longest_prompt) {
     arrival.prompt.resize(config_.longest_prompt);
   }
+  sent->turn = config_.sessions && Random(rng, 2) == 0;
+  if (sent->turn && !conversations_.Enter(rng, Now(), &arrival, aborts)) return false;
   arrival.sampling.max_new_tokens = Random(rng, config_.most_new_tokens + 1);
   arrival.sampling.min_new_tokens = Random(rng, 4);
   for (int i = Random(rng, 6) - 4; i > 0; --i) arrival.end_ids.push_back(Random(rng, kVocabulary));
@@ -113,7 +120,7 @@ Arrival World::RandomArrival(Rng& rng, Sent* sent) {
   if (Random(rng, 24) == 0) arrival.deadline = Now() + kStep * (20 + Random(rng, 200));
   for (int n = Random(rng, 3); n > 0; --n) arrival.checkpoints.push_back(Random(rng, 60));
   if (Random(rng, 4) == 0) sent->stop = Random(rng, config_.most_new_tokens + 1);
-  return arrival;
+  return true;
 }
 
 // Plans that the request takes when it is alone.
@@ -185,8 +192,8 @@ std::string World::Hear(const RequestEvent& event) {
   sent.told.insert(sent.told.end(), event.tokens.begin(), event.tokens.end());
   sent.prompt_logprobs.insert(sent.prompt_logprobs.end(), event.prompt_logprobs.begin(),
                               event.prompt_logprobs.end());
-  if (!event.tokens.empty() && sent.stop >= 0) {
-    unseen_.push_back({step_, event.id, static_cast<int>(event.tokens.size())});
+  if (sent.turn || (!event.tokens.empty() && sent.stop >= 0)) {
+    unseen_.push_back({step_, event.id, event.tokens, sent.stop, event.finished});
   }
   if (!event.finished) return "";
   sent.end = event;
@@ -220,8 +227,12 @@ std::string World::Judge(const Sent& sent) const {
   const FinishReason& reason = *sent.end->finished;
   if (reason.kind == FinishReason::Kind::kAbort) {
     switch (reason.status.code()) {
-      case StatusCode::kResourceExhausted:
-        return config_.max_queued > 0 && !sent.admitted ? "" : "refused for want of a queue";
+      case StatusCode::kResourceExhausted: {
+        const bool full =
+            (config_.max_queued > 0 && asked_.requests > config_.max_queued) ||
+            (config_.max_queued_tokens > 0 && asked_.tokens > config_.max_queued_tokens);
+        return full && !sent.admitted ? "" : "refused though the queue is not full";
+      }
       case StatusCode::kDeadlineExceeded:
         if (arrival.deadline <= Now() || (arrival.queue_deadline <= Now() && !sent.admitted))
           return "";
@@ -265,13 +276,14 @@ std::string World::LookAtOutputs(SchedulerInput* input, bool all) {
   // How far behind it is varies: it may fall back and catch up.
   const int64_t delay = config_.output_delay == 0 || all ? 0 : step_ / 7 % config_.output_delay;
   while (!unseen_.empty() && unseen_.front().at + delay <= step_) {
-    const Seen seen = unseen_.front();
+    const Seen seen = std::move(unseen_.front());
     unseen_.pop_front();
+    conversations_.See(seen.id, seen.tokens, seen.stop, seen.finished, Now());
     const auto found = alive_.find(seen.id);
     if (found == alive_.end()) continue;  // told to have ended: the output thread cuts by itself
     Sent& sent = found->second;
-    sent.looked += seen.tokens;
-    if (sent.stop_sent || sent.looked <= sent.stop) continue;
+    sent.looked += static_cast<int>(seen.tokens.size());
+    if (sent.stop < 0 || sent.stop_sent || sent.looked <= sent.stop) continue;
     sent.stop_sent = true;
     if (static_cast<int>(sent.told.size()) > sent.stop + 1) ++late_stops_;
     input->stops.push_back({seen.id, sent.stop, "stop"});
@@ -290,46 +302,93 @@ void World::InjectErrors(Rng& rng, StepOutcome* outcome) {
   }
 }
 
+// Bursts and lulls, so that queues grow and drain.
+void World::Arrivals(Rng& rng, SchedulerInput* input) {
+  const int busy = step_ / 100 % 3 == 0 ? 8 : 3;
+  for (int n = Random(rng, 16) < busy ? 1 + Random(rng, 2) : 0; n > 0 && alive_.size() < 40; --n) {
+    Sent sent;
+    std::vector<RequestId> replaced;
+    if (!RandomArrival(rng, &sent, &replaced)) continue;
+    for (int more = sent.turn ? 0 : Random(rng, config_.samples); more > 0; --more) {
+      Sent sample = sent;
+      sample.arrival.id = next_id_++;
+      sample.arrival.sampling.max_new_tokens = Random(rng, config_.most_new_tokens + 1);
+      Send(std::move(sample), input);
+    }
+    Send(std::move(sent), input);
+    Aborts(replaced, input);
+  }
+}
+
+// Some of them may have ended already, as far as the scheduler knows.
+void World::Aborts(const std::vector<RequestId>& ids, SchedulerInput* input) {
+  for (const RequestId id : ids) {
+    if (const auto found = alive_.find(id); found != alive_.end()) found->second.aborted = true;
+    input->aborts.push_back(id);
+  }
+}
+
+// Plans run in order; each turn some of those that are late are done. The device may stand still
+// for many turns, before a plan or before it tells what came of it.
+void World::RunDevice(Rng& rng, bool quiet, SchedulerInput* input) {
+  if (config_.stalls && !quiet && step_ >= stalled_until_ && Random(rng, 40) == 0) {
+    stalled_until_ = step_ + Random(rng, 30);
+  }
+  if (!quiet && step_ < stalled_until_) return;
+  while (device_.queued() && (quiet || Random(rng, 2) == 0)) outcomes_.push_back(device_.Run());
+  while (!outcomes_.empty() && (quiet || Random(rng, 2) == 0)) {
+    InjectErrors(rng, &outcomes_.front());
+    device_.Ended(outcomes_.front().number);
+    input->outcomes.push_back(std::move(outcomes_.front()));
+    outcomes_.pop_front();
+  }
+}
+
+World::Fresh World::CountFresh() const {
+  Fresh fresh;
+  for (const auto& [id, sent] : alive_) {
+    if (sent.admitted) continue;
+    ++fresh.requests;
+    fresh.tokens += static_cast<int64_t>(sent.arrival.prompt.size());
+  }
+  return fresh;
+}
+
+// A prompt longer than the queue may wait alone.
+std::string World::CheckQueue() const {
+  const Fresh fresh = CountFresh();
+  if ((config_.max_queued > 0 && fresh.requests > config_.max_queued) ||
+      (config_.max_queued_tokens > 0 && fresh.tokens > config_.max_queued_tokens &&
+       fresh.requests > 1)) {
+    return fmt::format("{} requests of {} tokens wait", fresh.requests, fresh.tokens);
+  }
+  return "";
+}
+
 std::string World::Step(uint32_t seed) {
   ++step_;
   Rng rng(seed);
   SchedulerInput input;
   const bool quiet = seed == 0;
   if (!quiet) {
-    // Bursts and lulls, so that queues grow and drain.
-    const int busy = step_ / 100 % 3 == 0 ? 8 : 3;
-    for (int n = Random(rng, 16) < busy ? 1 + Random(rng, 2) : 0; n > 0 && alive_.size() < 40;
-         --n) {
-      Sent sent;
-      sent.arrival = RandomArrival(rng, &sent);
-      for (int more = Random(rng, config_.samples); more > 0; --more) {
-        Sent sample = sent;
-        sample.arrival.id = next_id_++;
-        sample.arrival.sampling.max_new_tokens = Random(rng, config_.most_new_tokens + 1);
-        Send(std::move(sample), &input);
-      }
-      Send(std::move(sent), &input);
-    }
+    Arrivals(rng, &input);
     if (Random(rng, 25) == 0 && !alive_.empty()) {
-      auto victim = alive_.begin();
-      std::advance(victim, Random(rng, static_cast<int>(alive_.size())));
-      victim->second.aborted = true;
-      input.aborts.push_back(victim->first);
+      Aborts({std::next(alive_.begin(), Random(rng, static_cast<int>(alive_.size())))->first},
+             &input);
+    }
+    if (config_.sessions && Random(rng, 60) == 0) {
+      std::vector<RequestId> running;
+      conversations_.Close(rng, &running);
+      Aborts(running, &input);
     }
     input.flush_cache = Random(rng, 50) == 0;
     PauseOrNot(rng, &input);
   }
   input.resume = input.resume || (quiet && paused_);
   input.now = Now();
-  // Plans run in order; each turn some of those that are late are done.
-  while (device_.queued() && (quiet || Random(rng, 2) == 0)) outcomes_.push_back(device_.Run());
-  while (!outcomes_.empty() && (quiet || Random(rng, 2) == 0)) {
-    InjectErrors(rng, &outcomes_.front());
-    device_.Ended(outcomes_.front().number);
-    input.outcomes.push_back(std::move(outcomes_.front()));
-    outcomes_.pop_front();
-  }
+  RunDevice(rng, quiet, &input);
   LookAtOutputs(&input, quiet);
+  asked_ = CountFresh();
 
   const bool was_idle = scheduler_->idle() && input.arrivals.empty();
   const bool asked_flush = input.flush_cache;
@@ -350,8 +409,10 @@ std::string World::Step(uint32_t seed) {
     device_.Issue(*std::move(output.plan));
   }
   if (!device_.failure().empty()) return device_.failure();
+  if (!conversations_.failure().empty()) return conversations_.failure();
   const Status invariants = scheduler_->CheckInvariants();
   if (!invariants.ok()) return Message(invariants);
+  if (std::string wrong = CheckQueue(); !wrong.empty()) return wrong;
   return CheckStarvation();
 }
 
@@ -361,6 +422,10 @@ std::string World::Drain() {
   }
   if (!alive_.empty()) return fmt::format("{} requests never end", alive_.size());
   if (!scheduler_->idle()) return "it never becomes idle";
+  SchedulerInput nothing;
+  LookAtOutputs(&nothing, true);
+  conversations_.CloseAll();
+  if (!conversations_.failure().empty()) return conversations_.failure();
   const SchedulerOutput output = scheduler_->Step({.flush_cache = true});
   if (!output.flushed.has_value() || !output.flushed->ok()) return "flush_cache refused when idle";
   for (const PoolUsage& pool : scheduler_->stats().pools) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The hash model's world: random requests, aborts, late stops, pauses and flushes against the real
-// scheduler and cache, a fake device that runs late, and an output thread that looks later still.
+// The hash model's world: random requests, sessions, aborts, late stops, pauses and flushes against
+// the real scheduler and cache, a fake device that runs late, and an output thread that looks later
+// still.
 // Everything follows from the configuration and a list of numbers, one per step, so that a failure
 // can be repeated and its list be made shorter.
 #pragma once
@@ -14,8 +15,10 @@
 #include <vector>
 
 #include "sched/scheduler.h"
+#include "sim/conversations.h"
 #include "sim/expected.h"
 #include "sim/fake_device.h"
+#include "sim/rng.h"
 
 namespace banyan::sim {
 
@@ -34,9 +37,11 @@ struct WorldConfig {
   bool low_first = false;
   bool fair_share = false;
   bool dynamic_chunking = false;
-  int max_queued = 0;
-  int samples = 1;      // a prompt may come for so many samples at once
-  bool pauses = false;  // generation is paused and continued now and then
+  int max_queued = 0, max_queued_tokens = 0;
+  int samples = 1;        // a prompt may come for so many samples at once
+  bool sessions = false;  // half of the requests are turns of sessions
+  bool pauses = false;    // generation is paused and continued now and then
+  bool stalls = false;    // the device stands still now and then, as if it waited for a mask
   std::string eviction = "lru";
   double conservativeness = 0.3;  // low: admits too many, so that requests are retracted
   int longest_prompt = 60;
@@ -48,21 +53,6 @@ struct WorldConfig {
 };
 
 std::string Describe(const WorldConfig& config);
-
-// splitmix64: one is made in every step, which costs nothing.
-class Rng {
- public:
-  explicit Rng(uint64_t seed) : state_(seed) {}
-  uint32_t operator()() {
-    uint64_t x = state_ += 0x9e3779b97f4a7c15u;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return static_cast<uint32_t>((x ^ (x >> 31)) >> 32);
-  }
-
- private:
-  uint64_t state_;
-};
 
 class World {
  public:
@@ -82,11 +72,13 @@ class World {
   int64_t plans() const { return plans_; }
   int64_t pauses() const { return pauses_; }
   int64_t refused() const { return refused_; }
+  int64_t turns() const { return conversations_.turns(); }
 
  private:
   struct Sent {
     Arrival arrival;
-    int stop = -1;  // the output thread finds a stop string at this output
+    int stop = -1;      // the output thread finds a stop string at this output
+    bool turn = false;  // of a session
     bool aborted = false, failed = false;
     std::vector<TokenId> told;
     std::vector<TokenLogprob> prompt_logprobs;
@@ -103,10 +95,21 @@ class World {
   struct Seen {
     int64_t at;  // step
     RequestId id;
-    int tokens;
+    std::vector<TokenId> tokens;
+    int stop;
+    std::optional<FinishReason> finished;
+  };
+  struct Fresh {  // those that never had a row
+    int requests = 0;
+    int64_t tokens = 0;
   };
   TimePoint Now() const { return TimePoint() + std::chrono::milliseconds(10 * step_); }
-  Arrival RandomArrival(Rng& rng, Sent* sent);
+  bool RandomArrival(Rng& rng, Sent* sent, std::vector<RequestId>* aborts);
+  void Arrivals(Rng& rng, SchedulerInput* input);
+  void Aborts(const std::vector<RequestId>& ids, SchedulerInput* input);
+  void RunDevice(Rng& rng, bool quiet, SchedulerInput* input);
+  Fresh CountFresh() const;
+  std::string CheckQueue() const;
   int64_t Work(const Arrival& arrival) const;
   void Send(Sent sent, SchedulerInput* input);
   void PauseOrNot(Rng& rng, SchedulerInput* input);
@@ -123,6 +126,9 @@ class World {
   std::map<RequestId, Sent> alive_;
   std::deque<std::vector<TokenId>> texts_;  // to begin prompts with
   std::deque<Seen> unseen_;                 // what the output thread has not looked at
+  Conversations conversations_;
+  Fresh asked_;                // when the scheduler was last asked
+  int64_t stalled_until_ = 0;  // step
   RequestId next_id_ = 1;
   bool paused_ = false;
   int64_t step_ = 0, plans_ = 0, finished_ = 0, late_stops_ = 0, pauses_ = 0, refused_ = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <rapidcheck.h>
 
 #include <array>
 #include <chrono>
@@ -12,7 +13,7 @@
 namespace banyan::sim {
 namespace {
 
-std::string Play(const WorldConfig& config, const std::vector<uint32_t>& steps) {
+std::string Play(const WorldConfig& config, const Steps& steps) {
   World world(config);
   for (size_t i = 0; i < steps.size(); ++i) {
     if (std::string wrong = world.Step(steps[i]); !wrong.empty()) {
@@ -22,46 +23,59 @@ std::string Play(const WorldConfig& config, const std::vector<uint32_t>& steps) 
   return world.Drain();
 }
 
-// Leaves out runs of steps, halving their length, as long as something still goes wrong; for at
-// most half a minute.
-std::vector<uint32_t> Shrink(const WorldConfig& config, std::vector<uint32_t> steps) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-  for (size_t length = steps.size() / 2; length > 0; length /= 2) {
-    for (size_t at = 0; at + length <= steps.size();) {
-      if (std::chrono::steady_clock::now() > deadline) return steps;
-      std::vector<uint32_t> fewer = steps;
-      fewer.erase(fewer.begin() + at, fewer.begin() + at + length);
-      if (Play(config, fewer).empty()) {
-        at += length;
-      } else {
-        steps = std::move(fewer);
-      }
-    }
-  }
-  return steps;
-}
+constexpr std::chrono::seconds kShrinkTime{30};
+// RapidCheck leaves out every run of every length in turn, which is n^2 / 2 lists for n steps: it
+// gets those that are few.
+constexpr size_t kFewSteps = 200;
 
 }  // namespace
 
+Steps Shrink(Steps steps, const std::function<bool(const Steps&)>& fails) {
+  // Of many steps, runs of half of them, of a quarter and so on.
+  for (size_t length = steps.size() / 2; length > 0; length /= 2) {
+    for (size_t at = 0; at + length <= steps.size();) {
+      Steps fewer = steps;
+      fewer.erase(fewer.begin() + at, fewer.begin() + at + length);
+      if (fails(fewer)) {
+        steps = std::move(fewer);
+      } else {
+        at += length;
+      }
+    }
+  }
+  if (steps.size() > kFewSteps) return steps;
+  const auto smaller = [](const Steps& some) {
+    return rc::seq::concat(rc::shrink::removeChunks(some),
+                           rc::shrink::eachElement(some, [](uint32_t seed) {
+                             return seed == 0 ? rc::Seq<uint32_t>() : rc::seq::just(uint32_t{0});
+                           }));
+  };
+  return rc::shrinkable::findLocalMin(rc::shrinkable::shrinkRecur(steps, smaller), fails).first;
+}
+
 RunResult RunSeed(const WorldConfig& config, int64_t count, uint32_t seed) {
   std::mt19937 rng(seed);
-  std::vector<uint32_t> steps(count);
+  Steps steps(count);
   for (uint32_t& step : steps) step = rng();
   World world(config);
   for (int64_t i = 0; i <= count; ++i) {
     const std::string wrong = i < count ? world.Step(steps[i]) : world.Drain();
     if (wrong.empty()) continue;
     steps.resize(std::min(i + 1, count));
-    const std::vector<uint32_t> fewest = Shrink(config, steps);
+    const auto deadline = std::chrono::steady_clock::now() + kShrinkTime;
+    const Steps fewest = Shrink(steps, [&](const Steps& fewer) {
+      return std::chrono::steady_clock::now() < deadline && !Play(config, fewer).empty();
+    });
     return {.wrong = fmt::format("{}\nseed {}, step {}: {}\nfewest steps ({}): {}\nend in: {}",
                                  Describe(config), seed, i, wrong, fewest.size(),
                                  fmt::join(fewest, ","), Play(config, fewest))};
   }
   return {.summary = fmt::format("seed {}: {} steps, {} plans, {} requests ended, {} retractions, "
-                                 "{} tokens from the cache, {} late stops, {} pauses, {} refused",
+                                 "{} tokens from the cache, {} late stops, {} pauses, {} refused, "
+                                 "{} turns of sessions",
                                  seed, count, world.plans(), world.finished(), world.retractions(),
                                  world.cached_tokens(), world.late_stops(), world.pauses(),
-                                 world.refused())};
+                                 world.refused(), world.turns())};
 }
 
 std::vector<WorldConfig> Configurations() {
@@ -109,6 +123,9 @@ std::vector<WorldConfig> Configurations() {
         config.max_queued = pick(0, 0, 6);
         config.samples = pick(1, 3);
         config.pauses = pick(0, 1, 1) != 0;
+        config.max_queued_tokens = pick(0, 0, 300 + 4 * page_size);
+        config.sessions = pick(0, 1) != 0;
+        config.stalls = pick(0, 1) != 0;
         // From a pool that holds one request and hardly more to one that holds them all.
         const int64_t one = (90 + 3 * page_size) / page_size + 2;
         const int64_t room = pick(1, 1, 2, 4);
