@@ -33,7 +33,43 @@ json::object Reply(std::string_view text, const JsonLineAnswer& answer) {
   return *std::move(reply);
 }
 
+// Just behind the value at `at`, at the comma or bracket that ends it.
+std::size_t EndOfValue(std::string_view text, std::size_t at) {
+  int depth = 0;
+  bool in_string = false;
+  for (; at < text.size(); ++at) {
+    const char c = text[at];
+    if (in_string) {
+      if (c == '\\') ++at;
+      in_string = c != '"';
+      continue;
+    }
+    if (depth == 0 && (c == ',' || c == '}' || c == ']' || c == ':')) break;
+    in_string = c == '"';
+    if (c == '{' || c == '[') ++depth;
+    if (c == '}' || c == ']') --depth;
+  }
+  return at;
+}
+
 }  // namespace
+
+std::string WithoutMember(std::string_view object, std::string_view name) {
+  std::string out = "{";
+  std::size_t at = object.find('{') + 1;
+  while (at < object.size() && object[at] != '}') {
+    const std::size_t colon = EndOfValue(object, at);
+    const std::size_t end = EndOfValue(object, colon + 1);
+    const auto key = ParseJson(object.substr(at, colon - at));
+    const bool dropped = key.ok() && key->is_string() && View(key->get_string()) == name;
+    if (!dropped) {
+      if (out.size() > 1) out += ',';
+      out += object.substr(at, end - at);
+    }
+    at = end < object.size() && object[end] == ',' ? end + 1 : end;
+  }
+  return out + '}';
+}
 
 Status RunJsonLines(int in, int out, const JsonLineAnswer& answer, std::size_t max_line) {
   std::string input, output;

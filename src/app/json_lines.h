@@ -6,6 +6,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 #include <string_view>
 
 #include "base/json.h"
@@ -20,6 +21,10 @@ struct JsonLine {
   json::object object;
 };
 using JsonLineAnswer = std::function<StatusOr<json::object>(const JsonLine& line)>;
+
+// The text of a JSON object, which has been parsed without an error, without its members of that
+// name: all other bytes as they came.
+std::string WithoutMember(std::string_view object, std::string_view name);
 
 // From standard input to standard output until the end of input. Fails only when reading or writing
 // does. A longer line than `max_line` bytes is answered with an error and skipped.

@@ -53,6 +53,15 @@ TEST(JsonLinesTest, BadLinesAreAnsweredWithAnError) {
   EXPECT_TRUE(output.ends_with("{\"got\":{},\"size\":2}\n"));
 }
 
+TEST(JsonLinesTest, MembersLeaveAndTheRestStaysAsItIs) {
+  EXPECT_EQ(WithoutMember(R"( {"a": 1.50, "now":"x,\"}", "b":{"now": [1,"}"]} , "n\u006fw" : 3} )",
+                          "now"),
+            R"({"a": 1.50, "b":{"now": [1,"}"]} })");
+  EXPECT_EQ(WithoutMember(R"({"now":[]})", "now"), "{}");
+  EXPECT_EQ(WithoutMember("{}", "now"), "{}");
+  EXPECT_EQ(WithoutMember(R"({"x":99999999999999999999})", "now"), R"({"x":99999999999999999999})");
+}
+
 TEST(JsonLinesTest, LongLinesAreSkippedWhole) {
   const std::string output = Converse("{\"a\":\"" + std::string(200000, 'x') + "\"}\n{}\n", 100000);
   EXPECT_EQ(std::count(output.begin(), output.end(), '\n'), 2);

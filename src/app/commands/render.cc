@@ -50,11 +50,13 @@ Status Run(const Options& options) {
   }
   return RunJsonLines([&](const JsonLine& line) -> StatusOr<json::object> {
     std::optional<int64_t> now;
+    std::string variables(line.text);
     if (const json::value* clock = line.object.if_contains("now")) {
       if (!clock->is_string()) return InvalidArgument("now: expected a string");
       BANYAN_ASSIGN_OR_RETURN(now, ParseClock(std::string(View(clock->get_string()))));
+      variables = WithoutMember(line.text, "now");
     }
-    BANYAN_ASSIGN_OR_RETURN(std::string text, chat_template->RenderJson(line.text, defaults, now));
+    BANYAN_ASSIGN_OR_RETURN(std::string text, chat_template->RenderJson(variables, defaults, now));
     return json::object{{"text", std::move(text)}};
   });
 }

@@ -453,6 +453,40 @@ fn one_percent(
     }
 }
 
+/// How the fields so far have named positional arguments: all by their order, or all by number.
+enum Numbering {
+    Open,
+    Automatic(usize),
+    Manual,
+}
+
+impl Numbering {
+    /// The index that a field's name stands for, None for a keyword.
+    fn index(&mut self, name: &str) -> Result<Option<usize>> {
+        if name.is_empty() {
+            let next = match self {
+                Numbering::Open => 0,
+                Numbering::Automatic(next) => *next,
+                Numbering::Manual => {
+                    return Err(Error::new(
+                        "cannot switch from manual field specification to automatic field numbering",
+                    ))
+                }
+            };
+            *self = Numbering::Automatic(next + 1);
+            return Ok(Some(next));
+        }
+        let Ok(index) = name.parse::<usize>() else { return Ok(None) };
+        if matches!(self, Numbering::Automatic(_)) {
+            return Err(Error::new(
+                "cannot switch from automatic field numbering to manual field specification",
+            ));
+        }
+        *self = Numbering::Manual;
+        Ok(Some(index))
+    }
+}
+
 /// str.format.
 pub fn braces(
     renderer: &Renderer,
@@ -460,8 +494,7 @@ pub fn braces(
     positional: &[Value],
     keyword: &[(Arc<str>, Value)],
 ) -> Result<String> {
-    let mut automatic = 0;
-    braces_at(renderer, pattern, positional, keyword, &mut automatic, 2)
+    braces_at(renderer, pattern, positional, keyword, &mut Numbering::Open, 2)
 }
 
 fn braces_at(
@@ -469,7 +502,7 @@ fn braces_at(
     pattern: &str,
     positional: &[Value],
     keyword: &[(Arc<str>, Value)],
-    automatic: &mut usize,
+    numbering: &mut Numbering,
     depth: u32,
 ) -> Result<String> {
     if depth == 0 {
@@ -499,7 +532,7 @@ fn braces_at(
         rest = &rest[end + 1..];
         let (field, spec) = field.split_once(':').unwrap_or((field, ""));
         let (name, conversion) = field.split_once('!').map_or((field, None), |(name, how)| (name, Some(how)));
-        let mut value = lookup(name, positional, keyword, automatic)?;
+        let mut value = lookup(name, positional, keyword, numbering)?;
         match conversion {
             None => {}
             Some("s") => value = Value::Str(renderer.text(&value)?, false),
@@ -510,7 +543,7 @@ fn braces_at(
             }
             Some(other) => return Err(Error::new(format!("Unknown conversion specifier '{other}'"))),
         }
-        let spec = braces_at(renderer, spec, positional, keyword, automatic, depth - 1)?;
+        let spec = braces_at(renderer, spec, positional, keyword, numbering, depth - 1)?;
         renderer.charge_value(&value)?;
         let text = Spec::parse(&spec)?.apply(renderer, &value)?;
         renderer.charge_bytes(text.len())?;
@@ -525,16 +558,11 @@ fn lookup(
     name: &str,
     positional: &[Value],
     keyword: &[(Arc<str>, Value)],
-    automatic: &mut usize,
+    numbering: &mut Numbering,
 ) -> Result<Value> {
     let end = name.find(['.', '[']).unwrap_or(name.len());
     let (first, mut rest) = name.split_at(end);
-    let index = if first.is_empty() {
-        *automatic += 1;
-        Some(*automatic - 1)
-    } else {
-        first.parse::<usize>().ok()
-    };
+    let index = numbering.index(first)?;
     let found = match index {
         Some(index) => positional.get(index),
         None => keyword.iter().find(|entry| &*entry.0 == first).map(|entry| &entry.1),

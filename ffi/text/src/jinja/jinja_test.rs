@@ -53,6 +53,16 @@ fn hostile_templates_end() {
 }
 
 #[test]
+fn fields_are_numbered_in_one_way() {
+    for source in ["{{ '{} {0!r}'.format('q') }}", "{{ '{0} {}'.format('q') }}", "{{ '{0:{}}'.format('q', 3) }}"] {
+        assert!(fails(source).contains("cannot switch from"), "{source}");
+    }
+    let source = "{{ '{0}{x}{1}{0}|'.format('a', 'b', x='c') }}{{ '{}{x}{}'.format('a', 'b', x='c') }}";
+    let text = Template::new(source).and_then(|template| template.render("{}", "", 0));
+    assert!(text.is_ok_and(|text| text == "acba|acb"));
+}
+
+#[test]
 fn cycles_end_and_print() {
     let source = "{% set a = namespace() %}{% set a.a = a %}{{ a }}";
     let text = Template::new(source).and_then(|template| template.render("{}", "", 0));
