@@ -89,6 +89,11 @@ void AddModelFlags(CLI::App& app, EngineConfig& config) {
   Add(app, "--hf-chat-template-name", config.hf_chat_template_name,
       "which of the model's own, where it has several (default; tool_use where tools are given)")
       ->excludes("--chat-template");
+  Add(app, "--revision", config.revision, "branch, tag or commit of an ORG/NAME (main)");
+  Add(app, "--download-dir", config.download_dir,
+      "where models of ORG/NAME are kept (HF_HUB_CACHE, or hub below HF_HOME)");
+  Add(app, "--json-model-override-args", config.json_model_override_args,
+      "a JSON object whose keys replace those of the model's config");
   Add(app, "--dtype", config.dtype, "compute and cache type")
       ->check(CLI::IsMember({"auto", "half", "float16", "bfloat16", "float", "float32"}));
   AddSizeOption(app, "--context-length", config.context_length,

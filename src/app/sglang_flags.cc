@@ -73,10 +73,8 @@ constexpr Group kGroups[] = {
     {FlagFate::kNotYet, "gRPC is not built", "--grpc-mode=false --grpc-http-sidecar-port"},
     {FlagFate::kNotYet, "there is nothing to warm up yet", "--warmups"},
     {FlagFate::kNotYet, "generation is what models are loaded for so far", "--is-embedding=false"},
-    {FlagFate::kNotYet, "the hub's main revision is used", "--revision=main"},
-    {FlagFate::kNotYet, "where models are kept follows HF_HOME and HF_HUB_CACHE",
-     "--download-dir --model-checksum"},
-    {FlagFate::kNotYet, "a model's config is taken as it stands", "--json-model-override-args={}"},
+    {FlagFate::kNotYet, "a download is checked against the hub's hashes, a folder against nothing",
+     "--model-checksum"},
     {FlagFate::kNotYet, "weights are served in the format they are stored in",
      "--quantization --quantization-param-path --rl-quant-profile --enable-fp32-lm-head=false "
      "--fp8-gemm-backend=auto --fp4-gemm-backend=auto"},

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string_view>
 
+#include "base/json.h"
 #include "engine/data_parallel.h"
 #include "engine/kv_events.h"
 
@@ -116,6 +117,17 @@ Status EngineConfig::Validate() const {
                              range.max);
   }
   if (!(mem_fraction_static >= 0 && mem_fraction_static <= 1))
+  for (const auto& [flag, bounds] :
+       {std::pair{"--bucket-time-to-first-token", &metrics.bucket_time_to_first_token},
+        {"--bucket-inter-token-latency", &metrics.bucket_inter_token_latency},
+        {"--bucket-e2e-request-latency", &metrics.bucket_e2e_request_latency}})
+    BANYAN_RETURN_IF_ERROR(CheckBounds(flag, *bounds));
+  for (const auto& [flag, rule] :
+       {std::pair{"--prompt-tokens-buckets", &metrics.prompt_tokens_buckets},
+        {"--generation-tokens-buckets", &metrics.generation_tokens_buckets}})
+    BANYAN_RETURN_IF_ERROR(BoundsByRule(flag, *rule).status());
+  BANYAN_RETURN_IF_ERROR(
+      ParseJsonObject(json_model_override_args, "--json-model-override-args").status());
     return InvalidArgument("--mem-fraction-static: {} is not within 0 and 1", mem_fraction_static);
   if (!(swa_full_tokens_ratio > 0 && swa_full_tokens_ratio <= 1))
     return InvalidArgument("--swa-full-tokens-ratio: {} is not above 0 and at most 1",

@@ -19,8 +19,11 @@ namespace banyan {
 inline constexpr char kEchoModel[] = "echo";
 
 struct EngineConfig {
-  std::string model_path;      // a folder, a .gguf file, ORG/NAME, or kEchoModel
-  std::string tokenizer_path;  // empty: model_path
+  std::string model_path;                       // a folder, a .gguf file, ORG/NAME, or kEchoModel
+  std::string tokenizer_path;                   // empty: model_path
+  std::string revision;                         // of an ORG/NAME; empty: main
+  std::string download_dir;                     // instead of the hub's cache
+  std::string json_model_override_args = "{}";  // keys that replace those of the model's config
   bool skip_tokenizer_init = false;
   std::string served_model_name;      // empty: model_path
   std::string chat_template;          // a file; empty: the model's own

@@ -231,7 +231,11 @@ StatusOr<std::vector<EngineParts>> ModelParts(EngineConfig config, Phases& phase
   {
     Phase phase(phases, "opening");
     phase.Add(config.model_path);
-    BANYAN_ASSIGN_OR_RETURN(hold->checkpoint, weights::Checkpoint::Open(config.model_path));
+    BANYAN_ASSIGN_OR_RETURN(
+        const json::object overrides,
+        ParseJsonObject(config.json_model_override_args, "--json-model-override-args"));
+    BANYAN_ASSIGN_OR_RETURN(hold->checkpoint,
+                            weights::Checkpoint::Open(config.model_path, overrides));
     BANYAN_ASSIGN_OR_RETURN(generation, ReadGenerationConfig(config.model_path));
   }
   std::shared_ptr<nn::Model> model;
@@ -295,6 +299,8 @@ Status ResolvePaths(EngineConfig& config) {
     if (path->empty() || *path == kEchoModel) continue;
     weights::HubOptions options = config.hub;
     options.progress = progress;
+    if (!config.revision.empty()) options.revision = config.revision;
+    if (!config.download_dir.empty()) options.cache_dir = config.download_dir;
     BANYAN_ASSIGN_OR_RETURN(*path, weights::ResolveModel(*path, options));
   }
   return OkStatus();

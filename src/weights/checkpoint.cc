@@ -9,15 +9,16 @@
 
 namespace banyan::weights {
 
-StatusOr<std::unique_ptr<Checkpoint>> Checkpoint::Open(const std::string& path) {
+StatusOr<std::unique_ptr<Checkpoint>> Checkpoint::Open(const std::string& path,
+                                                       const json::object& overrides) {
   std::error_code error;
   const auto status = std::filesystem::status(path, error);
   if (status.type() == std::filesystem::file_type::not_found)
     return NotFound("{}: no such file or folder", path);
   if (error) return FailedPrecondition("{}: {}", path, error.message());
   try {
-    if (std::filesystem::is_directory(status)) return OpenHfFolder(path);
-    if (std::filesystem::path(path).extension() == ".gguf") return OpenGguf(path);
+    if (std::filesystem::is_directory(status)) return OpenHfFolder(path, overrides);
+    if (std::filesystem::path(path).extension() == ".gguf") return OpenGguf(path, overrides);
   } catch (const std::bad_alloc&) {
     return ResourceExhausted("{}: not enough memory to read the headers", path);
   }

@@ -38,8 +38,9 @@ class Checkpoint {
   virtual ~Checkpoint() = default;
 
   // A folder with config.json and safetensors, or a .gguf file (the first of a split set finds the
-  // others).
-  static StatusOr<std::unique_ptr<Checkpoint>> Open(const std::string& path);
+  // others). `overrides`: keys that replace those of its config.
+  static StatusOr<std::unique_ptr<Checkpoint>> Open(const std::string& path,
+                                                    const json::object& overrides = {});
 
   virtual Format format() const = 0;
   virtual const std::string& path() const = 0;

@@ -182,7 +182,8 @@ StatusOr<std::vector<NamedTensor>> ReadGgufTensors(const MappedFile& file,
   return tensors;
 }
 
-StatusOr<std::unique_ptr<Checkpoint>> OpenGguf(const std::string& path) {
+StatusOr<std::unique_ptr<Checkpoint>> OpenGguf(const std::string& path,
+                                               const json::object& overrides) {
   auto checkpoint = std::make_unique<MappedCheckpoint>(Format::kGguf, path);
   BANYAN_ASSIGN_OR_RETURN(auto file, MappedFile::Open(path));
   BANYAN_ASSIGN_OR_RETURN(checkpoint->gguf_, GgufMetadata::Parse(file));
@@ -195,6 +196,7 @@ StatusOr<std::unique_ptr<Checkpoint>> OpenGguf(const std::string& path) {
     return InvalidArgument("{}: two files of the set hold the tensor '{}'", path, twice->name);
   BANYAN_ASSIGN_OR_RETURN(checkpoint->config_,
                           TranslateGgufConfig(*checkpoint->gguf_, checkpoint->tensors_));
+  for (const auto& item : overrides) checkpoint->config_[item.key()] = item.value();
   return checkpoint;
 }
 

@@ -24,9 +24,10 @@ std::string_view Text(const MappedFile& file) {
   return {reinterpret_cast<const char*>(file.bytes().data()), file.size()};
 }
 
-StatusOr<json::object> ReadConfig(const fs::path& path) {
+StatusOr<json::object> ReadConfig(const fs::path& path, const json::object& overrides) {
   BANYAN_ASSIGN_OR_RETURN(auto file, MappedFile::Open(path.string()));
   BANYAN_ASSIGN_OR_RETURN(json::object config, ParseConfigJson(Text(*file), path.string()));
+  for (const auto& item : overrides) config[item.key()] = item.value();
   BANYAN_RETURN_IF_ERROR(CheckQuantization(config, path.string()));
   return config;
 }
@@ -112,10 +113,11 @@ Status CheckAgainstIndex(const WeightMap& index, const std::string& file_name,
 
 }  // namespace
 
-StatusOr<std::unique_ptr<Checkpoint>> OpenHfFolder(const std::string& path) {
+StatusOr<std::unique_ptr<Checkpoint>> OpenHfFolder(const std::string& path,
+                                                   const json::object& overrides) {
   const fs::path folder(path);
   auto checkpoint = std::make_unique<MappedCheckpoint>(Format::kSafetensors, path);
-  BANYAN_ASSIGN_OR_RETURN(checkpoint->config_, ReadConfig(folder / "config.json"));
+  BANYAN_ASSIGN_OR_RETURN(checkpoint->config_, ReadConfig(folder / "config.json", overrides));
 
   // The order of precedence is transformers'.
   std::error_code error;

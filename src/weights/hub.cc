@@ -143,8 +143,8 @@ StatusOr<std::string> ResolveRepo(const Name& name, const HubOptions& options) {
     if (!path.empty()) return path;
   }
   if (options.offline)
-    return NotFound("{} is {} in {}, and HF_HUB_OFFLINE forbids to download it", name.repo,
-                    commit.empty() ? "not" : "not whole", options.cache_dir);
+    return NotFound("{} is {} in {}, and {}", name.repo, commit.empty() ? "not" : "not whole",
+                    options.cache_dir, options.why_offline);
   const auto failed = [&](const Status& status) {
     return Annotate(status, fmt::format("{} is {} in {}, and its download failed", name.repo,
                                         commit.empty() ? "not" : "not whole", options.cache_dir));

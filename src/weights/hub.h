@@ -24,10 +24,11 @@ struct HubOptions {
   std::string endpoint = "https://huggingface.co";
   std::string token;  // empty: anonymous
   bool offline = false;
-  std::string revision = "main";  // a branch, tag or commit
-  std::string ca_file;            // PEM; empty: the system's
-  int timeout_seconds = 10;       // to connect, and without a byte while reading
-  int attempts = 5;               // a connection that breaks is tried again, from where it broke
+  std::string why_offline = "HF_HUB_OFFLINE forbids to download it";  // the end of a sentence
+  std::string revision = "main";                                      // a branch, tag or commit
+  std::string ca_file;                                                // PEM; empty: the system's
+  int timeout_seconds = 10;  // to connect, and without a byte while reading
+  int attempts = 5;          // a connection that breaks is tried again, from where it broke
   // Bytes of the file that is being downloaded. From the calling thread.
   std::function<void(std::string_view file, int64_t done, int64_t total)> progress;
 };

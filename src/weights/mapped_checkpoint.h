@@ -39,8 +39,10 @@ class MappedCheckpoint : public Checkpoint {
   std::string path_;
 };
 
-StatusOr<std::unique_ptr<Checkpoint>> OpenHfFolder(const std::string& folder);
-StatusOr<std::unique_ptr<Checkpoint>> OpenGguf(const std::string& path);
+StatusOr<std::unique_ptr<Checkpoint>> OpenHfFolder(const std::string& folder,
+                                                   const json::object& overrides);
+StatusOr<std::unique_ptr<Checkpoint>> OpenGguf(const std::string& path,
+                                               const json::object& overrides);
 
 // Opens the shard `file` holds beside the others: appends its tensors (unsorted). `file` has
 // `metadata` as its header. Errors name the file and the tensor.

@@ -3,6 +3,7 @@
 
 import json
 import os
+import pathlib
 import re
 import resource
 import signal
@@ -183,10 +184,9 @@ def test_a_second_signal_ends_every_request_with_its_own_event(start):
     server.process.send_signal(signal.SIGTERM)
     server.await_line("shutting down")
     server.process.send_signal(signal.SIGTERM)
-    assert server.process.wait(10) == 0
     for thread in threads:
         thread.join()
-
+    assert server.process.wait(10) == 0
     assert len(replies) == len(threads)
     cut = 0
     for kind, data in replies:
@@ -201,6 +201,7 @@ def test_a_second_signal_ends_every_request_with_its_own_event(start):
         assert data.count(error) + data.count(usual) == 1, (kind, data[-500:])
         cut += data.count(error)
     assert cut > 0
+
 
 def test_queue_full_is_429(start):
     server = start("--max-queued-requests", "1", "--max-running-requests", "1")
@@ -277,6 +278,72 @@ def test_doctor_tells_of_gpus():
     reasons = ("built without CUDA", "NVIDIA driver", "there are no CUDA kernels yet")
     assert gpus and any(reason in gpus[-1] for reason in reasons)
     assert gpus[-1].endswith("the CPU would be used")
+
+
+def test_the_clock_of_render_is_no_variable(tmp_path):
+    template = tmp_path / "t.jinja"
+    template.write_text("{{ now is defined }} {{ x }} {{ strftime_now('%Y') }}")
+    line = '{"now": "2024-07-26T12:34:56", "x": 99999999999999999999}\n'
+    done = subprocess.run(
+        [BANYAN, "render", "--template", str(template)], input=line, capture_output=True, text=True, timeout=30
+    )
+    assert json.loads(done.stdout) == {"text": "False 99999999999999999999 2024"}, done.stderr
+
+
+TINY = pathlib.Path(__file__).resolve().parents[1] / "golden/models/llama"
+
+
+def tiny(tmp_path, **changes):
+    """A tiny Llama without a tokenizer, its config changed."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    config = {**json.loads((TINY / "config.json").read_text()), **changes}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "model.safetensors").symlink_to(TINY / "model.safetensors")
+    return str(folder)
+
+
+def problems(*args, env=None):
+    done = subprocess.run([BANYAN, "doctor", "--json", *args], capture_output=True, text=True, timeout=30, env=env)
+    return {row["topic"]: row["text"] for row in json.loads(done.stdout) if not row["ok"]}
+
+
+def test_doctor_asks_what_loading_would_ask(tmp_path):
+    found = problems("--model-path", str(TINY))
+    assert set(found) <= {"tokenizer"}, found
+    found = problems("--model-path", tiny(tmp_path, architectures=["NobodysForCausalLM"]))
+    assert "NobodysForCausalLM is not known; known are" in found["family"]
+
+
+def test_doctor_finds_tensors_of_unknown_schemes(tmp_path):
+    folder = pathlib.Path(tiny(tmp_path))
+    raw = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").unlink()
+    name = b"model.layers.1.mlp.up_proj.weight"
+    assert name in raw
+    (folder / "model.safetensors").write_bytes(raw.replace(name, name[:-6] + b"scales", 1))
+    assert "model.layers.1.mlp.up_proj.scales' is without a use" in problems("--model-path", str(folder))["family"]
+
+
+def test_doctor_looks_in_the_cache_and_downloads_nothing(tmp_path):
+    env = {**os.environ, "HF_HOME": str(tmp_path), "HF_ENDPOINT": "http://127.0.0.1:9"}
+    env.pop("HF_HUB_CACHE", None), env.pop("HF_HUB_OFFLINE", None), env.pop("TRANSFORMERS_OFFLINE", None)
+    found = problems("--model-path", "nobody/nothing", env=env)["model"]
+    assert "nobody/nothing is not in" in found and "banyan serve would download it" in found
+    snapshot = tmp_path / "hub/models--some--tiny/snapshots" / ("0123456789" * 4)
+    snapshot.mkdir(parents=True)
+    (tmp_path / "hub/models--some--tiny/refs").mkdir()
+    (tmp_path / "hub/models--some--tiny/refs/main").write_text("0123456789" * 4)
+    for name in ("config.json", "model.safetensors"):
+        (snapshot / name).symlink_to(TINY / name)
+    assert set(problems("--model-path", "some/tiny", env=env)) <= {"tokenizer"}
+    # Where else, and which revision, are flags of serve.
+    (tmp_path / "hub/models--some--tiny/refs/other").write_text("0123456789" * 4)
+    (tmp_path / "hub/models--some--tiny/refs/main").unlink()
+    flags = ["--revision", "other", "--download-dir", str(tmp_path / "hub"), "--skip-tokenizer-init"]
+    flags += ["--json-model-override-args", '{"rms_norm_eps": "x"}']
+    done = run("serve", "--model-path", "some/tiny", *flags)
+    assert done.returncode != 0 and "'rms_norm_eps' expected a number" in done.stderr, done.stderr
 
 
 def test_config_file(tmp_path, template):

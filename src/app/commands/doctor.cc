@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "app/command.h"
@@ -13,9 +14,12 @@
 #include "base/version.h"
 #include "device/cpu/cpu_backend.h"
 #include "device/cuda/cuda_backend.h"
+#include "engine/config.h"
 #include "engine/text_model.h"
 #include "kernels/cpu/isa.h"
+#include "models/load.h"
 #include "weights/checkpoint.h"
+#include "weights/hub.h"
 
 namespace banyan {
 namespace {
@@ -50,8 +54,23 @@ void InspectMachine(std::vector<Finding>& findings) {
                           gpus.ok() ? "there are no CUDA kernels yet" : Message(gpus.status()))});
 }
 
-// What a path would need. Opens headers only; no weight is read.
-void InspectModel(const std::string& path, std::vector<Finding>& findings) {
+// Where a model is on this machine. What is not here is not downloaded.
+StatusOr<std::string> FindModel(const std::string& model) {
+  EngineConfig config;
+  BANYAN_RETURN_IF_ERROR(ReadEnvironment(config).status());
+  if (!std::exchange(config.hub.offline, true))
+    config.hub.why_offline = "banyan serve would download it";
+  return weights::ResolveModel(model, config.hub);
+}
+
+// What a model would need. Opens headers only; no weight is read.
+void InspectModel(const std::string& model, std::vector<Finding>& findings) {
+  const auto found = FindModel(model);
+  if (!found.ok()) {
+    findings.push_back({"model", Message(found.status()), true});
+    return;
+  }
+  const std::string& path = *found;
   auto checkpoint = weights::Checkpoint::Open(path);
   if (!checkpoint.ok()) {
     findings.push_back({"model", Message(checkpoint.status()), true});
@@ -63,6 +82,9 @@ void InspectModel(const std::string& path, std::vector<Finding>& findings) {
   findings.push_back({"model", fmt::format("{}: {} tensors, {}, architectures {}", path,
                                            (*checkpoint)->tensors().size(), Gigabytes(bytes),
                                            architectures ? json::serialize(*architectures) : "?")});
+  const auto family = models::CheckModel(**checkpoint);
+  findings.push_back(family.ok() ? Finding{"family", *family}
+                                 : Finding{"family", Message(family.status()), true});
   const double memory = static_cast<double>(MakeCpuBackend()->AvailableMemory());
   if (bytes * 1.1 > memory) {
     findings.push_back({"memory",
@@ -110,8 +132,9 @@ void RegisterDoctor(Commands& commands) {
                           bool json = false;
                         };
                         auto options = std::make_shared<Options>();
-                        app.add_option("--model-path,--model", options->model,
-                                       "also look at this model: a folder or a .gguf file");
+                        app.add_option(
+                            "--model-path,--model", options->model,
+                            "also look at this model: a folder, a .gguf file, or ORG/NAME");
                         app.add_flag("--json", options->json, "print JSON");
                         return [options] {
                           std::vector<Finding> findings;
