@@ -49,6 +49,11 @@ METRIC_REASONS = [
     ("estimated_", "not yet", "operation counts are not estimated"),
     ("startup_available_gpu", "refused", "there is no GPU backend that it could speak of"),
     ("func_latency process_cpu get_loads", "refused", "it measures SGLang's Python functions"),
+    ("weight_load_", "not yet", "it is of weights that are replaced while the server runs"),
+    ("eviction_duration", "not yet", "evictions are part of planning a step, which has no clock of its own"),
+    ("routing_key num_unique_running_routing_keys", "not yet", "requests are not counted by routing key"),
+    ("startup_latency", "not yet", "the log tells how long each phase of the start took"),
+    ("fwd_occupancy", "not yet", "forward_execution_seconds_total tells how long steps took"),
     ("", "not yet", "not counted so far"),
 ]
 
@@ -80,14 +85,16 @@ DIFFERENCES = """\
   share the weights; `--max-total-tokens` is of each. `--load-balance-method auto` is `round_robin`; `cache_aware` is Banyan's
   own: the rank that has at least half of the prompt, unless it has 32 requests and half as many again more than the least;
   else the rank with the fewest tokens. A session stays on one rank.
-- **KV events** have one BlockStored for all blocks that follow each other, and hashes of 64 bits that begin with the
-  `extra_key`; the medium is `"GPU"` on a CPU too: the tier that attention reads. A block is stored while a request could
-  resume at its end or behind it. `GET /cache_blocks` (Banyan's own, a control path) gives the blocks of one rank and the
-  number of the first event that is not in them, for a consumer that comes after `buffer_steps`.
+- **KV events** have hashes of 64 bits that begin with the `extra_key` (SGLang: of the tokens alone); the medium is `"GPU"`
+  on a CPU too: the tier that attention reads. A block is stored while a request could resume at its end or behind it.
+  `GET /cache_blocks` (Banyan's own, a control path) gives the blocks of one rank and the number of the first event that is
+  not in them, for a consumer that comes after `buffer_steps`.
 - **`--enable-cache-report`** adds `cached_tokens_details` to `meta_info`, and to OpenAI replies within `sglext`, as does
   `return_cached_tokens_details` there: `{"device", "host", "miss_reason"}`, where `miss_reason` (Banyan's own) says why the hit
   ended where it did: `new`, `evicted` (the next page was there not long ago), `extra_key` (another key or salt has it),
   `no_state_checkpoint`, `window_gone`, `disabled`, or null. With several prompts it is that of the first.
+- **`cache_salt` and `extra_key`** together are a key of their own: ("a", "bc") shares nothing with ("ab", "c"), as it does in
+  SGLang, which joins the two.
 - **`/v1/loads`** is JSON; `/metrics` is the page for Prometheus (`format=prometheus` is refused).
 - **`/pause_generation`** answers when no step is under way any more; deadlines go on while generation stands still. While
   the server shuts down it is refused (503).
@@ -108,6 +115,11 @@ DIFFERENCES = """\
   20.0, the offline optimum 37.4) and 36.7 % in one of 40 % (optimum 37.4).
 - **Reasoning** stays in `content`, and chat requests with `tools` are refused, until their formats are built; `/render` and
   `/tokenize` show the prompt with tools.
+- **`/metrics`**: the names are SGLang's, so they have a colon, of which `promtool check metrics` says that it is for recording
+  rules alone; it finds nothing else. `sglang:utilization` is SGLang's formula with `--max-running-requests` for the number
+  that runs within an SLO, which nothing sets there; `sglang:per_stage_req_latency_seconds` has the stages `request_process`
+  and `prefill_forward`; `sglang:forward_execution_seconds_total` the categories `extend`, `decode` and `mixed`.
+- **`--json-model-override-args`** replaces keys of a GGUF file's config too, under their names in config.json.
 - **`logprob_start_len`** above 0 gives the first token its value too (SGLang: null, as for the first token of the prompt).
 """
 

@@ -231,6 +231,21 @@ void AddRunFlags(CLI::App& app, EngineConfig& config) {
       ->check(kFinite & CLI::Range(0.0, 1e9));
 }
 
+void AddMetricsFlags(CLI::App& app, MetricsConfig& config) {
+  app.add_flag("--collect-tokens-histogram", config.collect_tokens_histogram,
+               "histograms of the lengths of prompts and outputs");
+  app.add_option("--bucket-time-to-first-token", config.bucket_time_to_first_token,
+                 "bounds of that histogram, seconds");
+  app.add_option("--bucket-inter-token-latency", config.bucket_inter_token_latency,
+                 "bounds of that histogram, seconds");
+  app.add_option("--bucket-e2e-request-latency", config.bucket_e2e_request_latency,
+                 "bounds of that histogram, seconds");
+  app.add_option("--prompt-tokens-buckets", config.prompt_tokens_buckets,
+                 "bounds of prompts' lengths: default, custom N..., tse MIDDLE BASE COUNT");
+  app.add_option("--generation-tokens-buckets", config.generation_tokens_buckets,
+                 "bounds of outputs' lengths: default, custom N..., tse MIDDLE BASE COUNT");
+}
+
 }  // namespace
 
 void AddEngineFlags(CLI::App& app, EngineConfig& config) {
@@ -238,6 +253,7 @@ void AddEngineFlags(CLI::App& app, EngineConfig& config) {
   AddModelFlags(app, config);
   AddMemoryFlags(app, config);
   AddSchedulerFlags(app, config);
+  AddMetricsFlags(app, config.metrics);
   AddRunFlags(app, config);
 }
 

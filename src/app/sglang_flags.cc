@@ -209,12 +209,10 @@ constexpr Group kGroups[] = {
      "--show-time-cost=false --soft-watchdog-timeout --enable-request-time-stats-logging=false "
      "--debug-tensor-dump-output-folder --debug-tensor-dump-layers --debug-tensor-dump-input-file "
      "--kv-canary=none --kv-canary-sweep-interval --kv-canary-real-data=none"},
-    {FlagFate::kNotYet, "metrics have SGLang's names, buckets and labels, and no others",
+    {FlagFate::kNotYet, "metrics have SGLang's names and labels, and no others",
      "--enable-mfu-metrics=false --enable-metrics-for-all-schedulers=false "
      "--tokenizer-metrics-custom-labels-header --tokenizer-metrics-allowed-custom-labels "
-     "--extra-metric-labels --bucket-time-to-first-token --bucket-inter-token-latency "
-     "--bucket-e2e-request-latency --prompt-tokens-buckets --generation-tokens-buckets "
-     "--collect-tokens-histogram=false --enable-forward-pass-metrics=false "
+     "--extra-metric-labels --enable-forward-pass-metrics=false "
      "--forward-pass-metrics-worker-id --forward-pass-metrics-ipc-name "
      "--export-metrics-to-file=false --export-metrics-to-file-dir"},
     {FlagFate::kNotYet, "traces are not published",

@@ -12,6 +12,7 @@
 
 #include "base/json.h"
 #include "engine/data_parallel.h"
+#include "engine/histogram_bounds.h"
 #include "engine/kv_events.h"
 
 extern char** environ;
@@ -116,7 +117,6 @@ Status EngineConfig::Validate() const {
       return InvalidArgument("{}: {} is not within {} and {}", range.flag, range.value, range.min,
                              range.max);
   }
-  if (!(mem_fraction_static >= 0 && mem_fraction_static <= 1))
   for (const auto& [flag, bounds] :
        {std::pair{"--bucket-time-to-first-token", &metrics.bucket_time_to_first_token},
         {"--bucket-inter-token-latency", &metrics.bucket_inter_token_latency},
@@ -128,6 +128,7 @@ Status EngineConfig::Validate() const {
     BANYAN_RETURN_IF_ERROR(BoundsByRule(flag, *rule).status());
   BANYAN_RETURN_IF_ERROR(
       ParseJsonObject(json_model_override_args, "--json-model-override-args").status());
+  if (!(mem_fraction_static >= 0 && mem_fraction_static <= 1))
     return InvalidArgument("--mem-fraction-static: {} is not within 0 and 1", mem_fraction_static);
   if (!(swa_full_tokens_ratio > 0 && swa_full_tokens_ratio <= 1))
     return InvalidArgument("--swa-full-tokens-ratio: {} is not above 0 and at most 1",

@@ -18,6 +18,15 @@ namespace banyan {
 // its last token (run/echo_runner.h), which leaves the cost of everything around a model.
 inline constexpr char kEchoModel[] = "echo";
 
+// What of the metrics flags change, under SGLang's names. Bounds: engine/histogram_bounds.h; empty
+// ones are SGLang's.
+struct MetricsConfig {
+  bool collect_tokens_histogram = false;
+  std::vector<double> bucket_time_to_first_token, bucket_inter_token_latency;
+  std::vector<double> bucket_e2e_request_latency;
+  std::vector<std::string> prompt_tokens_buckets, generation_tokens_buckets;
+};
+
 struct EngineConfig {
   std::string model_path;                       // a folder, a .gguf file, ORG/NAME, or kEchoModel
   std::string tokenizer_path;                   // empty: model_path
@@ -82,6 +91,7 @@ struct EngineConfig {
   bool health_endpoint_generation = true;  // /health runs a token through the engine
   int test_retract_interval = 0;  // retracts a request every so many steps; 0: only when it must
   weights::HubOptions hub;        // where ORG/NAME comes from
+  MetricsConfig metrics;
 
   // Settings that contradict each other or are out of range, by name.
   Status Validate() const;

@@ -68,8 +68,8 @@ class EngineImpl final : public Engine {
   std::atomic<int> waiting_{0};
   std::atomic<uint64_t> seeds_drawn_{0};
   Sessions sessions_;
-
   const std::shared_ptr<LiveNames> live_names_;
+
   mutable std::mutex mutex_;
   RequestId next_id_ = 1;
   std::map<RequestId, Live> live_;  // by the id of sample 0
@@ -121,14 +121,14 @@ EngineImpl::EngineImpl(EngineParts parts, std::unique_ptr<KvEventPublisher> kv_e
       metrics_(parts_.metrics != nullptr
                    ? parts_.metrics
                    : EngineMetrics::MakeRegistry(parts_.config.served_model_name),
-               RankLabels(parts_), parts_.model.cache_groups),
+               RankLabels(parts_), parts_.model.cache_groups, parts_.config.metrics),
       sessions_(SessionTokens(parts_.config)),
-      kv_events_(std::move(kv_events)) {
       live_names_(parts_.live_names != nullptr ? parts_.live_names : std::make_shared<LiveNames>()),
+      kv_events_(std::move(kv_events)) {
   const int64_t pages =
       parts_.scheduler.pages_per_group.empty() ? 0 : parts_.scheduler.pages_per_group.front();
   metrics_.SetLimits(parts_.config.max_total_tokens, parts_.scheduler.page_size, pages,
-                     parts_.config.context_length);
+                     parts_.config.context_length, parts_.config.max_running_requests);
   metrics_.SetStartup(parts_.load_seconds, parts_.start_seconds);
   output_ =
       std::make_unique<Output>(parts_.tokenizer, parts_.config.stream_interval, &metrics_, Hooks());
@@ -205,8 +205,6 @@ StatusOr<RequestId> EngineImpl::SubmitOne(GenerateRequest request, GenerateSink 
                           MakeArrival(request, limits_, uint64_t{words[0]} << 32 | words[1], now));
 
   const int n = request.sampling.n;
-  // The scheduler has the last word, with priorities the only one. But what it has not seen yet is
-  // bounded too, and a refusal here costs nothing.
   if (!request.rid.empty()) {
     auto name = LiveNames::Take(live_names_, request.rid);
     if (name == nullptr)
@@ -218,6 +216,8 @@ StatusOr<RequestId> EngineImpl::SubmitOne(GenerateRequest request, GenerateSink 
       sink(std::move(update));
     };
   }
+  // The scheduler has the last word, with priorities the only one. But what it has not seen yet is
+  // bounded too, and a refusal here costs nothing.
   const int64_t most = int64_t{parts_.config.max_queued_requests} * (limits_.priorities ? 2 : 1);
   if (waiting_.fetch_add(n) + n > most) {
     waiting_ -= n;
@@ -335,8 +335,6 @@ void EngineImpl::Drain(std::function<void()> done) {
   done();
 }
 
-void EngineImpl::Ended(RequestId sample) {
-  std::vector<std::function<void()>> drained;
 void EngineImpl::Stop() {
   {
     std::unique_lock lock(mutex_);
@@ -345,6 +343,8 @@ void EngineImpl::Stop() {
   loop_->Post(StopRequest{});
 }
 
+void EngineImpl::Ended(RequestId sample) {
+  std::vector<std::function<void()>> drained;
   {
     std::unique_lock lock(mutex_);
     auto found = live_.upper_bound(sample);
@@ -369,6 +369,7 @@ EngineSnapshot EngineImpl::Snapshot() const {
   EngineSnapshot out;
   out.scheduler = loop_->stats();
   out.generation_throughput = loop_->generation_throughput();
+  out.retracted = loop_->retracted();
   out.weight_bytes = parts_.model.weight_bytes;
   out.cache_bytes = parts_.cache_bytes;
   out.scratch_bytes = loop_->scratch_bytes();

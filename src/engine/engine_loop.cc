@@ -17,6 +17,8 @@ using std::chrono::milliseconds;
 // published.
 constexpr milliseconds kTick{100};
 constexpr milliseconds kPublishInterval{50};
+// How often a full cache is told of, at most.
+constexpr milliseconds kExhaustionInterval{1000};
 
 TimePoint Now() { return std::chrono::steady_clock::now(); }
 
@@ -68,17 +70,17 @@ void EngineLoop::Run() {
     while (!stopped_ && inbox_.PopAll(messages, WakeTime())) {
       do {
         SchedulerInput input = Collect(messages, next);
+        if (stopped_) break;
         Watch(input);
         Turn(std::move(input));
-        if (stopped_) break;
       } while (next < messages.size());
+      if (stopped_) break;
       messages.clear();
       next = 0;
-      if (stopped_) break;
     }
+    if (stopped_) EndAll(messages, next, Unavailable("the server was stopped"));
   } catch (const std::exception& error) {
     // The scheduler's state cannot be trusted any more.
-    if (stopped_) EndAll(messages, next, Unavailable("the server was stopped"));
     LogError("the engine failed and takes no more requests: {}", error.what());
     EndAll(messages, next, Internal("the engine failed: {}", error.what()));
   }
@@ -86,8 +88,6 @@ void EngineLoop::Run() {
   TellOfTheEnd(inspections_);
 }
 
-TimePoint EngineLoop::WakeTime() const {
-  return scheduler_->idle() ? TimePoint::max() : Now() + kTick;
 // Of every request, also those that `messages` from `next` on and the inbox bring, without the
 // scheduler and the device.
 void EngineLoop::EndAll(std::vector<EngineMessage>& messages, std::size_t next, Status status) {
@@ -101,6 +101,8 @@ void EngineLoop::EndAll(std::vector<EngineMessage>& messages, std::size_t next, 
   output_->EndAll(std::move(status));
 }
 
+TimePoint EngineLoop::WakeTime() const {
+  return scheduler_->idle() ? TimePoint::max() : Now() + kTick;
 }
 
 // What one step of the scheduler takes, from the message `next` on.
@@ -136,10 +138,10 @@ bool EngineLoop::Take(EngineMessage& message, SchedulerInput& input) {
     } else if (auto* resume = std::get_if<ContinueRequest>(&message)) {
       input.resume = true;
       continues_.push_back(std::move(resume->done));
-    }
-    return false;
     } else if (std::holds_alternative<StopRequest>(message)) {
       stopped_ = true;
+    }
+    return false;
   }
   return true;
 }
@@ -153,6 +155,8 @@ bool EngineLoop::TakeOutcome(const StepOutcome& outcome) {
   }
   BANYAN_CHECK(!inflight_.empty() && inflight_.front().number == outcome.number,
                "outcome of step {} out of order", outcome.number);
+  const Inflight& step = inflight_.front();
+  metrics_->Computed(step.prefill, step.decode, Seconds(Now() - step.since));
   inflight_.pop_front();
   if (!inflight_.empty()) inflight_.front().since = Now();
   for (const RowOutcome& row : outcome.rows)
@@ -194,7 +198,14 @@ void EngineLoop::Submit(StepPlan plan) {
   }
   Inflight entry{.number = plan.number, .since = Now()};
   entry.rows.reserve(plan.spans.size());
-  for (const Span& span : plan.spans) entry.rows.push_back(span.row);
+  int64_t prefill_tokens = 0, decode_tokens = 0;
+  for (const Span& span : plan.spans) {
+    entry.rows.push_back(span.row);
+    prefill_tokens += static_cast<int64_t>(span.tokens.size());
+    decode_tokens += span.tokens.empty() ? 1 : 0;
+  }
+  entry.prefill = prefill_tokens > 0, entry.decode = decode_tokens > 0;
+  metrics_->Computes(prefill_tokens, decode_tokens);
   inflight_.push_back(std::move(entry));
   executor_->Submit(std::move(plan));
 }
@@ -254,6 +265,7 @@ void EngineLoop::LogStep(const StepPlan& plan) {
     throughput_ = static_cast<double>(generated_) / std::max(1e-9, Seconds(now - decode_logged_));
     decode_logged_ = now;
     generated_ = 0;
+    retracted_ = stats.retracted_total - std::exchange(retracted_before_, stats.retracted_total);
     LogInfo(
         "Decode batch, #running-req: {}, #token: {}, token usage: {:.2f}, cuda graph: False, gen "
         "throughput (token/s): {:.2f}, #queue-req: {}",
@@ -283,15 +295,25 @@ CacheSnapshot EngineLoop::Inspect() const {
   return out;
 }
 
+void EngineLoop::LogExhaustion(const SchedulerStats& stats) {
+  const int64_t retracted = stats.retracted_total - logged_retracted_;
+  const int64_t times = stats.exhausted_total - logged_exhausted_;
+  if (times > 0 && Now() - exhaustion_logged_ >= kExhaustionInterval) {
+    LogWarning("the cache was full {} times, {} requests wait again; {}", times, retracted,
+               Describe(stats.pools));
+    exhaustion_logged_ = Now();
+  } else if (!scheduler_->idle()) {
+    return;  // told with what comes next
+  }
+  logged_retracted_ = stats.retracted_total;
+  logged_exhausted_ = stats.exhausted_total;
+}
+
 void EngineLoop::Publish() {
   SchedulerStats stats = scheduler_->stats();
-  if (stats.retracted_total > retracted_) {
-    LogWarning("the cache was full: {} requests wait again; {}", stats.retracted_total - retracted_,
-               Describe(stats.pools));
-    retracted_ = stats.retracted_total;
-  }
+  LogExhaustion(stats);
   if (scheduler_->idle()) throughput_ = 0;
-  metrics_->Update(stats, throughput_);
+  metrics_->Update(stats, throughput_, retracted_);
   scratch_bytes_ = executor_->scratch_bytes();
   published_ = Now();
   std::unique_lock lock(mutex_);

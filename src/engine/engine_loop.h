@@ -80,7 +80,9 @@ class EngineLoop {
 
   // As of the last 50 ms, or exactly when idle. Any thread.
   SchedulerStats stats() const;
+  // Over the last decode log interval.
   double generation_throughput() const { return throughput_; }
+  int64_t retracted() const { return retracted_; }
   bool healthy() const { return healthy_; }
   int64_t scratch_bytes() const { return scratch_bytes_; }
 
@@ -88,7 +90,8 @@ class EngineLoop {
   struct Inflight {
     PlanNumber number = 0;
     std::vector<RowId> rows;
-    TimePoint since;  // when it came first in line
+    TimePoint since;                       // when it came first in line
+    bool prefill = false, decode = false;  // has prompts' tokens, outputs'
   };
 
   void Run();
@@ -101,6 +104,7 @@ class EngineLoop {
   void Submit(StepPlan plan);
   void Watch(SchedulerInput& input);
   void LogStep(const StepPlan& plan);
+  void LogExhaustion(const SchedulerStats& stats);
   CacheSnapshot Inspect() const;
   void Publish();
 
@@ -119,13 +123,16 @@ class EngineLoop {
   std::vector<std::function<void(Status)>> pauses_, continues_;
   std::vector<std::function<void(StatusOr<CacheSnapshot>)>> inspections_;
   bool stopped_ = false;
-  int64_t retracted_ = 0;  // as last logged
   TimePoint published_;
-  int64_t generated_ = 0;  // tokens since the last decode line
+  TimePoint exhaustion_logged_;
+  int64_t logged_retracted_ = 0, logged_exhausted_ = 0;  // totals as of then
+  int64_t generated_ = 0;                                // tokens since the last decode line
   int decode_steps_ = 0;
   TimePoint decode_logged_;
+  int64_t retracted_before_ = 0;  // total as of then
 
   std::atomic<double> throughput_{0};
+  std::atomic<int64_t> retracted_{0};
   std::atomic<bool> healthy_{true};
   std::atomic<int64_t> scratch_bytes_{0};
   mutable std::mutex mutex_;

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/histogram_bounds.h"
+
 namespace banyan {
 namespace {
 
@@ -18,6 +20,45 @@ constexpr double kQueueBounds[] = {0.001, 0.005, 0.010, 0.020, 0.050, 0.1, 0.2, 
                                    4,     5,     10,    15,    20,    30,  40,  50,   60,   70,  80,
                                    90,    100,   200,   300,   400,   600, 800, 1000, 2000, 3000};
 
+constexpr double kLengthBounds[] = {100,   300,    500,    700,    1000,   1500,   2000,  3000,
+                                    4000,  5000,   6000,   7000,   8000,   9000,   10000, 12000,
+                                    15000, 20000,  22000,  25000,  30000,  35000,  40000, 66000,
+                                    99000, 132000, 300000, 600000, 900000, 1100000};
+
+// SGLang's: 30 of them, from a millisecond on, each 1.62 times the one before.
+std::vector<double> StageBounds() {
+  std::vector<double> bounds;
+  for (double bound = 0.001; bounds.size() < 30; bound *= 1.62) bounds.push_back(bound);
+  return bounds;
+}
+
+std::span<const double> Given(const std::vector<double>& bounds, std::span<const double> others) {
+  return bounds.empty() ? others : std::span<const double>(bounds);
+}
+
+Labels With(Labels labels, const char* name, const char* value) {
+  labels.emplace_back(name, value);
+  return labels;
+}
+
+Counter& TokensOf(Metrics& registry, const Labels& rank, const char* mode) {
+  return registry.GetCounter("sglang:realtime_tokens_total",
+                             "Tokens of prompts computed and found in the cache, and of outputs.",
+                             With(rank, "mode", mode));
+}
+
+Counter& SecondsOf(Metrics& registry, const Labels& rank, const char* category) {
+  return registry.GetCounter("sglang:forward_execution_seconds_total",
+                             "Time that steps took: of prompts, of outputs, or of both.",
+                             With(rank, "category", category));
+}
+
+Histogram& Stage(Metrics& registry, const Labels& rank, const char* stage) {
+  return registry.GetHistogram("sglang:per_stage_req_latency_seconds",
+                               "Time until a request waits, and from admission to its first token.",
+                               StageBounds(), With(rank, "stage", stage));
+}
+
 }  // namespace
 
 std::shared_ptr<Metrics> EngineMetrics::MakeRegistry(const std::string& model_name) {
@@ -26,7 +67,7 @@ std::shared_ptr<Metrics> EngineMetrics::MakeRegistry(const std::string& model_na
 }
 
 EngineMetrics::EngineMetrics(std::shared_ptr<Metrics> registry, const Labels& rank,
-                             std::span<const CacheGroupSpec> groups)
+                             std::span<const CacheGroupSpec> groups, const MetricsConfig& config)
     : registry_(std::move(registry)),
       requests_(registry_->GetCounter("sglang:num_requests_total", "Requests accepted.", rank)),
       aborted_(registry_->GetCounter("sglang:num_aborted_requests_total",
@@ -45,16 +86,25 @@ EngineMetrics::EngineMetrics(std::shared_ptr<Metrics> registry, const Labels& ra
                                               "Output tokens of those requests.", rank)),
       evicted_tokens_(registry_->GetCounter("sglang:evicted_tokens_total",
                                             "Tokens that left the prefix cache.", rank)),
+      realtime_prefill_(TokensOf(*registry_, rank, "prefill_compute")),
+      realtime_cached_(TokensOf(*registry_, rank, "prefill_cache")),
+      realtime_decode_(TokensOf(*registry_, rank, "decode")),
+      extend_seconds_(SecondsOf(*registry_, rank, "extend")),
+      decode_seconds_(SecondsOf(*registry_, rank, "decode")),
+      mixed_seconds_(SecondsOf(*registry_, rank, "mixed")),
       queue_time_(registry_->GetHistogram("sglang:queue_time_seconds",
                                           "Time from arrival to admission.", kQueueBounds, rank)),
-      first_token_(registry_->GetHistogram("sglang:time_to_first_token_seconds",
-                                           "Time from arrival to the first token.",
-                                           kFirstTokenBounds, rank)),
-      inter_token_(registry_->GetHistogram("sglang:inter_token_latency_seconds",
-                                           "Time between two tokens of a request.",
-                                           kInterTokenBounds, rank)),
-      latency_(registry_->GetHistogram("sglang:e2e_request_latency_seconds",
-                                       "Time from arrival to the end.", kLatencyBounds, rank)),
+      first_token_(registry_->GetHistogram(
+          "sglang:time_to_first_token_seconds", "Time from arrival to the first token.",
+          Given(config.bucket_time_to_first_token, kFirstTokenBounds), rank)),
+      inter_token_(registry_->GetHistogram(
+          "sglang:inter_token_latency_seconds", "Time between two tokens of a request.",
+          Given(config.bucket_inter_token_latency, kInterTokenBounds), rank)),
+      latency_(registry_->GetHistogram(
+          "sglang:e2e_request_latency_seconds", "Time from arrival to the end.",
+          Given(config.bucket_e2e_request_latency, kLatencyBounds), rank)),
+      process_(Stage(*registry_, rank, "request_process")),
+      prefill_(Stage(*registry_, rank, "prefill_forward")),
       running_(registry_->GetGauge("sglang:num_running_reqs", "Requests running.", rank)),
       waiting_(registry_->GetGauge("sglang:num_queue_reqs", "Requests waiting.", rank)),
       paused_(registry_->GetGauge("sglang:num_paused_reqs",
@@ -69,7 +119,10 @@ EngineMetrics::EngineMetrics(std::shared_ptr<Metrics> registry, const Labels& ra
       new_token_ratio_(registry_->GetGauge(
           "sglang:new_token_ratio", "Share of max_new_tokens that admission reserves.", rank)),
       retracted_(registry_->GetGauge("sglang:num_retracted_reqs",
-                                     "Requests put back since the last update.", rank)),
+                                     "Requests put back during the last decode log interval.",
+                                     rank)),
+      utilization_(registry_->GetGauge(
+          "sglang:utilization", "How near the server is to its limits, 1 being there.", rank)),
       full_(MakePool("kv", "full", rank)),
       windows_(MakePool("swa", "swa", rank)),
       states_(MakePool("mamba", "mamba", rank)),
@@ -82,6 +135,20 @@ EngineMetrics::EngineMetrics(std::shared_ptr<Metrics> registry, const Labels& ra
       startup_(registry_->GetGauge("sglang:engine_startup_time", "Seconds until ready.", rank)),
       load_(registry_->GetGauge("sglang:engine_load_weights_time",
                                 "Seconds that loading the weights took.", rank)) {
+  if (config.collect_tokens_histogram) {
+    const auto lengths = [&](const char* name, const char* help,
+                             const std::vector<std::string>& rule) {
+      const auto bounds = BoundsByRule(name, rule).value_or(std::vector<double>());
+      return &registry_->GetHistogram(name, help, Given(bounds, kLengthBounds), rank);
+    };
+    prompt_lengths_ = lengths("sglang:prompt_tokens_histogram", "Tokens of a request's prompt.",
+                              config.prompt_tokens_buckets);
+    uncached_lengths_ = lengths("sglang:uncached_prompt_tokens_histogram",
+                                "Tokens of a request's prompt that were not in the prefix cache.",
+                                config.prompt_tokens_buckets);
+    output_lengths_ = lengths("sglang:generation_tokens_histogram", "Tokens of a request's output.",
+                              config.generation_tokens_buckets);
+  }
   for (int i = static_cast<int>(groups.size()) - 1; i >= 0; --i) {
     switch (groups[i].type) {
       case CacheKindType::kWindow:
@@ -126,7 +193,8 @@ void EngineMetrics::UpdatePool(const PoolGauges& gauges, const std::vector<PoolU
 }
 
 void EngineMetrics::SetLimits(int64_t max_total_tokens, int page_size, int64_t pages,
-                              int64_t context_length) {
+                              int64_t context_length, int max_running_requests) {
+  max_running_requests_ = std::max(1, max_running_requests);
   max_total_tokens_.Set(static_cast<double>(max_total_tokens));
   page_size_.Set(page_size);
   full_.page = windows_.page = page_size;
@@ -139,27 +207,50 @@ void EngineMetrics::SetStartup(double load_seconds, double total_seconds) {
   startup_.Set(total_seconds);
 }
 
-void EngineMetrics::Arrived() { requests_.Add(); }
+void EngineMetrics::Arrived(double seconds) {
+  requests_.Add();
+  process_.Observe(seconds);
+}
 
 void EngineMetrics::Admitted(double queue_seconds, int prompt_tokens, int cached_tokens) {
   queue_time_.Observe(queue_seconds);
   prompt_tokens_.Add(prompt_tokens);
   cached_tokens_.Add(cached_tokens);
+  realtime_cached_.Add(cached_tokens);
 }
 
-void EngineMetrics::FirstToken(double seconds) { first_token_.Observe(seconds); }
+void EngineMetrics::FirstToken(double seconds, double since_admitted) {
+  first_token_.Observe(seconds);
+  prefill_.Observe(since_admitted);
+}
 
 void EngineMetrics::NextTokens(double seconds, int tokens) {
   inter_token_.Observe(seconds / tokens, tokens);
 }
 
-void EngineMetrics::Ended(const FinishReason& reason, double seconds, int output_tokens) {
+void EngineMetrics::Computes(int64_t prefill_tokens, int64_t decode_tokens) {
+  realtime_prefill_.Add(static_cast<double>(prefill_tokens));
+  realtime_decode_.Add(static_cast<double>(decode_tokens));
+}
+
+void EngineMetrics::Computed(bool prefill, bool decode, double seconds) {
+  (prefill && decode ? mixed_seconds_ : prefill ? extend_seconds_ : decode_seconds_).Add(seconds);
+}
+
+void EngineMetrics::Ended(const FinishReason& reason, double seconds, int prompt_tokens,
+                          int cached_tokens, int output_tokens) {
+  if (prompt_lengths_ != nullptr) {
+    prompt_lengths_->Observe(prompt_tokens);
+    uncached_lengths_->Observe(prompt_tokens - cached_tokens);
+    output_lengths_->Observe(output_tokens);
+  }
   generation_tokens_.Add(output_tokens);
   latency_.Observe(seconds);
   if (reason.kind == FinishReason::Kind::kAbort) aborted_.Add();
 }
 
-void EngineMetrics::Update(const SchedulerStats& stats, double generation_throughput) {
+void EngineMetrics::Update(const SchedulerStats& stats, double generation_throughput,
+                           int64_t retracted) {
   running_.Set(stats.running);
   waiting_.Set(stats.waiting);
   paused_.Set(stats.paused ? stats.running : 0);
@@ -170,7 +261,7 @@ void EngineMetrics::Update(const SchedulerStats& stats, double generation_throug
   const auto grown = [&](int64_t SchedulerStats::*total) {
     return static_cast<double>(stats.*total - before_.*total);
   };
-  retracted_.Set(grown(&SchedulerStats::retracted_total));
+  retracted_.Set(static_cast<double>(retracted));
   retracted_requests_.Add(grown(&SchedulerStats::retracted_total));
   retracted_input_.Add(grown(&SchedulerStats::retracted_input_total));
   retracted_output_.Add(grown(&SchedulerStats::retracted_output_total));
@@ -181,7 +272,11 @@ void EngineMetrics::Update(const SchedulerStats& stats, double generation_throug
                   static_cast<double>(stats.prompt_tokens_total));
   }
   const double capacity = std::max(1.0, max_total_tokens_.value());
-  token_usage_.Set(static_cast<double>(stats.used_tokens) / capacity);
+  const double usage = static_cast<double>(stats.used_tokens) / capacity;
+  token_usage_.Set(usage);
+  // SGLang's formula, in which the first is the most that an operator wants running.
+  utilization_.Set(
+      std::max(static_cast<double>(stats.running) / max_running_requests_, usage / 0.9));
   for (const PoolGauges* gauges : {&full_, &windows_, &states_}) UpdatePool(*gauges, stats.pools);
 }
 

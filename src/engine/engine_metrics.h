@@ -8,6 +8,7 @@
 
 #include "base/metrics.h"
 #include "cache/cache_spec.h"
+#include "engine/config.h"
 #include "sched/request.h"
 #include "sched/scheduler.h"
 
@@ -20,23 +21,28 @@ class EngineMetrics {
 
   // `rank`: the labels of these series beside those of all. `groups`: what the model caches.
   EngineMetrics(std::shared_ptr<Metrics> registry, const Labels& rank,
-                std::span<const CacheGroupSpec> groups);
+                std::span<const CacheGroupSpec> groups, const MetricsConfig& config = {});
 
   Metrics& registry() { return *registry_; }
 
   // Fixed at the start.
-  void SetLimits(int64_t max_total_tokens, int page_size, int64_t pages, int64_t context_length);
+  void SetLimits(int64_t max_total_tokens, int page_size, int64_t pages, int64_t context_length,
+                 int max_running_requests);
   void SetStartup(double load_seconds, double total_seconds);
 
   // Told by the output thread; times in seconds.
-  void Arrived();
+  void Arrived(double seconds);  // ago
   void Admitted(double queue_seconds, int prompt_tokens, int cached_tokens);
-  void FirstToken(double seconds);
+  void FirstToken(double seconds, double since_admitted);
   void NextTokens(double seconds, int tokens);  // since the last ones
-  void Ended(const FinishReason& reason, double seconds, int output_tokens);
+  void Ended(const FinishReason& reason, double seconds, int prompt_tokens, int cached_tokens,
+             int output_tokens);
 
-  // Told by the engine's thread.
-  void Update(const SchedulerStats& stats, double generation_throughput);
+  // Told by the engine's thread: what a step is to compute, and how long one took, which had
+  // prompts' tokens, outputs' or both.
+  void Computes(int64_t prefill_tokens, int64_t decode_tokens);
+  void Computed(bool prefill, bool decode, double seconds);
+  void Update(const SchedulerStats& stats, double generation_throughput, int64_t retracted);
 
  private:
   // The tokens of one kind of cache; of states, a state is one.
@@ -51,11 +57,16 @@ class EngineMetrics {
   const std::shared_ptr<Metrics> registry_;
   Counter &requests_, &aborted_, &prompt_tokens_, &cached_tokens_, &generation_tokens_;
   Counter &retracted_requests_, &retracted_input_, &retracted_output_, &evicted_tokens_;
-  Histogram &queue_time_, &first_token_, &inter_token_, &latency_;
+  Counter &realtime_prefill_, &realtime_cached_, &realtime_decode_;
+  Counter &extend_seconds_, &decode_seconds_, &mixed_seconds_;
+  Histogram &queue_time_, &first_token_, &inter_token_, &latency_, &process_, &prefill_;
+  // Lengths of requests: null unless they are wanted.
+  Histogram *prompt_lengths_ = nullptr, *uncached_lengths_ = nullptr, *output_lengths_ = nullptr;
   Gauge &running_, &waiting_, &paused_, &used_tokens_, &running_tokens_, &token_usage_;
-  Gauge &throughput_, &hit_rate_, &new_token_ratio_, &retracted_;
+  Gauge &throughput_, &hit_rate_, &new_token_ratio_, &retracted_, &utilization_;
   PoolGauges full_, windows_, states_;
   Gauge &max_total_tokens_, &page_size_, &pages_, &context_length_, &startup_, &load_;
+  int max_running_requests_ = 1;
   SchedulerStats before_;  // engine's thread
 };
 

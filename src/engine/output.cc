@@ -45,7 +45,7 @@ class Output::Loop {
   void Handle(std::vector<StreamOpened>& streams) {
     for (StreamOpened& opened : streams) {
       const RequestId id = opened.id;
-      metrics_->Arrived();
+      metrics_->Arrived(Seconds(now_ - opened.arrived));
       streams_.emplace(id, std::make_unique<Stream>(std::move(opened), tokenizer_));
     }
   }
@@ -78,6 +78,7 @@ class Output::Loop {
 
   void LeaveQueue(Stream& stream, const RequestEvent& event) {
     if (event.admitted) {
+      stream.admitted = now_;
       metrics_->Admitted(Seconds(now_ - stream.opened().arrived), stream.opened().prompt_tokens,
                          event.cached_tokens);
     }
@@ -99,7 +100,7 @@ class Output::Loop {
     if (tokens > 0) {
       const TimePoint since = before == 0 ? stream.opened().arrived : stream.last_update;
       if (before == 0) {
-        metrics_->FirstToken(Seconds(now_ - since));
+        metrics_->FirstToken(Seconds(now_ - since), Seconds(now_ - stream.admitted));
       } else {
         metrics_->NextTokens(Seconds(now_ - since), tokens);
       }
@@ -114,6 +115,7 @@ class Output::Loop {
   void Flush(Stream& stream) {
     if (stream.finish()) {
       metrics_->Ended(*stream.finish(), Seconds(now_ - stream.opened().arrived),
+                      stream.opened().prompt_tokens, stream.cached_tokens(),
                       stream.completion_tokens());
     }
     try {

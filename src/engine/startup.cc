@@ -264,10 +264,6 @@ StatusOr<std::vector<EngineParts>> ModelParts(EngineConfig config, Phases& phase
   }
   // What the tokenizer takes is no more free.
   BANYAN_ASSIGN_OR_RETURN(TextModel loaded, text.get());
-  parts.tokenizer = std::move(loaded.tokenizer);
-  parts.chat_template = std::move(loaded.chat_template);
-
-  AddEndIds(parts.end_ids, parts.model.end_ids, parts.model.vocab_size);
   StepBudget steps;
   steps.left_bytes = std::max<int64_t>(
       0, static_cast<int64_t>(hold->device->backend().AvailableMemory()) - kForTheRest);
@@ -275,6 +271,10 @@ StatusOr<std::vector<EngineParts>> ModelParts(EngineConfig config, Phases& phase
     return MeasureStep(hold->device->context(), *model, shape);
   };
   BANYAN_ASSIGN_OR_RETURN(parts.scheduler, PlanMemory(config, parts.model, available, &steps));
+  parts.tokenizer = std::move(loaded.tokenizer);
+  parts.chat_template = std::move(loaded.chat_template);
+
+  AddEndIds(parts.end_ids, parts.model.end_ids, parts.model.vocab_size);
   AddEndIds(parts.end_ids, generation.end_ids, parts.model.vocab_size);
   if (parts.tokenizer != nullptr && parts.tokenizer->eos_id())
     AddEndIds(parts.end_ids, {*parts.tokenizer->eos_id()}, parts.model.vocab_size);
@@ -332,11 +332,11 @@ StatusOr<std::unique_ptr<Engine>> Engine::Start(EngineConfig config, PhaseSink o
   std::unique_ptr<Engine> engine = ranks.size() == 1
                                        ? std::move(ranks.front())
                                        : MakeDataParallelEngine(std::move(ranks), method);
+  // A tokenizer's tables are built from many times their size, in pieces that the C library would
+  // keep for the next ones; they do not come again.
+  malloc_trim(0);
   LogInfo("start: ready after {:.0f} ms", 1e3 * Since(start));
   return engine;
 }
 
 }  // namespace banyan
-  // A tokenizer's tables are built from many times their size, in pieces that the C library would
-  // keep for the next ones; they do not come again.
-  malloc_trim(0);

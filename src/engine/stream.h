@@ -33,6 +33,7 @@ class Stream {
 
   const StreamOpened& opened() const { return opened_; }
   int completion_tokens() const { return completion_tokens_; }
+  int cached_tokens() const { return cached_tokens_; }
 
   // Takes one event in. True when the stream ends with it: by the event, or by a stop string that
   // a token of it completed (stopped_by_string), and then what follows that token is left out.
@@ -53,7 +54,7 @@ class Stream {
 
   // Book-keeping of the output thread.
   bool left_queue = false;
-  TimePoint last_update;
+  TimePoint admitted, last_update;
 
  private:
   void TakeToken(TokenId token, bool hidden);

@@ -209,3 +209,63 @@ def test_promtool_accepts_the_metrics(url):
     # SGLang's names have colons, which the linter dislikes; nothing else may be found.
     findings = [l for l in (check.stdout + check.stderr).splitlines() if "should not contain ':'" not in l]
     assert findings == []
+    assert check.returncode in (0, 3)  # 3: the linter has found something
+
+
+QUIET = {"SGLANG_ENABLE_HEALTH_ENDPOINT_GENERATION": "false"}  # no requests but those of the test
+
+
+def series(url, name):
+    """{labels without those of all: value} of one metric."""
+    found = {}
+    for line in call(url + "/metrics")[1].splitlines():
+        match = re.fullmatch(re.escape(name) + r"\{(.*)\} (\S+)", line)
+        if match:
+            labels = dict(re.findall(r'(\w+)="([^"]*)"', match[1]))
+            own = {k: v for k, v in labels.items() if k in ("le", "mode", "stage", "category")}
+            found[tuple(sorted(own.items()))] = float(match[2])
+    return found
+
+
+def test_metrics_of_tokens_and_stages(start):
+    url = start("--page-size", "1", env=QUIET).url
+    for _ in range(2):
+        generate(url, input_ids=[97] * 40, sampling_params={"max_new_tokens": 5, "temperature": 0})
+    tokens = {labels[0][1]: value for labels, value in series(url, "sglang:realtime_tokens_total").items()}
+    assert tokens["prefill_cache"] >= 30 and tokens["decode"] == 2 * 4
+    assert tokens["prefill_compute"] + tokens["prefill_cache"] == 2 * 40
+    stages = series(url, "sglang:per_stage_req_latency_seconds_count")
+    assert stages == {(("stage", "request_process"),): 2, (("stage", "prefill_forward"),): 2}
+    bounds = series(url, "sglang:per_stage_req_latency_seconds_bucket")
+    assert len(bounds) == 2 * 31
+    seconds = series(url, "sglang:forward_execution_seconds_total")
+    assert seconds[(("category", "extend"),)] > 0 and seconds[(("category", "decode"),)] > 0
+    assert 0 <= series(url, "sglang:utilization")[()] <= 1
+    assert not series(url, "sglang:prompt_tokens_histogram_count")
+
+
+def test_histograms_have_the_bounds_asked_for(start):
+    flags = ["--collect-tokens-histogram", "--prompt-tokens-buckets", "custom", "50", "10"]
+    flags += ["--generation-tokens-buckets", "tse", "8", "2", "2", "--bucket-time-to-first-token", "0.5", "1e3"]
+    url = start(*flags, env=QUIET).url
+    generate(url, input_ids=[97] * 40, sampling_params={"max_new_tokens": 7, "temperature": 0})
+    bounds = lambda name: {dict(l)["le"]: v for l, v in series(url, f"sglang:{name}_bucket").items()}
+    assert bounds("prompt_tokens_histogram") == {"10": 0, "50": 1, "+Inf": 1}
+    assert bounds("uncached_prompt_tokens_histogram") == {"10": 0, "50": 1, "+Inf": 1}
+    assert bounds("generation_tokens_histogram") == {"6": 0, "8": 1, "10": 1, "+Inf": 1}
+    assert list(bounds("time_to_first_token_seconds")) == ["0.5", "1000", "+Inf"]
+    assert series(url, "sglang:prompt_tokens_histogram_sum") == {(): 40}
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--prompt-tokens-buckets", "custom", "ten"],
+        ["--generation-tokens-buckets", "tse", "8", "1", "2"],
+        ["--bucket-time-to-first-token", "2", "1"],
+        ["--json-model-override-args", "[1]"],
+    ],
+)
+def test_wrong_values_of_such_flags_are_named(flags):
+    done = subprocess.run([BANYAN, "serve", "--model-path", "echo", *flags], capture_output=True, text=True, timeout=30)
+    assert done.returncode != 0 and flags[0] in done.stderr, done.stderr

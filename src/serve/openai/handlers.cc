@@ -118,6 +118,8 @@ void HandleChat(const ServeContext& context, const HttpRequest& request, const R
         InvalidArgument("request: 'tools' is not supported: tool calls in the model's output "
                         "cannot be parsed yet, so none could be returned")));
   }
+  auto routing_key = RoutingKey(request);
+  if (!routing_key.ok()) return reply->Send(ErrorResponse(routing_key.status()));
   auto prompt = context.renderer.Render(parsed->chat);
   if (!prompt.ok()) return reply->Send(ErrorResponse(prompt.status()));
 
@@ -125,8 +127,6 @@ void HandleChat(const ServeContext& context, const HttpRequest& request, const R
   std::vector<GenerateRequest> requests;
   requests.push_back(MakeRequest(*routing_key, options, info, 0, 1));
   requests[0].input_ids = std::move(prompt->ids);
-  auto routing_key = RoutingKey(request);
-  if (!routing_key.ok()) return reply->Send(ErrorResponse(routing_key.status()));
   requests[0].checkpoints = std::move(prompt->message_ends);
   Generation::Start(context.engine, std::move(requests), MakeChatFormat(std::move(info)),
                     options.stream, reply, context.log);
@@ -142,16 +142,16 @@ void HandleCompletions(const ServeContext& context, const HttpRequest& request,
   if (Status status = CheckModel(context, options.model); !status.ok())
     return reply->Send(ErrorResponse(status));
 
+  auto routing_key = RoutingKey(request);
+  if (!routing_key.ok()) return reply->Send(ErrorResponse(routing_key.status()));
   OpenAiReplyInfo info = MakeInfo(context, options, "cmpl-");
   std::vector<GenerateRequest> requests;
   std::vector<std::string> echo;
+  std::vector<std::vector<TokenId>> prompt_ends;
   for (std::size_t i = 0; i < parsed->prompts.size(); ++i) {
     GenerateRequest& one =
-  std::vector<std::vector<TokenId>> prompt_ends;
         requests.emplace_back(MakeRequest(*routing_key, options, info, i, parsed->prompts.size()));
     if (auto* text = std::get_if<std::string>(&parsed->prompts[i])) {
-  auto routing_key = RoutingKey(request);
-  if (!routing_key.ok()) return reply->Send(ErrorResponse(routing_key.status()));
       auto ids = context.Encode(*text, true);
       if (!ids.ok()) return reply->Send(ErrorResponse(ids.status()));
       one.input_ids = *std::move(ids);
