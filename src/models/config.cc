@@ -164,7 +164,7 @@ void Config::QwenWindows(nn::DecoderSpec& spec) {
   const int first = fields.Optional<int>("max_window_layers", 28, {0, 1 << 16});
   if (fields.Optional<bool>("use_sliding_window", false) && window > 0)
     return Windows(spec, window, [&](int layer) { return layer >= first; });
-  fields.Ignore({"layer_types"});
+  fields.Maybe<std::vector<std::string>>("layer_types");  // which says nothing then
 }
 
 void Config::Biases(nn::DecoderSpec& spec, bool output, bool attention_default) {

@@ -33,7 +33,9 @@ void Config::Moe(nn::DecoderSpec& spec, std::string_view intermediate,
         value = values.front();
       }
     }
-    if (!value && fields.status().ok()) fields.Fail(*keys.begin(), "is missing");
+    if (!value && fields.status().ok())
+      fields.Fail(*keys.begin(), fmt::format("is missing (other names of it are {})",
+                                             fmt::join(keys.begin() + 1, keys.end(), ", ")));
     return value.value_or(1);
   };
   moe.experts = any({"num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"});
@@ -89,10 +91,21 @@ void Config::GroupedRouting(nn::DecoderSpec& spec, bool normalize, double scale,
   routing.score = ops::Routing::Score::kSigmoid;
   routing.group_score = ops::Routing::GroupScore::kTopTwoSum;
   routing.normalize = fields.Optional<bool>("norm_topk_prob", normalize);
-  routing.scale =
-      static_cast<float>(fields.Optional<double>("routed_scaling_factor", scale, {0, 1e6}));
+  routing.scale = static_cast<float>(
+      fields.Optional<double>("routed_scaling_factor", gguf() ? 1.0 : scale, {0, 1e6}));
   routing.groups = fields.Optional<int>("n_group", groups, {1, 256});
   routing.top_groups = fields.Optional<int>("topk_group", top_groups, {1, 256});
+  if (spec.moe.experts % routing.groups != 0)
+    fields.Fail("n_group",
+                fmt::format("{} does not divide {} experts", routing.groups, spec.moe.experts));
+  if (routing.top_groups > routing.groups)
+    fields.Fail("topk_group",
+                fmt::format("{} is more than n_group {}", routing.top_groups, routing.groups));
+  if (fields.status().ok() && spec.moe.experts > 0 &&
+      routing.top_k > spec.moe.experts / routing.groups * routing.top_groups)
+    fields.Fail("num_experts_per_tok",
+                fmt::format("{} is more than there are in topk_group {} of n_group {}",
+                            routing.top_k, routing.top_groups, routing.groups));
   spec.moe.correction_bias = !gguf() || spec.moe.correction_bias;
 }
 

@@ -18,7 +18,10 @@ void DefineLayers(Config& config, nn::DecoderSpec& spec) {
       fields.Optional<bool>("use_qk_norm", !config.gguf() || spec.moe.experts != 128);
   const int chunk = config.Window("attention_chunk_size", 8192);
   const json::value* tuning = fields.Raw("attn_temperature_tuning");
-  const bool off = tuning != nullptr && (tuning->is_null() || *tuning == false || *tuning == 0);
+  if (tuning != nullptr && !tuning->is_bool() && !tuning->is_number())
+    fields.Fail("attn_temperature_tuning", "is neither true nor false");
+  const bool null = tuning == nullptr && fields.object().contains("attn_temperature_tuning");
+  const bool off = null || (tuning != nullptr && (*tuning == false || *tuning == 0));
   nn::RopeSpec still;
   still.query_scale_beta = off ? 0.0 : fields.Optional<double>("attn_scale", 0.1, {0, 1e6});
   still.trained_length = fields.Optional<int64_t>("floor_scale", 8192, {1, 1 << 30});
