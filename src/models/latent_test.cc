@@ -60,6 +60,19 @@ TEST_P(LatentModel, ExpandedIsEqual) {
   EXPECT_EQ(got == want, chooses) << "the latents were not expanded";
 }
 
+class MaskedModel : public AnyModel {};
+
+// What weighs the positions is not rounded to the cache's type.
+TEST_P(MaskedModel, ChoosesTheSameInFewerBits) {
+  const auto exact = Load({.dtype = "float32"}), rounded = Load({.dtype = "float16"});
+  const auto want = Run(*exact, 16, 0), got = Run(*rounded, 16, 0);
+  double worst = 0.0;
+  for (std::size_t i = 0; i < want.size(); ++i)
+    for (std::size_t j = 0; j < want[i].size(); ++j)
+      worst = std::max(worst, std::abs(got[i][j] - want[i][j]));
+  EXPECT_LT(worst, 0.05);
+}
+
 std::string Name(const ::testing::TestParamInfo<std::string>& info) {
   std::string name = info.param;
   std::ranges::replace_if(
@@ -75,6 +88,7 @@ INSTANTIATE_TEST_SUITE_P(Others, AnyModel,
                          ::testing::Values("bitnet_bitlinear", "diffllama", "doge", "doge_moe",
                                            "doge_window"),
                          Name);
+INSTANTIATE_TEST_SUITE_P(Masked, MaskedModel, ::testing::Values("doge"), Name);
 
 }  // namespace
 }  // namespace banyan::models

@@ -27,7 +27,7 @@ DynamicMask::DynamicMask(Scope& scope, const std::string& name, const AttentionS
   const int tail = KeyDim(spec.head_dim) - spec.head_dim;
   zeros_.resize(static_cast<std::size_t>(std::max(tail, spec.kv_heads)));
   query_tail_.resize(static_cast<std::size_t>(tail));
-  query_tail_[0] = 1.0f / scale;
+  std::fill_n(query_tail_.begin(), ops::kSplitParts, 1.0f / scale);
 }
 
 void DynamicMask::Attend(const StepInputs& step, int group, const ops::AttentionParams& params,
@@ -49,7 +49,7 @@ void DynamicMask::Attend(const StepInputs& step, int group, const ops::Attention
   dt_.Forward(context, Tensor(v.raw(), DType::kF32, {n, kv_heads * dim}, {v.stride(0), 1}), dt);
   const Tensor no_bias = Repeat(zeros_, 1, 1, kv_heads).Row(0).Row(0);
   ops::StepAndDecay(context, dt, no_bias, rate_.tensor, 0.0f, INFINITY, dt, weights);
-  ops::Scale(context, ByHeads(weights, kv_heads), 1.0f, keys.Slice(2, dim, dim + 1));
+  ops::SplitToBf16(context, weights, keys.Slice(2, dim, dim + ops::kSplitParts));
 
   ops::WriteKv(context, step.plans[group], keys, v, cache);
   const bool chooses =

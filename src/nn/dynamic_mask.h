@@ -5,8 +5,9 @@
 //   logit = scale * q . k + weight, and a query sees the `most` positions alone whose weights are
 //   highest, each kv head its own (of equal ones the lower position).
 //
-// A weight is one more element of its key in the cache, in the cache's type, and the queries have
-// its inverse scale there: the product of both is the logit. Keys are padded to a multiple of 8.
+// A weight stands behind its key in the cache, as a sum of elements short enough for the cache's
+// type, so that it chooses the same whatever that type is; the queries have the inverse scale
+// there, and the product of both is the logit. Keys are padded to a multiple of 8.
 //
 // Logical names of its weights, under NAME ("layers.3.attention"): NAME.mask_dt (.weight [kv_heads,
 // kv_heads * head_dim], .bias)   NAME.mask_rate [kv_heads]
@@ -18,6 +19,7 @@
 #include "nn/block.h"
 #include "nn/decoder_spec.h"
 #include "nn/scope.h"
+#include "ops/split.h"
 
 namespace banyan::nn {
 
@@ -25,7 +27,7 @@ class DynamicMask {
  public:
   // `scale`: of the products.
   DynamicMask(Scope& scope, const std::string& name, const AttentionSpec& spec, float scale);
-  static int KeyDim(int head_dim) { return (head_dim + 8) / 8 * 8; }
+  static int KeyDim(int head_dim) { return (head_dim + ops::kSplitParts + 7) / 8 * 8; }
 
   // q, k, v and out as in ops::Attention, but for the keys' padding; k and v are written to the
   // cache of `group` first. A window in `params` is at most `most`, and nothing in it per head.
@@ -41,7 +43,7 @@ class DynamicMask {
   Linear dt_;
   Vector rate_;
   std::vector<float> zeros_;       // one per kv head, and the padding of a key
-  std::vector<float> query_tail_;  // of a query: what the weight is multiplied by, zeros
+  std::vector<float> query_tail_;  // of a query: what the weight is multiplied by, then zeros
 };
 
 }  // namespace banyan::nn

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Retrieved experts against all of them by brute force; the rounding of rows.
+// Retrieved experts against all of them by brute force; rows and numbers in fewer bits.
 #include "ops/retrieval.h"
 
 #include <gtest/gtest.h>
@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ops/reference/half.h"
+#include "ops/split.h"
 #include "ops/testing.h"
 
 namespace banyan::ops {
@@ -83,6 +85,23 @@ TEST_F(RetrievalTest, NoNumberComesOfNoNumber) {
                                      .out = out.view});
   EXPECT_TRUE(std::isnan(out.view.data<float>()[0]));
   EXPECT_FALSE(std::isnan(out.view.data<float>()[8]));
+}
+
+TEST_F(RetrievalTest, NumbersAreSumsOfShortOnes) {
+  TestTensor x(Shape{2, 3}, 1), out(Shape{2, 3, kSplitParts}, 2);
+  const std::vector<float> values = {0.0f, 1.2345678f, -3e-5f, 123456.7f, INFINITY, 1.0f};
+  std::size_t next = 0;
+  x.ForEach([&](float& value) { value = values[next++]; });
+  SplitToBf16(bench_.context(), x.view, out.view);
+  next = 0;
+  std::vector<float> parts;
+  out.ForEach([&](float& part) {
+    EXPECT_EQ(FromBf16(ToBf16(part)), part);
+    parts.push_back(part);
+    if (parts.size() < kSplitParts) return;
+    EXPECT_EQ(parts[2] + parts[1] + parts[0], values[next++]);
+    parts.clear();
+  });
 }
 
 TEST_F(RetrievalTest, RowsAreRoundedToTheirLargest) {
