@@ -165,6 +165,10 @@ struct Vec {
     return _mm256_srli_epi32(x, kBits);
   }
   template <int kBits>
+  static I ShiftLeft(I x) {
+    return _mm256_slli_epi32(x, kBits);
+  }
+  template <int kBits>
   static I RotateLeft(I x) {
     return _mm256_or_si256(_mm256_slli_epi32(x, kBits), _mm256_srli_epi32(x, 32 - kBits));
   }

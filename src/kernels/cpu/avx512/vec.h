@@ -156,6 +156,10 @@ struct Vec {
     return _mm512_srli_epi32(x, kBits);
   }
   template <int kBits>
+  static I ShiftLeft(I x) {
+    return _mm512_slli_epi32(x, kBits);
+  }
+  template <int kBits>
   static I RotateLeft(I x) {
     return _mm512_rol_epi32(x, kBits);
   }

@@ -31,18 +31,21 @@ struct Scan {
     }
   }
 
-  // 2^x for x <= 0, relative error 2e-7; below -126 as at -126.
+  // 2^x for x <= 0, relative error 2e-7; below -126 as at -126. Numbers as large as `far` have no
+  // fraction: adding it rounds x to n and leaves the exponent of 2^n in the lowest bits.
   static F Exp2(F x) {
+    const F far = V::Set(0x1.8p23f + 127.0f);
     x = V::Max(V::Set(-126.0f), x);
-    const F n = V::Round(x);
-    const F r = x - n;
+    const F shifted = x + far;
+    const F r = x - (shifted - far);
     F p = V::Set(1.535336196e-4f);
     p = V::Fma(p, r, V::Set(1.339887502e-3f));
     p = V::Fma(p, r, V::Set(9.618436918e-3f));
     p = V::Fma(p, r, V::Set(5.550332367e-2f));
     p = V::Fma(p, r, V::Set(2.402264774e-1f));
     p = V::Fma(p, r, V::Set(6.931471825e-1f));
-    return V::ScaleByPower(V::Fma(p, r, V::Set(1.0f)), n);
+    const F power = V::Cast(V::template ShiftLeft<23>(V::Cast(shifted)));
+    return V::Fma(p, r, V::Set(1.0f)) * power;
   }
 
   // state = exp(dt * a) * state + in * b; returns its product with c, lane by lane.
