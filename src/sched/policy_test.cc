@@ -8,6 +8,7 @@
 #include <set>
 
 #include "base/retry_after.h"
+#include "sched/drain_rate.h"
 #include "sched/queue.h"
 #include "sched/scheduler_harness.h"
 
@@ -349,6 +350,26 @@ TEST(QueueTest, FollowersLeaveInAnyOrder) {
     }
     EXPECT_TRUE(queue.empty());
   }
+}
+
+// A departure in five seconds: ten seconds alone would tell nothing.
+TEST(OverloadTest, ASlowQueueIsRememberedByItsDepartures) {
+  std::mt19937 random(5);
+  std::exponential_distribution<double> gap(0.2);
+  DrainRate rate;
+  TimePoint now = TimePoint() + std::chrono::hours(1);
+  rate.Observe(now, 0, true);
+  int wrong = 0;
+  for (int departure = 0; departure < 2000; ++departure) {
+    const double seconds = gap(random);
+    for (int part = 0; part < 50; ++part) {  // steps in between, with nobody leaving
+      now += std::chrono::microseconds(static_cast<int64_t>(seconds * 1e6 / 50));
+      rate.Observe(now, part == 49 ? 1 : 0, true);
+    }
+    const double told = rate.Seconds(4);  // 20 s on average
+    wrong += departure > 50 && (told < 10 || told > 40);
+  }
+  EXPECT_LE(wrong, 10);
 }
 
 // Ten times more comes than is served, for a minute: the queue stays at its bound, and whoever is

@@ -6,10 +6,12 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 
 #include "base/json.h"
+#include "base/retry_after.h"
 
 namespace banyan::serve {
 namespace {
@@ -159,8 +161,12 @@ Status Fetch(const ClientRequest& request, const std::function<bool(std::string_
     if (!chunked) bytes.clear();
     more = open && connection.Receive(bytes);
   }
-  if (status != 200) return Unavailable("{}: {}", status, ErrorText(failure));
-  return OkStatus();
+  if (status == 200) return OkStatus();
+  if (status != 429) return Unavailable("{}: {}", status, ErrorText(failure));
+  Status full = ResourceExhausted("{}: {}", status, ErrorText(failure));
+  const std::size_t header = reply.find("\r\nRetry-After: ");
+  if (header == std::string::npos) return full;
+  return WithRetryAfter(std::move(full), std::atoi(reply.c_str() + header + 15));
 }
 
 void EventParser::Push(std::string_view bytes) {

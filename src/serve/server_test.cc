@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/retry_after.h"
 #include "serve/admin/handlers.h"
 #include "serve/auth.h"
 #include "serve/fake_engine.h"
@@ -637,6 +638,10 @@ TEST_F(ServerTest, TheTerminalsClientReadsStreams) {
   EXPECT_TRUE(text.ends_with("[DONE]\n")) << text;
   const Status bad = Fetch({request.url, "{}", ""}, [](std::string_view) { return true; });
   EXPECT_NE(Message(bad).find("'text' or 'input_ids' must be given"), std::string::npos) << bad;
+  engine_->SetScript({.refuse = WithRetryAfter(ResourceExhausted("full"), 6.5)});
+  const Status full = Fetch(request, [](std::string_view) { return true; });
+  EXPECT_EQ(full.code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(RetryAfter(full), 7);
 }
 
 TEST(JsonWriter, WritesWhatPythonReads) {

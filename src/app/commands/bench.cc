@@ -19,6 +19,7 @@ std::function<Status()> Declare(CLI::App& app) {
   add("decode", "tokens a second while requests decode", bench::DeclareDecode);
   add("prefill", "prompt tokens a second", bench::DeclarePrefill);
   add("serve", "requests that arrive over time: latencies and throughput", bench::DeclareServe);
+  add("overload", "a running server under far more than it can serve", bench::DeclareOverload);
   add("startup", "time until ready", bench::DeclareStartup);
   add("cache", "the prefix tree, and what it costs when nothing is found", bench::DeclareCache);
   add("text", "the tokenizer", bench::DeclareText);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <fstream>
 #include <future>
 #include <iomanip>
@@ -50,22 +51,31 @@ class HttpLoad final : public LoadTarget {
         {"sampling_params",
          json::object{{"max_new_tokens", output}, {"temperature", 0}, {"ignore_eos", true}}}};
     serve::ClientRequest request{base_url_ + "/generate", json::serialize(body), api_key_};
+    open_.remove_if([](const std::future<void>& one) {
+      return one.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+    });
     open_.push_back(
         std::async(std::launch::async, [request = std::move(request), on_tokens, on_end] {
           int tokens = 0;
+          bool aborted = false;
           serve::EventParser events([&](std::string_view data) {
             const int now = CompletionTokens(data);
             if (now > tokens) on_tokens(now - std::exchange(tokens, now));
+            aborted = aborted || data.find(kAbort) != data.npos;
           });
-          on_end(serve::Fetch(request, [&](std::string_view part) {
+          Status status = serve::Fetch(request, [&](std::string_view part) {
             events.Push(part);
             return true;
-          }));
+          });
+          if (status.ok() && aborted) status = Unavailable("the server ended the request");
+          on_end(std::move(status));
         }));
   }
   int vocab_size() const override { return vocab_size_; }
 
  private:
+  static constexpr std::string_view kAbort = R"("finish_reason":{"type":"abort")";
+
   // Found without parsing the event: the client must not cost more than the server.
   static int CompletionTokens(std::string_view data) {
     constexpr std::string_view kKey = "\"completion_tokens\":";
@@ -149,6 +159,19 @@ StatusOr<std::vector<LoadRequest>> ReadTrace(const std::string& path, int limit)
   return requests;
 }
 
+std::vector<LoadRequest> MakeRequests(int count, int mean_input, int mean_output, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  constexpr double kSigma = 0.9;
+  const auto length = [&](int mean) {
+    std::lognormal_distribution<double> draw(std::log(mean) - kSigma * kSigma / 2, kSigma);
+    return std::clamp(static_cast<int>(draw(random)), 4, mean * 8);
+  };
+  std::vector<LoadRequest> requests(count);
+  for (LoadRequest& request : requests)
+    request = {.prompt_tokens = length(mean_input), .output_tokens = length(mean_output)};
+  return requests;
+}
+
 void SpreadPoisson(std::vector<LoadRequest>& requests, double rate, uint64_t seed) {
   std::mt19937_64 random(seed);
   std::exponential_distribution<double> gap(rate);
@@ -160,7 +183,7 @@ void SpreadPoisson(std::vector<LoadRequest>& requests, double rate, uint64_t see
 }
 
 std::vector<LoadResult> RunLoad(LoadTarget& target, const std::vector<LoadRequest>& requests,
-                                uint64_t seed) {
+                                uint64_t seed, const std::function<void(double now)>& tick) {
   std::mt19937_64 random(seed);
   std::vector<std::vector<TokenId>> prompts;
   for (const LoadRequest& request : requests)
@@ -172,6 +195,7 @@ std::vector<LoadResult> RunLoad(LoadTarget& target, const std::vector<LoadReques
   for (std::size_t i = 0; i < requests.size(); ++i) {
     std::this_thread::sleep_until(start + std::chrono::duration_cast<Clock::duration>(
                                               std::chrono::duration<double>(requests[i].at)));
+    if (tick) tick(now());
     LoadResult& result = results[i];
     result.sent = now();
     result.token_times.reserve(requests[i].output_tokens);

@@ -44,11 +44,15 @@ std::unique_ptr<LoadTarget> HttpTarget(std::string base_url, std::string api_key
 // Times start at 0; a file without times has all of them at 0. At most `limit` rows.
 StatusOr<std::vector<LoadRequest>> ReadTrace(const std::string& path, int limit);
 
+// Lengths like those of chat logs: log-normal around the means. All at time 0.
+std::vector<LoadRequest> MakeRequests(int count, int mean_input, int mean_output, uint64_t seed);
+
 // Arrival times of a Poisson process of `rate` requests a second.
 void SpreadPoisson(std::vector<LoadRequest>& requests, double rate, uint64_t seed);
 
-// Sends all of them and waits for their ends. Results in the order of the requests.
+// Sends all of them and waits for their ends. Results in the order of the requests. `tick` is
+// called with the time before each is sent.
 std::vector<LoadResult> RunLoad(LoadTarget& target, const std::vector<LoadRequest>& requests,
-                                uint64_t seed);
+                                uint64_t seed, const std::function<void(double now)>& tick = {});
 
 }  // namespace banyan::bench

@@ -28,6 +28,7 @@ double ThreadSeconds();
 using Declare = std::function<Status()> (*)(CLI::App& app);
 std::function<Status()> DeclareCache(CLI::App& app);
 std::function<Status()> DeclareDecode(CLI::App& app);
+std::function<Status()> DeclareOverload(CLI::App& app);
 std::function<Status()> DeclarePrefill(CLI::App& app);
 std::function<Status()> DeclareSched(CLI::App& app);
 std::function<Status()> DeclareServe(CLI::App& app);

@@ -22,20 +22,6 @@ struct Options : EngineOptions {
   uint64_t seed = 1;
 };
 
-// Lengths like those of chat logs: log-normal around the means.
-std::vector<LoadRequest> MakeRequests(const Options& options) {
-  std::mt19937_64 random(options.seed);
-  constexpr double kSigma = 0.9;
-  const auto length = [&](int mean) {
-    std::lognormal_distribution<double> draw(std::log(mean) - kSigma * kSigma / 2, kSigma);
-    return std::clamp(static_cast<int>(draw(random)), 4, mean * 8);
-  };
-  std::vector<LoadRequest> requests(options.requests);
-  for (LoadRequest& request : requests)
-    request = {.prompt_tokens = length(options.input), .output_tokens = length(options.output)};
-  return requests;
-}
-
 void AddPercentiles(Report& report, const std::string& name, std::vector<double> seconds) {
   for (const int p : {50, 90, 99}) {
     report.Figure(fmt::format("{} p{}", name, p), 1e3 * Percentile(seconds, p / 100.0), "ms");
@@ -85,7 +71,7 @@ Status Run(Options options) {
   BANYAN_RETURN_IF_ERROR(InitLog(options.log_level));
   std::vector<LoadRequest> requests;
   if (options.trace.empty()) {
-    requests = MakeRequests(options);
+    requests = MakeRequests(options.requests, options.input, options.output, options.seed);
   } else {
     BANYAN_ASSIGN_OR_RETURN(requests, ReadTrace(options.trace, options.requests));
   }
