@@ -479,12 +479,6 @@ TEST(Engine, ShuttingDownEndsWhatIsOpen) {
   EXPECT_EQ(receiver.End(0).last.finish->status.code(), StatusCode::kUnavailable);
 }
 
-TEST(Engine, FlushesTheCacheWhenIdleAndRefusesOtherwise) {
-  Receiver receiver;
-  auto engine = MakeTestEngine({.script = Slow(milliseconds(2))});
-  const auto flush = [&] {
-    std::promise<Status> done;
-    engine->FlushCache([&](Status status) { done.set_value(std::move(status)); });
 TEST(Engine, AStopEndsAllWhateverTheDeviceDoes) {
   std::atomic<bool> stuck{true};
   Receiver receiver;
@@ -531,6 +525,12 @@ TEST(Engine, ANameIsOneRequestsAtATime) {
   EXPECT_TRUE(engine->Submit(request, receiver.Sink(3)).ok());
 }
 
+TEST(Engine, FlushesTheCacheWhenIdleAndRefusesOtherwise) {
+  Receiver receiver;
+  auto engine = MakeTestEngine({.script = Slow(milliseconds(2))});
+  const auto flush = [&] {
+    std::promise<Status> done;
+    engine->FlushCache([&](Status status) { done.set_value(std::move(status)); });
     return done.get_future().get();
   };
   const std::string prompt(40, 'q');
