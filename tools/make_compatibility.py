@@ -116,9 +116,10 @@ DIFFERENCES = """\
 - **Reasoning** stays in `content`, and chat requests with `tools` are refused, until their formats are built; `/render` and
   `/tokenize` show the prompt with tools.
 - **`/metrics`**: the names are SGLang's, so they have a colon, of which `promtool check metrics` says that it is for recording
-  rules alone; it finds nothing else. `sglang:utilization` is SGLang's formula with `--max-running-requests` for the number
-  that runs within an SLO, which nothing sets there; `sglang:per_stage_req_latency_seconds` has the stages `request_process`
-  and `prefill_forward`; `sglang:forward_execution_seconds_total` the categories `extend`, `decode` and `mixed`.
+  rules alone, and exits with 3; it finds nothing else (with `--collect-tokens-histogram`: that three names say their type).
+  `sglang:utilization` is SGLang's formula with `--max-running-requests` for the number that runs within an SLO, which nothing
+  sets there; `sglang:per_stage_req_latency_seconds` has the stages `request_process` and `prefill_forward`;
+  `sglang:forward_execution_seconds_total` has the categories `extend`, `decode` and `mixed`.
 - **`--json-model-override-args`** replaces keys of a GGUF file's config too, under their names in config.json.
 - **`logprob_start_len`** above 0 gives the first token its value too (SGLang: null, as for the first token of the prompt).
 """

@@ -8,6 +8,7 @@ import re
 import resource
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -288,6 +289,34 @@ def test_the_clock_of_render_is_no_variable(tmp_path):
         [BANYAN, "render", "--template", str(template)], input=line, capture_output=True, text=True, timeout=30
     )
     assert json.loads(done.stdout) == {"text": "False 99999999999999999999 2024"}, done.stderr
+
+
+def gguf(path, **strings):
+    """A GGUF file of metadata alone: a vocabulary of one token, and these keys."""
+    text = lambda value: struct.pack("<Q", len(value.encode())) + value.encode()
+    pairs = [(key, struct.pack("<I", 8) + text(value)) for key, value in strings.items()]
+    pairs.append(("tokenizer.ggml.tokens", struct.pack("<IIQ", 9, 8, 1) + text("a")))
+    body = b"".join(text(key) + value for key, value in pairs)
+    path.write_bytes(struct.pack("<4sIQQ", b"GGUF", 3, 0, len(pairs)) + body + b"\0" * 32)
+
+
+def test_named_templates_of_a_gguf_file(tmp_path):
+    model = tmp_path / "m.gguf"
+    keys = {"general.architecture": "llama", "tokenizer.ggml.model": "gpt2"}
+    templates = {"tokenizer.chat_template": "plain", "tokenizer.chat_template.tool_use": "{{ tools | length }} tools"}
+    gguf(model, **keys, **templates)
+    lines = '{"messages": []}\n{"messages": [], "tools": [{}]}\n'
+
+    def render(*flags):
+        command = [BANYAN, "render", "--model", str(model), *flags]
+        done = subprocess.run(command, input=lines, capture_output=True, text=True, timeout=30)
+        return [json.loads(line).get("text") for line in done.stdout.splitlines()] or done.stderr
+
+    assert render() == ["plain", "1 tools"]
+    assert render("--template-name", "default") == ["plain", "plain"]
+    assert "there is no chat template named" in render("--template-name", "rag")
+    done = run("serve", "--model-path", "echo", "--hf-chat-template-name", "rag")
+    assert done.returncode != 0 and "--hf-chat-template-name" in done.stderr
 
 
 TINY = pathlib.Path(__file__).resolve().parents[1] / "golden/models/llama"

@@ -59,6 +59,7 @@ Status Run(const CLI::App& app) {
   BANYAN_RETURN_IF_ERROR(InitLog("warning"));
   EngineConfig config;
   config.model_path = kEchoModel;
+  config.metrics.collect_tokens_histogram = true;  // all metrics that there can be
   BANYAN_ASSIGN_OR_RETURN(std::unique_ptr<Engine> engine, Engine::Start(config));
   serve::ServeConfig serve;
   serve.http.port = 0;
