@@ -6,6 +6,7 @@
 
 #include <cstdlib>
 
+#include "cache/kinds/kind.h"
 #include "engine/generation_config.h"
 #include "engine/memory_plan.h"
 
@@ -146,7 +147,9 @@ TEST(PlanMemory, AWindowHoldsOneRequestHoweverSmallItsShare) {
   config.max_mamba_cache_size = 3;
   const auto plan = PlanMemory(config, Hybrid(), 1 << 20);
   ASSERT_TRUE(plan.ok());
-  EXPECT_EQ(plan->pages_per_group, (std::vector<int64_t>{50, (64 + 16 + 32) / 16, 3}));
+  // The window, what is kept before it for those that go on, a chunk and the pages at both ends.
+  const int64_t tokens = 64 + CacheKind::ResumeSlack(16, config.mamba_track_interval) + 16 + 32;
+  EXPECT_EQ(plan->pages_per_group, (std::vector<int64_t>{50, tokens / 16, 3}));
 }
 
 TEST(PlanMemory, SaysWhenNotOnePageFits) {
