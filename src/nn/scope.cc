@@ -229,7 +229,7 @@ Linear Scope::AddLinear(const Table& table, std::string_view bias) {
   return linear;
 }
 
-// The number of the group with this type, window and name; made when there is none.
+// The number of the group with this type and window; made when there is none.
 int Scope::Group(const CacheGroupSpec& like) {
   const auto found = std::find_if(
       cache_groups_.begin(), cache_groups_.end(),
