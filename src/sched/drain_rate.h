@@ -38,7 +38,7 @@ class DrainRate {
 
  private:
   static constexpr double kMemory = 10;  // seconds
-  static constexpr double kDepartures = 16;
+  static constexpr double kDepartures = 8;
   TimePoint last_;
   double seconds_ = 0, left_ = 0;
   double since_ = 0;  // seconds since the last departure

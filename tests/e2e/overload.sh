@@ -9,7 +9,7 @@ model=${2:-$root/build/models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf}
 queued=${3:-4}
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 # The cache is small: all of its memory has been used before the overload begins.
-"$banyan" serve --model-path "$model" --port "$port" --log-level warning --max-total-tokens 8k \
+"$banyan" serve --model-path "$model" --port "$port" --log-level warning --max-total-tokens 6k \
   --max-running-requests 8 --max-queued-requests "$queued" &
 server=$!
 trap 'kill $server' EXIT
