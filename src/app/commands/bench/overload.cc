@@ -146,7 +146,7 @@ Status Run(const Options& options) {
   const double capacity = probe.served / probe.duration;
   report.Figure("capacity", capacity, "requests/s");
   const Outcome calm =
-      Offer(*target, options, options.seed + 1, capacity / 2, std::max(20.0, 20 / capacity));
+      Offer(*target, options, options.seed + 1, capacity / 2, std::max(20.0, 40 / capacity));
   if (calm.served == 0) return calm.failure;
 
   double settled = 0, most = 0, looked = -1;
