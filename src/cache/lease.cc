@@ -212,8 +212,11 @@ NodeId CacheLease::PublishRun(NodeId at, std::span<const TokenId> run, Position 
 void CacheLease::Advance(Position next) {
   const uint64_t splits = std::exchange(splits_, cache_->tree_.splits());
   // From where another may go on: see CacheKind::ResumeSlack.
-  Position resume = std::max<Position>(0, next - CacheKind::kLateStop);
-  resume = resume / cache_->page_size() * cache_->page_size();
+  Position resume = next;
+  if (!cache_->config_.disabled) {
+    resume = std::max<Position>(0, next - CacheKind::kLateStop);
+    resume = resume / cache_->page_size() * cache_->page_size();
+  }
   for (const Saved& saved : saved_)
     if (saved.rolling) resume = std::min(resume, saved.position);
   for (KindId kind = 0; kind < cache_->kinds(); ++kind) {

@@ -58,7 +58,7 @@ class CacheLease {
   void CopiesEnded();  // the plan with the copies has ended: the checkpoint needs no lock any more
   // A slot per state kind for a snapshot at `position`, to be published when that is computed;
   // empty when there is none to be had (only cached checkpoints are given up for it). Of rolling
-  // ones the last two are kept, or one where there is no slot for another.
+  // ones the last two are kept, or one where running requests hold half of the slots.
   std::vector<PageChange> Snapshot(Position position, bool rolling);
   // The request's own state is that of `position` and will not move on: it can be published too.
   void Settle(Position position);

@@ -64,9 +64,15 @@ std::vector<PageChange> CacheLease::Snapshot(Position position, bool rolling) {
   const auto is_rolling = [](const Saved& saved) { return saved.rolling; };
   const auto earliest = std::find_if(saved_.begin(), saved_.end(), is_rolling);
   const auto count = std::count_if(saved_.begin(), saved_.end(), is_rolling);
-  const bool room = std::all_of(cache_->state_kinds().begin(), cache_->state_kinds().end(),
-                                [this](KindId kind) { return cache_->Available(kind) > 0; });
-  if (rolling && count > 0 && (count > 1 || !room)) {
+  const auto all_kinds = [this](auto holds) {
+    return std::all_of(cache_->state_kinds().begin(), cache_->state_kinds().end(), holds);
+  };
+  const bool room = all_kinds([this](KindId kind) { return cache_->Available(kind) > 0; });
+  // The second is for the one end in many that falls so, and no checkpoint or request gives way.
+  const bool plenty = all_kinds([this](KindId kind) {
+    return 2 * cache_->Available(kind) > cache_->config_.pages_per_group[kind];
+  });
+  if (rolling && count > 0 && (count > 1 || !plenty)) {
     // Plans run in order, so what the later one writes holds.
     earliest->position = position;
     std::rotate(earliest, earliest + 1, saved_.end());

@@ -15,7 +15,9 @@ std::vector<std::unique_ptr<CacheKind>> MakeKinds(const PrefixCacheConfig& confi
     return group.type == CacheKindType::kState;
   });
   const Position slack =
-      CacheKind::ResumeSlack(config.page_size, state ? config.checkpoint_interval : 0);
+      config.disabled
+          ? 0
+          : CacheKind::ResumeSlack(config.page_size, state ? config.checkpoint_interval : 0);
   for (const CacheGroupSpec& group : config.groups) {
     kinds.push_back(CacheKind::Create(group, config.page_size, slack));
   }

@@ -258,8 +258,7 @@ StatusOr<RequestId> EngineImpl::SubmitOne(GenerateRequest request, GenerateSink 
   }
   if (!loop_->Post(std::move(submission))) {
     waiting_ -= n;
-    std::unique_lock lock(mutex_);
-    live_.erase(first);
+    for (int i = 0; i < n; ++i) Ended(first + static_cast<RequestId>(i));
     return Unavailable("the engine has stopped");
   }
   return first;

@@ -299,8 +299,9 @@ void EngineLoop::LogExhaustion(const SchedulerStats& stats) {
   const int64_t retracted = stats.retracted_total - logged_retracted_;
   const int64_t times = stats.exhausted_total - logged_exhausted_;
   if (times > 0 && Now() - exhaustion_logged_ >= kExhaustionInterval) {
-    LogWarning("the cache was full {} times, {} requests wait again; {}", times, retracted,
-               Describe(stats.pools));
+    LogWarning(
+        "the cache was full, or promised to those that run, {} times; {} requests wait again; {}",
+        times, retracted, Describe(stats.pools));
     exhaustion_logged_ = Now();
   } else if (!scheduler_->idle()) {
     return;  // told with what comes next
@@ -312,7 +313,7 @@ void EngineLoop::LogExhaustion(const SchedulerStats& stats) {
 void EngineLoop::Publish() {
   SchedulerStats stats = scheduler_->stats();
   LogExhaustion(stats);
-  if (scheduler_->idle()) throughput_ = 0;
+  if (scheduler_->idle()) throughput_ = 0, retracted_ = 0;
   metrics_->Update(stats, throughput_, retracted_);
   scratch_bytes_ = executor_->scratch_bytes();
   published_ = Now();

@@ -110,7 +110,7 @@ Status FitStep(EngineConfig& config, const nn::ModelInfo& model, int64_t cached_
     const int64_t tokens = StepTokens(config, cached_tokens);
     needed = steps.measure({.tokens = tokens,
                             .rows = config.max_running_requests,
-                            .length = config.context_length,
+                            .length = std::min<int64_t>(config.context_length, cached_tokens),
                             .cached_tokens = cached_tokens,
                             .logit_rows = std::min(logit_rows, tokens),
                             .page_size = config.page_size});

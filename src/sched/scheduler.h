@@ -105,7 +105,8 @@ struct SchedulerStats {
   int64_t evicted_tokens_total = 0;
   int64_t cached_tokens_total = 0, prompt_tokens_total = 0;
   int64_t retracted_total = 0, retracted_input_total = 0, retracted_output_total = 0;
-  // Times that pages or state slots ran out: a running request was put back, an admission put off.
+  // Times that pages or state slots did not suffice: a running request was put back, or an
+  // admission put off for what those that run are expected to need.
   int64_t exhausted_total = 0;
   double new_token_ratio = 0;
   std::vector<PoolUsage> pools;

@@ -142,7 +142,7 @@ void Generation::OnUpdate(std::size_t first_choice, GenerateUpdate update) {
       std::string rid;
       AppendJsonString(rid, choice.rid);  // the client's own words
       LogWarning("request rid={} has failed: {}", rid, Message(finish.status));
-      if (streaming_ && !update.tokens.empty()) {  // what had come until then
+      if (streaming_ && !(update.tokens.empty() && update.text.empty())) {  // what had come
         events_.clear();
         format_->AppendUpdate(events_, choice, update);
         reply_->Write(events_);

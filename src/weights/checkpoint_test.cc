@@ -40,6 +40,15 @@ int64_t ResidentBytes() {
   return resident * sysconf(_SC_PAGESIZE);
 }
 
+TEST(Checkpoint, AGgufFileTakesNoOtherQuantization) {
+  const fs::path path = fs::path(BANYAN_SOURCE_DIR) / "tests/golden/models/llama3_rope/model.gguf";
+  const json::object overrides = {{"quantization_config", {{"quant_method", "bitnet"}}}};
+  const auto checkpoint = Checkpoint::Open(path.string(), overrides);
+  ASSERT_FALSE(checkpoint.ok());
+  EXPECT_THAT(Message(checkpoint.status()), HasSubstr("'quantization_config'"));
+  EXPECT_TRUE(Checkpoint::Open(path.string(), {{"quantization_config", nullptr}}).ok());
+}
+
 TEST(Checkpoint, OpensEveryFolderOfTheTestData) {
   int opened = 0;
   for (const char* group : {"golden_models", "models"}) {

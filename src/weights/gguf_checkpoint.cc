@@ -197,6 +197,11 @@ StatusOr<std::unique_ptr<Checkpoint>> OpenGguf(const std::string& path,
   BANYAN_ASSIGN_OR_RETURN(checkpoint->config_,
                           TranslateGgufConfig(*checkpoint->gguf_, checkpoint->tensors_));
   for (const auto& item : overrides) checkpoint->config_[item.key()] = item.value();
+  if (const json::value* given = checkpoint->config_.if_contains("quantization_config");
+      given != nullptr && !given->is_null()) {
+    return InvalidArgument(
+        "{}: 'quantization_config': a GGUF file's tensors say how they are quantized", path);
+  }
   return checkpoint;
 }
 

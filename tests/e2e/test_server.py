@@ -180,7 +180,9 @@ def test_a_second_signal_ends_every_request_with_its_own_event(start):
     threads = [threading.Thread(target=one, args=(kind,)) for kind in kinds for _ in range(12)]
     for thread in threads:
         thread.start()
+    deadline = time.monotonic() + 30
     while running(server.url) < len(threads):
+        assert time.monotonic() < deadline, "they do not all run"
         time.sleep(0.01)
     server.process.send_signal(signal.SIGTERM)
     server.await_line("shutting down")

@@ -272,7 +272,7 @@ std::string World::Judge(const Sent& sent) const {
   return "";
 }
 
-std::string World::LookAtOutputs(SchedulerInput* input, bool all) {
+void World::LookAtOutputs(SchedulerInput* input, bool all) {
   // How far behind it is varies: it may fall back and catch up.
   const int64_t delay = config_.output_delay == 0 || all ? 0 : step_ / 7 % config_.output_delay;
   while (!unseen_.empty() && unseen_.front().at + delay <= step_) {
@@ -288,7 +288,6 @@ std::string World::LookAtOutputs(SchedulerInput* input, bool all) {
     if (static_cast<int>(sent.told.size()) > sent.stop + 1) ++late_stops_;
     input->stops.push_back({seen.id, sent.stop, "stop"});
   }
-  return "";
 }
 
 void World::InjectErrors(Rng& rng, StepOutcome* outcome) {

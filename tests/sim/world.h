@@ -116,7 +116,7 @@ class World {
   std::string CheckStarvation() const;
   std::string Hear(const RequestEvent& event);
   std::string Judge(const Sent& sent) const;
-  std::string LookAtOutputs(SchedulerInput* input, bool all);
+  void LookAtOutputs(SchedulerInput* input, bool all);
   void InjectErrors(Rng& rng, StepOutcome* outcome);
 
   const WorldConfig config_;

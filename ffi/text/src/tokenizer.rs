@@ -48,10 +48,11 @@ fn without_merges(json: &[u8]) -> Option<(Value, &str)> {
     if !pairs || merges.contains("\\ud") || merges.contains("\\uD") {
         return None;
     }
+    // The first of the model, so that no part of it has another list of that name in front of them.
     let mut tree = Map::new();
-    for (key, text) in &model {
-        let value = if key == "merges" { Value::Array(Vec::new()) } else { serde_json::from_str(text.get()).ok()? };
-        tree.insert(key.clone(), value);
+    tree.insert("merges".to_string(), Value::Array(Vec::new()));
+    for (key, text) in model.iter().filter(|(key, _)| *key != "merges") {
+        tree.insert(key.clone(), serde_json::from_str(text.get()).ok()?);
     }
     let mut document = Map::new();
     document.insert("model".to_string(), Value::Object(tree));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cache/kinds/kind.h"
 
+#include <algorithm>
 #include <numeric>
 
 #include "base/check.h"
@@ -8,8 +9,9 @@
 namespace banyan {
 
 Position CacheKind::ResumeSlack(int page_size, int checkpoint_interval) {
-  if (checkpoint_interval == 0) return kLateStop + page_size - 1;
-  return 2 * std::lcm<Position>(checkpoint_interval, page_size);
+  const Position border = kLateStop + page_size - 1;
+  if (checkpoint_interval == 0) return border;
+  return std::max(border, 2 * std::lcm<Position>(checkpoint_interval, page_size));
 }
 
 std::unique_ptr<CacheKind> CacheKind::Create(const CacheGroupSpec& spec, int page_size,

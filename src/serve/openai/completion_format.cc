@@ -110,6 +110,8 @@ class CompletionFormat final : public ReplyFormat {
 
   TextOffsets* Offsets(const Choice& choice) {
     if (info_.tokenizer == nullptr) return nullptr;
+    const auto found = offsets_.find(choice.index);
+    if (found != offsets_.end()) return &found->second;
     const auto prompt = static_cast<std::size_t>(choice.prompt);
     return &offsets_
                 .try_emplace(choice.index, info_.tokenizer, info_.skip_special_tokens,
