@@ -48,15 +48,15 @@ StatusOr<std::unique_ptr<Scheduler>> Scheduler::Create(SchedulerConfig config) {
       (queue.policy == QueuePolicy::kLpm || queue.policy == QueuePolicy::kDfsWeight)) {
     queue.policy = QueuePolicy::kFcfs;
   }
-  BANYAN_ASSIGN_OR_RETURN(auto cache,
-                          PrefixCache::Create({.groups = config.groups,
-                                               .pages_per_group = config.pages_per_group,
-                                               .page_size = config.page_size,
-                                               .checkpoint_interval =
-                                                   std::max(config.decode_checkpoint_interval, 1),
-                                               .eviction_policy = config.eviction_policy,
-                                               .disabled = config.disable_prefix_cache,
-                                               .observer = config.cache_observer}));
+  BANYAN_ASSIGN_OR_RETURN(
+      auto cache,
+      PrefixCache::Create({.groups = config.groups,
+                           .pages_per_group = config.pages_per_group,
+                           .page_size = config.page_size,
+                           .checkpoint_interval = std::max(config.decode_checkpoint_interval, 1),
+                           .eviction_policy = config.eviction_policy,
+                           .disabled = config.disable_prefix_cache,
+                           .observer = config.cache_observer}));
   return std::unique_ptr<Scheduler>(
       std::make_unique<SchedulerImpl>(std::move(config), queue, std::move(cache)));
 }
