@@ -5,9 +5,10 @@
 //   logit = scale * q . k + weight, and a query sees the `most` positions alone whose weights are
 //   highest, each kv head its own (of equal ones the lower position).
 //
-// A weight stands behind its key in the cache, as a sum of elements short enough for the cache's
-// type, so that it chooses the same whatever that type is; the queries have the inverse scale
-// there, and the product of both is the logit. Keys are padded to a multiple of 8.
+// A weight stands behind its key in the cache, as a sum of bf16 elements, so that it chooses the
+// same in a cache of f32 or bf16 (of f16: as long as weights lie between 1e-3 and 65504); the
+// queries have the inverse scale there, and the product of both is the logit. Keys are padded to a
+// multiple of 8.
 //
 // Logical names of its weights, under NAME ("layers.3.attention"): NAME.mask_dt (.weight [kv_heads,
 // kv_heads * head_dim], .bias)   NAME.mask_rate [kv_heads]

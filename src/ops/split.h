@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Numbers as sums of shorter ones: what a cache of any type can hold without a loss.
+// Numbers as sums of shorter ones: what a cache of f32 or bf16 holds without a loss.
 #pragma once
 
 #include "ops/context.h"
