@@ -68,7 +68,7 @@ std::vector<PageChange> CacheLease::Snapshot(Position position, bool rolling) {
     return std::all_of(cache_->state_kinds().begin(), cache_->state_kinds().end(), holds);
   };
   const bool room = all_kinds([this](KindId kind) { return cache_->Available(kind) > 0; });
-  // The second is for the one end in many that falls so, and no checkpoint or request gives way.
+  // The second is for the one end in many that falls so: not worth a slot that requests wait for.
   const bool plenty = all_kinds([this](KindId kind) {
     return 2 * cache_->Available(kind) > cache_->config_.pages_per_group[kind];
   });

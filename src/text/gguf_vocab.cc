@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
+#include "base/turn_ends.h"
 #include "text/base64.h"
 #include "text/bpe_merges.h"
 #include "text/gguf_pretokenizers.h"
@@ -19,15 +20,11 @@ constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581
 
 json::value String(std::string_view text) { return json::string(text.data(), text.size()); }
 
-// Ends of turns and marks of fill-in-the-middle, by the texts that model makers give them.
-// Converters have typed them as ordinary tokens; llama.cpp takes them for control tokens all the
-// same.
+// Ends of turns and marks of fill-in-the-middle, whatever type a converter gave them; llama.cpp
+// takes them for control tokens as well.
 bool IsControlText(std::string_view text) {
   // clang-format off
-  static const absl::flat_hash_set<std::string_view> texts = {
-      "<|eot_id|>", "<|eom_id|>", "<|im_end|>", "<|end|>", "<|endoftext|>", "<|end_of_text|>",
-      "<end_of_turn>", "<end_of_utterance>", "<turn|>", "<|tool_response>", "<EOT>", "_<EOT>", "[EOT]",
-      "<|return|>", "<|call|>", "<|calls|>", "<|flush|>", "<｜end▁of▁sentence｜>",
+  static constexpr std::string_view kMarks[] = {
       "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|fim_pad|>", "<|fim_repo|>",
       "<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<fim_pad>",
       "<fim-prefix>", "<fim-suffix>", "<fim-middle>", "<fim-pad>", "<fim-repo>",
@@ -37,7 +34,12 @@ bool IsControlText(std::string_view text) {
       "<|middle|>", "<|repo_name|>", "<|file_sep|>", "<REPO>", "<reponame>",
   };
   // clang-format on
-  return text.size() >= 5 && (text.back() == '>' || text.back() == ']') && texts.contains(text);
+  static const auto texts = [] {
+    absl::flat_hash_set<std::string_view> all(std::begin(kMarks), std::end(kMarks));
+    all.insert(std::begin(kTurnEnds), std::end(kTurnEnds));
+    return all;
+  }();
+  return texts.contains(text);
 }
 
 GgufTokenType TypeOf(const GgufVocab& vocab, std::size_t id) {

@@ -7,36 +7,13 @@
 #include <map>
 #include <set>
 
+#include "base/turn_ends.h"
 #include "weights/gguf_arch.h"
 #include "weights/gguf_hybrid.h"
 #include "weights/gguf_keys.h"
 
 namespace banyan::weights {
 namespace {
-
-// Special tokens that end a turn, by the text that model makers give them. Many files name only one
-// of them as eos; a chat would run on past the others.
-constexpr std::string_view kEndTexts[] = {
-    "<|eot_id|>",
-    "<|im_end|>",
-    "<|end|>",
-    "<end_of_turn>",
-    "<|endoftext|>",
-    "<|end_of_text|>",
-    "<end_of_utterance>",
-    "<|eom_id|>",
-    "<|return|>",
-    "<|call|>",
-    "<EOT>",
-    "<｜end▁of▁sentence｜>",
-    "<turn|>",
-    "<|tool_response>",
-    "_<EOT>",
-    "[EOT]",
-    "<|calls|>",
-    "<|flush|>",
-    "[e~[",
-};
 
 class Translator {
  public:
@@ -189,7 +166,7 @@ class Translator {
     for (std::size_t i = 0; i < texts.size(); ++i) {
       if (!texts[i].ends_with('>') && !texts[i].ends_with(']') && !texts[i].ends_with('['))
         continue;
-      if (std::ranges::find(kEndTexts, texts[i]) != std::end(kEndTexts))
+      if (std::ranges::find(kTurnEnds, texts[i]) != std::end(kTurnEnds))
         found.emplace(texts[i], static_cast<int64_t>(i));
     }
     // Where a turn has several messages, <|end|> ends one of them.
