@@ -12,9 +12,6 @@
 namespace banyan {
 namespace {
 
-// Prompt tokens that the detokenizer is shown.
-constexpr std::size_t kDetokenizerContext = 8;
-
 class EngineImpl final : public Engine {
  public:
   EngineImpl(EngineParts parts, std::unique_ptr<KvEventPublisher> kv_events,

@@ -29,6 +29,9 @@
 
 namespace banyan {
 
+// Of a prompt's last tokens, how many decide how the text of an output begins.
+inline constexpr std::size_t kDetokenizerContext = 8;
+
 struct GenerateRequest {
   std::string rid;  // the caller's name for it; empty: one is made
   std::vector<TokenId> input_ids;

@@ -93,18 +93,19 @@ TEST(PolicyTest, RandomIsAnyOrderAndTheSameEachTime) {
   EXPECT_EQ(orders.size(), 1u);
 }
 
+Arrival Keyed(RequestId id, std::string key, int outputs) {
+  Arrival arrival = MakeArrival(id, Count(static_cast<TokenId>(20 * id), 5), outputs);
+  arrival.routing_key = std::move(key);
+  return arrival;
+}
+
 TEST(PolicyTest, KeysThatRunComeFirst) {
   SchedulerConfig config = OneRow("routing-key");
   config.max_running = 3;
   Harness h(config);
-  const auto keyed = [](RequestId id, std::string key, int outputs) {
-    Arrival arrival = MakeArrival(id, Count(static_cast<TokenId>(20 * id), 5), outputs);
-    arrival.routing_key = std::move(key);
-    return arrival;
-  };
-  h.Step({.arrivals = {keyed(1, "a", 20), keyed(2, "b", 20), keyed(3, "b", 4)}});
+  h.Step({.arrivals = {Keyed(1, "a", 20), Keyed(2, "b", 20), Keyed(3, "b", 4)}});
   // c does not run; of a one row runs, of b two until request 3 ends, then one, and a is before b.
-  h.Step({.arrivals = {keyed(4, "c", 4), keyed(5, "b", 4), keyed(6, "a", 4), keyed(7, "", 4)}});
+  h.Step({.arrivals = {Keyed(4, "c", 4), Keyed(5, "b", 4), Keyed(6, "a", 4), Keyed(7, "", 4)}});
   h.RunToEnd();
   EXPECT_EQ(h.admitted, (Ids{1, 2, 3, 6, 5, 4, 7}));
 }
@@ -113,14 +114,9 @@ TEST(PolicyTest, RequestsWithoutAKeyAreNotOneKey) {
   SchedulerConfig config = OneRow("routing-key");
   config.max_running = 3;
   Harness h(config);
-  const auto keyed = [](RequestId id, std::string key, int outputs) {
-    Arrival arrival = MakeArrival(id, Count(static_cast<TokenId>(20 * id), 5), outputs);
-    arrival.routing_key = std::move(key);
-    return arrival;
-  };
   // Two without a key run, and one of a.
-  h.Step({.arrivals = {keyed(1, "", 20), keyed(2, "", 20), keyed(3, "a", 4)}});
-  h.Step({.arrivals = {keyed(4, "b", 4), keyed(5, "", 4), keyed(6, "c", 4), keyed(7, "", 4)}});
+  h.Step({.arrivals = {Keyed(1, "", 20), Keyed(2, "", 20), Keyed(3, "a", 4)}});
+  h.Step({.arrivals = {Keyed(4, "b", 4), Keyed(5, "", 4), Keyed(6, "c", 4), Keyed(7, "", 4)}});
   h.RunToEnd();
   EXPECT_EQ(h.admitted, (Ids{1, 2, 3, 4, 5, 6, 7}));
 }

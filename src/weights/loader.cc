@@ -177,7 +177,10 @@ StatusOr<Weight> Loader::TakeTernary(const std::string& logical, const Source& s
     return failed(source.name, Unimplemented("is ternary, and not a matrix by itself"));
   auto weight = packed ? UnpackTernary(tensor, shape) : Take(logical, shape);
   if (!weight.ok()) return packed ? failed(source.name, weight.status()) : weight.status();
-  if (packed) Account(source.index, tensor.shape(), true);
+  if (packed) {
+    Account(source.index, tensor.shape(), true);
+    checkpoint_.Release(tensor);
+  }
   const auto value = ApplyTransform(*scale, {}, {1}, true);
   if (!value.ok()) return failed(scale_name, value.status());
   Account(IndexOf(scale_name), {1}, true);

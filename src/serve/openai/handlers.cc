@@ -10,10 +10,6 @@
 namespace banyan::serve {
 namespace {
 
-// Of a prompt's tokens, how many decide how the text of an output begins: as many as the engine
-// shows its detokenizer.
-constexpr std::size_t kPromptEnd = 8;
-
 // "base:adapter" asks for an adapter; any other name is answered by the one model there is, whose
 // name the reply carries.
 Status CheckModel(const ServeContext& context, std::string_view model) {
@@ -173,7 +169,7 @@ void HandleCompletions(const ServeContext& context, const HttpRequest& request,
     }
     if (parsed->echo && options.logprobs) one.logprobs.prompt_start = 0;
     const auto& ids = one.input_ids;
-    const auto shown = static_cast<std::ptrdiff_t>(std::min(ids.size(), kPromptEnd));
+    const auto shown = static_cast<std::ptrdiff_t>(std::min(ids.size(), kDetokenizerContext));
     prompt_ends.emplace_back(ids.end() - shown, ids.end());
   }
   Generation::Start(context.engine, std::move(requests),
