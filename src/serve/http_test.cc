@@ -113,7 +113,8 @@ class Http : public testing::Test {
 };
 
 TEST(UnixSocket, AFileThatIsNotItsOwnStays) {
-  const std::string path = testing::TempDir() + "banyan_http_test.sock";
+  const std::string path =
+      testing::TempDir() + "banyan_http_test_" + std::to_string(::getpid()) + ".sock";
   ::unlink(path.c_str());
   const auto there = [&] { return ::access(path.c_str(), F_OK) == 0; };
   HttpConfig config;

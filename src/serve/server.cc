@@ -29,10 +29,10 @@ struct RouteMetrics {
 
 template <typename Series, typename Make>
 Series& Once(std::atomic<Series*>& slot, const Make& make) {
-  Series* series = slot.load(std::memory_order_relaxed);
+  Series* series = slot.load(std::memory_order_acquire);
   if (series == nullptr) {
     series = &make();  // the registry gives every caller the same one
-    slot.store(series, std::memory_order_relaxed);
+    slot.store(series, std::memory_order_release);
   }
   return *series;
 }
