@@ -4,9 +4,11 @@
 // microsecond, idle threads spin shortly and then sleep.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -31,11 +33,17 @@ class ThreadPool {
   bool PinCaller();
 
   // Calls fn(begin, end) on disjoint parts of [0, n) of at least `grain` items each, on all
-  // threads, and returns when all are done. Threads take parts as they become free. fn must not
+  // threads, and returns when all are done. Threads take parts as they become free: one large one
+  // each, so that memory is read in long runs, then smaller and smaller ones. fn must not
   // throw. A call from within fn, or while another thread's call is under way, runs fn(0, n) on its
   // own thread.
   void ParallelFor(int64_t n, int64_t grain,
                    const std::function<void(int64_t begin, int64_t end)>& fn);
+  // What a call soon to come will read from front to back. Until it comes, workers that have
+  // nothing to do fetch the beginning of their parts of it into their caches. A hint: the memory
+  // may be gone by then; nothing is read where `data` is empty.
+  void ReadAhead(std::span<const std::byte> data);
+
   // Calls fn(thread) once on every thread, 0 being the caller's. Not from within a call.
   void RunOnAll(const std::function<void(int thread)>& fn);
 

@@ -101,6 +101,20 @@ TEST(ThreadPool, IdleThreadsSleep) {
   EXPECT_EQ(woken, 4);
 }
 
+TEST(ThreadPool, ReadingAheadIsOnlyAHint) {
+  ThreadPool pool(Cores(2));
+  const std::vector<std::byte> some(5000);
+  const auto* nowhere = reinterpret_cast<const std::byte*>(4096);  // not mapped
+  for (const auto data :
+       {std::span<const std::byte>(some), std::span<const std::byte>(some).first(1),
+        std::span<const std::byte>(nowhere, 1 << 20), std::span<const std::byte>()}) {
+    pool.ReadAhead(data);
+    std::atomic<int64_t> done{0};
+    pool.ParallelFor(100, 1, [&](int64_t begin, int64_t end) { done += end - begin; });
+    EXPECT_EQ(done, 100);
+  }
+}
+
 TEST(ThreadPool, UsableCoresAreAscending) {
   const std::vector<int> cores = UsableCores();
   ASSERT_FALSE(cores.empty());

@@ -19,6 +19,7 @@
 
 #include "device/backend.h"
 #include "ops/op_table.h"
+#include "ops/weight_order.h"
 #include "tensor/tensor.h"
 
 namespace banyan {
@@ -84,6 +85,7 @@ struct OpContext {
   const OpTable* table = nullptr;
   ThreadPool* pool = nullptr;  // the CPU's compute threads; the caller's thread takes part
   Scratch* scratch = nullptr;
+  WeightOrder* order = nullptr;  // learns what the pool's workers may read ahead; or null
   // Where a model's pass is, for the watchdog (nn/model.h says what the numbers mean); or null.
   std::atomic<int32_t>* place = nullptr;
   // Ops take the scratch memory that they need, and compute nothing: for run/step_memory.h.

@@ -33,7 +33,8 @@ StatusOr<std::unique_ptr<CpuDevice>> CpuDevice::Create(std::string_view isa, int
   device->context_ = {.backend = device->backend_.get(),
                       .table = &device->table_,
                       .pool = device->pool_.get(),
-                      .scratch = device->scratch_.get()};
+                      .scratch = device->scratch_.get(),
+                      .order = &device->order_};
   return device;
 }
 

@@ -35,6 +35,7 @@ class CpuDevice {
   ops::OpTable table_;
   std::unique_ptr<ThreadPool> pool_;
   std::unique_ptr<ops::Scratch> scratch_;
+  ops::WeightOrder order_;
   ops::OpContext context_;
   std::string description_;
 };

@@ -44,6 +44,9 @@ void Run(const OpContext& context, const float* x, int64_t x_stride, int64_t n,
     });
   }
   const Product product(operand, all, weight, bias, out, out_stride);
+  if (context.pool != nullptr && context.order != nullptr && !context.measuring)
+    context.pool->ReadAhead(context.order->Next(
+        {weight.data.data<std::byte>(), static_cast<std::size_t>(weight.data.NumBytes())}));
   ops::ParallelItems(context, product.items(), product.item_nanoseconds(),
                      [&](int64_t begin, int64_t end) { product.Run(begin, end); });
 }

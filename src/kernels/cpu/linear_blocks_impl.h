@@ -274,15 +274,16 @@ struct BlockKernels {
     static_assert(kStreams % kAtOnce == 0);
     const int64_t blocks = p.x.cols / 32;
     const TileX x = Tile(p.x, token, T::kScaleElements);
-    const auto at = [&](int64_t index) {
-      return p.packed + (index < end ? index : end - 1) * T::GroupBytes(blocks);
+    const int64_t all = (p.rows + kGroupRows - 1) / kGroupRows;
+    const auto at = [&](int64_t index, int64_t limit) {
+      return p.packed + (index < limit ? index : limit - 1) * T::GroupBytes(blocks);
     };
     for (const int64_t stop = g + kStreams; g < stop && g < end; g += kAtOnce) {
       const uint8_t* groups[kAtOnce];
       const uint8_t* ahead[kAtOnce];
       for (int i = 0; i < kAtOnce; ++i) {
-        groups[i] = at(g + i);
-        ahead[i] = at(g + i + kStreams);
+        groups[i] = at(g + i, end);
+        ahead[i] = at(g + i + kStreams, all);
       }
       for (int lane = 0; lane < kGroupRows; lane += V::kLanes) {
         F acc[kAtOnce][N];
