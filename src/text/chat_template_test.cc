@@ -172,10 +172,35 @@ TEST(ChatTemplateTest, KeepsLargeIntegersAndOrderOfKeys) {
             R"({"z": 12345678901234567890123, "a": 100.0, "z2": -0.5})");
 }
 
+// n.x and n.y, small values that stand for 2^100 items each, used by `then`.
+std::string Doubled(char open, char close, std::string_view then) {
+  const std::string first = fmt::format("{}1,2{}", open, close);
+  const auto pair = [&](std::string_view name) {
+    return fmt::format("{{% set {0} = {1}{0}, {0}{2} %}}", name, open, close);
+  };
+  return fmt::format("{{% set n = namespace(x={0}, y={0}) %}}", first) +
+         "{% for i in range(100) %}" + pair("n.x") + pair("n.y") + "{% endfor %}" +
+         std::string(then);
+}
+
 TEST(ChatTemplateTest, HostileTemplatesEndWithAnError) {
-  std::string nested, open;
+  std::string nested, open, sum = "1";
   for (int i = 0; i < 20000; ++i) nested += "(", open += "{% for x in [1] %}";
+  for (int i = 0; i < 200000; ++i) sum += "+1";
   const std::string sources[] = {
+      Doubled('[', ']', "{{ n.x == n.y }}"),
+      Doubled('[', ']', "{{ n.x in [n.y] }}"),
+      Doubled('[', ']', "{{ [n.y, 1].index(n.x) }}"),
+      Doubled('[', ']', "{{ [n.x, n.y] | sort }}"),
+      Doubled('[', ']', "{{ [n.x, n.y] | max }}"),
+      Doubled('[', ']', "{% for i in [1, 2] %}{{ loop.changed(n.x) }}{% endfor %}"),
+      Doubled('[', ']', "{{ n.x }}"),
+      Doubled('(', ')', "{{ {n.x: 1} }}"),
+      Doubled('(', ')', "{{ [n.x] | unique | list | length }}"),
+      "{{ range(99999999) | list }}",
+      "{{ '{:1000000000}'.format(1) }}",
+      "{{ 10 ** 1000000 }}",
+      "{{ " + sum + " }}",
       "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
       "{{ 'x' * 9999999999 }}",
       "{{ range(99999999) }}",
@@ -193,6 +218,24 @@ TEST(ChatTemplateTest, HostileTemplatesEndWithAnError) {
   };
   for (const std::string& source : sources)
     EXPECT_TRUE(Render(source).starts_with("error: ")) << source.substr(0, 80);
+}
+
+TEST(ChatTemplateTest, CyclesAndLongChainsEnd) {
+  EXPECT_TRUE(Render("{% set a = namespace() %}{% set a.a = a %}{{ a }}")
+                  .starts_with("<Namespace {'a': <Namespace"));
+  EXPECT_EQ(Render("{% set n = namespace(x=0) %}{% for i in range(100000) %}"
+                   "{% set n.x = namespace(x=n.x) %}{% endfor %}done"),
+            "done");  // freed without recursion
+}
+
+TEST(ChatTemplateTest, FieldsOfAFormatAreNumberedInOneWay) {
+  for (const char* source : {"{{ '{} {0!r}'.format('q') }}", "{{ '{0} {}'.format('q') }}",
+                             "{{ '{0:{}}'.format('q', 3) }}"}) {
+    EXPECT_NE(Render(source).find("cannot switch from"), std::string::npos) << source;
+  }
+  EXPECT_EQ(Render("{{ '{0}{x}{1}{0}|'.format('a', 'b', x='c') }}"
+                   "{{ '{}{x}{}'.format('a', 'b', x='c') }}"),
+            "acba|acb");
 }
 
 TEST(ChatTemplateTest, NamedTemplatesOfAFolder) {

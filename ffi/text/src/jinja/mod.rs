@@ -25,9 +25,6 @@ mod text;
 mod time;
 mod value;
 
-#[cfg(test)]
-mod jinja_test;
-
 use ast::Stmt;
 
 pub struct Error {
