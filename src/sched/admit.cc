@@ -67,21 +67,35 @@ void SchedulerImpl::Preempt() {
   };
   if (request == nullptr || request->in_flight > 0 || !outranks(*running_.back()) || freeing())
     return;
-  const TreeMatch match = cache_->Match(request->arrival.cache_namespace,
-                                        std::span(request->tokens).first(request->match_limit()));
+  const std::string& name = request->arrival.cache_namespace;
+  const TreeMatch match =
+      cache_->Match(name, std::span(request->tokens).first(request->match_limit()));
+  const Position shared = match.resume.position;
   Position common = 0;
-  if (FindLeader(*request, match.resume.position, &common) != nullptr) return;
-  if (static_cast<int>(running_.size()) >= config_.max_running) {
-    Retract(*running_.back());
-    preempted_until_ = plans_;
-    return;  // pages are looked at when those have come back
-  }
+  if (FindLeader(*request, shared, &common) != nullptr) return;
+  const bool rows_full = static_cast<int>(running_.size()) >= config_.max_running;
+  if (rows_full) Retract(*running_.back());
 
   const AdmissionBudget budget(*cache_, running_, ratio_.value(),
                                std::min<int64_t>(ChunkBudget(0), config_.max_prefill_tokens));
+  const auto fits = [&] { return budget.Fits(*request, shared); };
+  if (rows_full) {
+    // The pages that it had are looked at when they have come back.
+    if (!fits()) preempted_until_ = plans_;
+    return;
+  }
+  CacheLease lease;  // what it shares is no room for it
+  if (fits()) lease = cache_->Acquire(name, match, request->cache_priority());
+  if (fits()) {
+    blocked_until_ = 0;  // another was refused
+    return;
+  }
+  // Pages that come back by themselves are counted on once: where rows take as many as they give
+  // back, there are always some.
+  const bool waited = std::exchange(waited_for_, request->sequence) == request->sequence;
   std::vector<int64_t> missing(cache_->kinds());
   for (KindId kind = 0; kind < cache_->kinds(); ++kind) {
-    missing[kind] = budget.Missing(kind, *request, match.resume.position) - cache_->fenced(kind);
+    missing[kind] = budget.Missing(kind, *request, shared) - (waited ? 0 : cache_->fenced(kind));
   }
   const auto enough = [&] {
     return std::all_of(missing.begin(), missing.end(), [](int64_t pages) { return pages <= 0; });

@@ -198,6 +198,72 @@ TEST(PriorityTest, TakesThePagesOfJustEnoughWorseOnes) {
   EXPECT_LT(std::find(h.admitted.begin(), h.admitted.end(), 3u) - h.admitted.begin(), 3);
 }
 
+// How many plans are made until request `id`, which comes now, has a row.
+int PlansUntilAdmitted(Harness& h, Arrival arrival) {
+  const RequestId id = arrival.id;
+  const size_t plans = h.plans.size();
+  SchedulerInput input;
+  input.arrivals.push_back(std::move(arrival));
+  const auto waits = [&] { return std::count(h.admitted.begin(), h.admitted.end(), id) == 0; };
+  for (int i = 0; i < 100 && waits(); ++i) h.Step(std::exchange(input, {}));
+  return static_cast<int>(h.plans.size() - plans);
+}
+
+SchedulerConfig Overlapped(int64_t pages, int rows) {
+  SchedulerConfig config = SmallConfig(pages);
+  config.priority_scheduling = true;
+  config.max_running = rows;
+  config.max_inflight = 2;
+  return config;
+}
+
+TEST(PriorityTest, WhereThereIsRoomNobodyWaits) {
+  for (const int priority : {5, 100}) {
+    Harness h(Overlapped(4000, 8), 1);
+    h.Step({.arrivals = {Prioritized(1, 0, 5, 200)}});
+    for (int i = 0; i < 10; ++i) h.Step();
+    EXPECT_EQ(PlansUntilAdmitted(h, Prioritized(2, priority)), 1) << priority;
+    h.RunToEnd();
+    EXPECT_EQ(h.events[1].retractions, 0);
+  }
+}
+
+TEST(PriorityTest, ARowThatIsTakenIsUsedAtOnce) {
+  Harness h(Overlapped(4000, 2), 1);
+  h.Step({.arrivals = {Prioritized(1, 0, 5, 200), Prioritized(2, 0, 5, 200)}});
+  for (int i = 0; i < 10; ++i) h.Step();
+  EXPECT_EQ(PlansUntilAdmitted(h, Prioritized(3, 100)), 1);
+  h.RunToEnd();
+  EXPECT_EQ(h.events[1].retractions, 0);
+  EXPECT_EQ(h.events[2].retractions, 1);
+  EXPECT_EQ(h.events[2].tokens, Count(105, 200));
+}
+
+TEST(PriorityTest, PagesThatAreTakenAreUsedWhenTheyAreBack) {
+  Harness h(Overlapped(150, 8), 1);
+  h.Step({.arrivals = {Prioritized(1, 0, 15, 55), Prioritized(2, 0, 15, 55)}});
+  for (int i = 0; i < 10; ++i) h.Step();
+  EXPECT_LE(PlansUntilAdmitted(h, Prioritized(3, 100, 50, 8)), 4);
+  h.RunToEnd();
+  EXPECT_EQ(h.events[1].retractions, 0);
+  EXPECT_EQ(h.events[2].retractions, 1);
+}
+
+// Of the pages that could be evicted, most are of the very prefix that it shares.
+TEST(PriorityTest, WhatItSharesIsNoRoomForIt) {
+  Harness h(Overlapped(60, 8), 1);
+  h.Step({.arrivals = {Prioritized(1, 0, 30, 1)}});
+  h.RunToEnd();
+  h.Step({.arrivals = {Prioritized(2, 0, 5, 40)}});
+  for (int i = 0; i < 3; ++i) h.Step();
+  Arrival arrival = Prioritized(3, 100, 0, 20);
+  arrival.prompt = Count(50, 35);
+  EXPECT_LE(PlansUntilAdmitted(h, arrival), 4);
+  h.RunToEnd();
+  EXPECT_EQ(h.events[2].retractions, 1);
+  EXPECT_EQ(h.events[3].cached_tokens, 30);
+}
+
 TEST(PriorityTest, AFullQueueGivesUpItsLeast) {
   SchedulerConfig config = OneRow("fcfs");
   config.priority_scheduling = true;

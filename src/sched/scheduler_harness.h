@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// A scheduler whose plans run at once, for the tests of this folder.
+// A scheduler whose plans run at once, or some plans later, for the tests of this folder.
 #pragma once
 
 #include <gtest/gtest.h>
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <numeric>
@@ -38,20 +39,24 @@ inline std::vector<TokenId> Count(TokenId first, int n) {
   return tokens;
 }
 
-// Runs plans at once; every sampled token is 100 + the row's length.
+// Every sampled token is 100 + the row's length. The outcome of a plan is told with the step after
+// it, or as long as plans follow each other, `late` steps after that.
 class Harness {
  public:
-  explicit Harness(SchedulerConfig config) {
+  explicit Harness(SchedulerConfig config, size_t late = 0) : late_(late) {
     auto made = Scheduler::Create(std::move(config));
     EXPECT_TRUE(made.ok()) << made.status();
     scheduler = *std::move(made);
   }
 
   SchedulerOutput Step(SchedulerInput input = {}) {
-    for (const StepPlan& plan : pending_) input.outcomes.push_back(Run(plan));
-    pending_.clear();
+    while (pending_.size() > (planned_ ? late_ : 0)) {
+      input.outcomes.push_back(Run(pending_.front()));
+      pending_.pop_front();
+    }
     SchedulerOutput output = scheduler->Step(std::move(input));
-    if (output.plan) {
+    planned_ = output.plan.has_value();
+    if (planned_) {
       pending_.push_back(*output.plan);
       plans.push_back(*output.plan);
     }
@@ -110,7 +115,9 @@ class Harness {
     return outcome;
   }
 
-  std::vector<StepPlan> pending_;
+  const size_t late_;
+  bool planned_ = false;  // by the last step
+  std::deque<StepPlan> pending_;
   std::map<RowId, int> lengths_;
 };
 

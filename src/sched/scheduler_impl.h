@@ -112,6 +112,7 @@ class SchedulerImpl : public Scheduler {
   // that leaves.
   PlanNumber blocked_until_ = 0;
   PlanNumber preempted_until_ = 0;  // what was preempted is free when this one has ended
+  uint64_t waited_for_ = ~uint64_t{0};  // the request, by arrival, for which that was last
 
   bool paused_ = false;
   TimePoint now_;  // of the step that runs
