@@ -80,7 +80,7 @@ constexpr Group kGroups[] = {
      "--fp8-gemm-backend=auto --fp4-gemm-backend=auto"},
     {FlagFate::kNotYet, "the cache has the type of --dtype", "--kv-cache-dtype=auto"},
     {FlagFate::kNotYet, "one step decodes one token a request", "--num-continuous-decode-steps=1"},
-    {FlagFate::kNotYet, "there is one data-parallel rank, so no prefill waits for another's",
+    {FlagFate::kNotYet, "data-parallel ranks run on their own: no prefill waits for another's",
      "--enable-prefill-delayer=false --prefill-delayer-max-delay-passes "
      "--prefill-delayer-token-usage-low-watermark --prefill-delayer-forward-passes-buckets "
      "--prefill-delayer-wait-seconds-buckets --prefill-delayer-queue-min-ratio "
