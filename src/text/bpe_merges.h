@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/status.h"
+
 namespace banyan::text {
 
 struct ScoredPiece {
@@ -17,8 +19,9 @@ struct ScoredPiece {
 };
 
 // All pairs of pieces whose join is a piece, in the order in which they are to be merged. Borrows
-// the texts. Pieces are numbered by their place.
-std::vector<std::pair<std::string_view, std::string_view>> MergesByScore(
+// the texts. Pieces are numbered by their place; no two mergeable ones have the same text, and each
+// is UTF-8. An error where the pairs are far longer than any true model's.
+StatusOr<std::vector<std::pair<std::string_view, std::string_view>>> MergesByScore(
     const std::vector<ScoredPiece>& pieces);
 
 }  // namespace banyan::text

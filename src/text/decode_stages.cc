@@ -319,6 +319,7 @@ std::optional<unsigned char> FallbackByte(std::string_view token) {
 }
 
 std::string ReplaceAll(std::string_view text, std::string_view pattern, std::string_view content) {
+  BANYAN_CHECK(!pattern.empty());
   std::string out;
   for (std::size_t found; (found = text.find(pattern)) != std::string_view::npos;) {
     out += text.substr(0, found);

@@ -41,7 +41,7 @@ StatusOr<std::shared_ptr<const Decoder>> Decoder::FromJson(const json::value& sp
     return InvalidArgument("tokenizer.json: the decoder is not an object");
   }
   if (clean_up_spaces) {
-    if (decoder->steps_.back().kind != Step::Kind::kFuse)
+    if (decoder->steps_.empty() || decoder->steps_.back().kind != Step::Kind::kFuse)
       decoder->steps_.push_back({Step::Kind::kFuse});
     constexpr std::pair<const char*, const char*> kCleanUps[] = {
         {" .", "."},     {" ?", "?"},   {" !", "!"},   {" ,", ","},     {" ' ", "'"},
@@ -55,6 +55,7 @@ StatusOr<std::shared_ptr<const Decoder>> Decoder::FromJson(const json::value& sp
 Status Decoder::Add(const json::object& spec) {
   const std::string type = StringOr(spec, "type", "");
   Step step;
+  bool between_characters = false;  // what an empty pattern matches: left to the library
   if (type == "Sequence") {
     const json::value* members = spec.if_contains("decoders");
     if (!members || !members->is_array())
@@ -77,6 +78,7 @@ Status Decoder::Add(const json::object& spec) {
     step.a = StringOr(spec, "replacement", "\xE2\x96\x81");
     step.flag = StringOr(spec, "prepend_scheme", "always") != "never" &&
                 BoolOr(spec, "add_prefix_space", true);
+    between_characters = step.a.empty();
   } else if (type == "WordPiece") {
     step.kind = Step::Kind::kWordPiece;
     step.a = StringOr(spec, "prefix", "##");
@@ -84,6 +86,7 @@ Status Decoder::Add(const json::object& spec) {
   } else if (type == "BPEDecoder") {
     step.kind = Step::Kind::kBpe;
     step.a = StringOr(spec, "suffix", "</w>");
+    between_characters = step.a.empty();
   } else if (type == "Strip") {
     step.kind = Step::Kind::kStrip;
     step.a = StringOr(spec, "content", " ");
@@ -91,17 +94,20 @@ Status Decoder::Add(const json::object& spec) {
     step.stop = CountOr(spec, "stop");
   } else {
     step.kind = Step::Kind::kLibrary;
-    step.json = json::serialize(spec);
     const json::value* pattern = spec.if_contains("pattern");
     const json::value* text =
         pattern && pattern->is_object() ? pattern->get_object().if_contains("String") : nullptr;
-    if (type == "Replace" && text && text->is_string() && !text->get_string().empty()) {
+    if (type == "Replace" && text && text->is_string()) {
       step.kind = Step::Kind::kReplace;
       step.a = std::string(View(text->get_string()));
       step.b = StringOr(spec, "content", "");
-    } else {
-      BANYAN_RETURN_IF_ERROR(RunLibraryDecoder(step.json, {}).status());
+      between_characters = step.a.empty();
     }
+  }
+  if (between_characters) step.kind = Step::Kind::kLibrary;
+  if (step.kind == Step::Kind::kLibrary) {
+    step.json = json::serialize(spec);
+    BANYAN_RETURN_IF_ERROR(RunLibraryDecoder(step.json, {}).status());
   }
   steps_.push_back(std::move(step));
   return OkStatus();

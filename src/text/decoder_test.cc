@@ -20,6 +20,7 @@ const char* const kDecoders[] = {
     R"({"type":"WordPiece","prefix":"##","cleanup":true})",
     R"({"type":"WordPiece","prefix":"##","cleanup":false})",
     R"({"type":"BPEDecoder","suffix":"</w>"})",
+    R"({"type":"BPEDecoder","suffix":""})",
     R"({"type":"ByteFallback"})",
     R"({"type":"Fuse"})",
     R"({"type":"CTC","pad_token":"<pad>","word_delimiter_token":"|","cleanup":true})",
@@ -98,13 +99,25 @@ TEST(DecoderTest, CleansUpSpacesAcrossPieces) {
   EXPECT_EQ(Join(Stream(**decoder, tokens)), "I don't know. a");
 }
 
+TEST(DecoderTest, SequencesOfNothing) {
+  for (const char* spec :
+       {R"({"type":"Sequence","decoders":[]})",
+        R"({"type":"Sequence","decoders":[{"type":"Sequence","decoders":[]}]})"}) {
+    for (bool clean_up : {false, true}) {
+      auto decoder = Decoder::FromJson(*ParseJson(spec), clean_up);
+      ASSERT_TRUE(decoder.ok()) << decoder.status();
+      EXPECT_EQ(Join(Stream(**decoder, {"a", " ", "."})), clean_up ? "a." : "a .");
+    }
+  }
+}
+
 TEST(DecoderTest, HoldsOnlyWhatIsUncertain) {
   auto bytes = Decoder::FromJson(*ParseJson(kDecoders[0]), false);
   ASSERT_TRUE(bytes.ok());
   // U+65E5 is E6 97 A5, spelled æ Ĺ ¥.
   EXPECT_EQ(Stream(**bytes, {"a", "æ", "Ĺ", "¥", "b", "æ"}),
             (std::vector<std::string>{"a", "", "", "日", "b", "", "\xEF\xBF\xBD"}));
-  auto fallback = Decoder::FromJson(*ParseJson(kDecoders[12]), false);
+  auto fallback = Decoder::FromJson(*ParseJson(kDecoders[13]), false);
   ASSERT_TRUE(fallback.ok());
   EXPECT_EQ(Stream(**fallback, {"▁a", "<0xE6>", "<0x97>", "<0xA5>", "b"}),
             (std::vector<std::string>{" a", "", "", "", "日b", ""}));
@@ -112,6 +125,7 @@ TEST(DecoderTest, HoldsOnlyWhatIsUncertain) {
 
 TEST(DecoderTest, RefusesWhatIsNoDecoder) {
   for (const char* spec : {R"({"type":"Nonsense"})", R"({"type":"Sequence"})", "[]", "7",
+                           R"({"type":"Metaspace","replacement":""})",
                            R"({"type":"Replace","pattern":{"Regex":"("},"content":""})"}) {
     EXPECT_FALSE(Decoder::FromJson(*ParseJson(spec), false).ok()) << spec;
   }
@@ -120,7 +134,7 @@ TEST(DecoderTest, RefusesWhatIsNoDecoder) {
 TEST(DecoderTest, TokenBytes) {
   auto bytes = Decoder::FromJson(*ParseJson(kDecoders[0]), false);
   EXPECT_EQ((*bytes)->TokenBytes("Ġæ"), " \xE6");
-  auto llama = Decoder::FromJson(*ParseJson(kDecoders[11]), false);
+  auto llama = Decoder::FromJson(*ParseJson(kDecoders[12]), false);
   EXPECT_EQ((*llama)->TokenBytes("▁the"), " the");
   EXPECT_EQ((*llama)->TokenBytes("<0xE6>"), "\xE6");
   auto word = Decoder::FromJson(*ParseJson(kDecoders[4]), false);

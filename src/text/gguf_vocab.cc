@@ -28,6 +28,7 @@ bool IsControlText(std::string_view text) {
       "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|fim_pad|>", "<|fim_repo|>",
       "<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<fim_pad>",
       "<fim-prefix>", "<fim-suffix>", "<fim-middle>", "<fim-pad>", "<fim-repo>",
+      "<PAD>", "[PAD]",
       "<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>",
       "<PRE>", "<SUF>", "<MID>", "▁<PRE>", "▁<SUF>", "▁<MID>",
       "<|code_prefix|>", "<|code_suffix|>", "<|code_middle|>", "<|prefix|>", "<|suffix|>",
@@ -299,13 +300,14 @@ StatusOr<std::string> FromSentencePiece(const GgufVocab& vocab) {
     has_bytes |= type == GgufTokenType::kByte;
     pieces.push_back({vocab.tokens[id], vocab.scores[id], !vocab.tokens[id].empty()});
   }
+  BANYAN_ASSIGN_OR_RETURN(const auto merges, MergesByScore(pieces));
   const auto unk = static_cast<std::size_t>(vocab.unk_id.value_or(0));
   json::value unk_token = nullptr;
   if (unk < vocab.tokens.size()) unk_token = Name(vocab, unk);
   return BpeText(File(AddedTokens(vocab), SpaceMarkNormalizer(vocab), nullptr,
                       SpaceMarkDecoder(AddsSpacePrefix(vocab)),
                       BpeModel(std::move(unk_token), has_bytes, false)),
-                 vocab, MergesByScore(pieces));
+                 vocab, merges);
 }
 
 StatusOr<std::string> FromUnigram(const GgufVocab& vocab) {

@@ -5,6 +5,7 @@
 
 #include <limits>
 
+#include "text/bpe_merges.h"
 #include "text/gguf_pretokenizers.h"
 #include "text/sentencepiece.h"
 #include "text/tokenizer.h"
@@ -62,6 +63,30 @@ TEST(GgufVocabTest, SentencePieceMergesByScoreWithByteFallback) {
   EXPECT_EQ(*Make(bare)->Encode("abc", true), (Ids{259, 266, 2}));
 }
 
+// Were each beginning of the long pieces looked up, this would take hours.
+TEST(GgufVocabTest, LongPiecesAreNoMoreWorkThanTheyAreLong) {
+  const std::string head(5 << 20, 'x'), tail(5 << 20, 'y'), whole = head + tail;
+  const std::vector<ScoredPiece> pieces = {{"a", 0, true},    {"b", 0, true},   {"ab", -1, true},
+                                           {whole, -3, true}, {head, 0, true},  {tail, 0, true},
+                                           {"aab", -2, true}, {"aa", -3, true}, {"ba", -1, false}};
+  const auto merges = MergesByScore(pieces);
+  ASSERT_TRUE(merges.ok()) << merges.status();
+  using Merge = std::pair<std::string_view, std::string_view>;
+  ASSERT_EQ(merges->size(), 5u);
+  EXPECT_EQ(merges->at(0), (Merge{"a", "b"}));
+  EXPECT_EQ(merges->at(1), (Merge{"a", "ab"}));
+  EXPECT_EQ(merges->at(2), (Merge{"aa", "b"}));
+  EXPECT_TRUE(merges->at(3) == (Merge{head, tail}));
+  EXPECT_EQ(merges->at(4), (Merge{"a", "a"}));
+
+  // Each of these is the join of any two whose lengths add up: as text, more than there is memory.
+  const std::string same(8192, 'z');
+  std::vector<ScoredPiece> chain;
+  for (std::size_t size = 1; size <= same.size(); ++size)
+    chain.push_back({std::string_view(same).substr(0, size), 0, true});
+  EXPECT_EQ(MergesByScore(chain).status().code(), StatusCode::kInvalidArgument);
+}
+
 GgufVocab Bpe(std::string pre) {
   GgufVocab vocab;
   vocab.model = "gpt2";
@@ -78,6 +103,18 @@ TEST(GgufVocabTest, BpeSplitsAsItsPretokenizerSays) {
   EXPECT_EQ(*Make(Bpe("smollm"))->Encode("ab ab12<|end|>", true), (Ids{5, 8, 3, 4, 0}));
   EXPECT_EQ(*Make(Bpe("qwen2"))->Encode("ab ab12", true), (Ids{5, 8, 3, 4}));
   EXPECT_EQ(*Make(Bpe("llama-bpe"))->Encode("ab ab12", true), (Ids{5, 8, 6}));
+}
+
+TEST(GgufVocabTest, ControlTextsAreControlTokensWhateverTheirType) {
+  GgufVocab vocab = Bpe("gpt-2");
+  const auto ordinary = static_cast<TokenId>(vocab.tokens.size());
+  for (const char* text : {"<|fim_pad|>", "<PAD>", "[PAD]", "<PADS>"}) vocab.tokens.push_back(text);
+  vocab.token_types.resize(vocab.tokens.size(), 1);
+  auto tokenizer = Make(vocab);
+  ASSERT_TRUE(tokenizer);
+  EXPECT_EQ(*tokenizer->Encode("a<PAD>b[PAD]", false), (Ids{1, ordinary + 1, 2, ordinary + 2}));
+  EXPECT_TRUE(tokenizer->IsSpecial(ordinary));
+  EXPECT_FALSE(tokenizer->IsSpecial(ordinary + 3));
 }
 
 // The names that gguf_splits_test does not go through: of newer files, and of plain text.
