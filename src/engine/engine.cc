@@ -173,8 +173,11 @@ StatusOr<RequestId> EngineImpl::SubmitTurn(GenerateRequest request, GenerateSink
       parts_.tokenizer != nullptr ? parts_.tokenizer->bos_id() : std::nullopt;
   const SessionParams params = *request.session;
   const std::string rid = request.rid;
+  const auto brought = static_cast<int32_t>(request.input_ids.size());
   const auto now = [] { return std::chrono::steady_clock::now(); };
   const auto accept = [&](std::vector<TokenId> prompt, const Sessions::Handle& turn) {
+    // Where messages end was said of what it brings, which is the end of the whole.
+    for (int32_t& end : request.checkpoints) end += static_cast<int32_t>(prompt.size()) - brought;
     request.input_ids = std::move(prompt);
     // Kept before it is told, so that whoever hears the end can go on from it.
     return SubmitOne(std::move(request),
@@ -249,6 +252,7 @@ StatusOr<RequestId> EngineImpl::SubmitOne(GenerateRequest request, GenerateSink 
                                   .sampling = request.sampling,
                                   .want_text = request.want_text,
                                   .stream = request.stream,
+                                  .log_metrics = request.log_metrics,
                                   .prompt_tokens = static_cast<int>(arrival.prompt.size()),
                                   .context = context,
                                   .arrived = now});

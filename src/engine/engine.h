@@ -45,8 +45,9 @@ struct GenerateRequest {
   std::optional<int> dp_rank;  // the data-parallel rank that is to run it
   // Prompt positions at which messages end.
   std::vector<int32_t> checkpoints;
-  bool want_text = true;  // false: ids only, no tokenizer needed
-  bool stream = true;     // false: one update, at the end
+  bool want_text = true;    // false: ids only, no tokenizer needed
+  bool stream = true;       // false: one update, at the end
+  bool log_metrics = true;  // false: kept out of the series that are of requests
   std::optional<std::chrono::milliseconds> timeout;
 };
 

@@ -207,25 +207,27 @@ void EngineMetrics::SetStartup(double load_seconds, double total_seconds) {
   startup_.Set(total_seconds);
 }
 
-void EngineMetrics::Arrived(double seconds) {
-  requests_.Add();
+void EngineMetrics::Arrived(bool logged, double seconds) {
+  if (logged) requests_.Add();
   process_.Observe(seconds);
 }
 
-void EngineMetrics::Admitted(double queue_seconds, int prompt_tokens, int cached_tokens) {
+void EngineMetrics::Admitted(bool logged, double queue_seconds, int prompt_tokens,
+                             int cached_tokens) {
   queue_time_.Observe(queue_seconds);
+  realtime_cached_.Add(cached_tokens);
+  if (!logged) return;
   prompt_tokens_.Add(prompt_tokens);
   cached_tokens_.Add(cached_tokens);
-  realtime_cached_.Add(cached_tokens);
 }
 
-void EngineMetrics::FirstToken(double seconds, double since_admitted) {
-  first_token_.Observe(seconds);
+void EngineMetrics::FirstToken(bool logged, double seconds, double since_admitted) {
+  if (logged) first_token_.Observe(seconds);
   prefill_.Observe(since_admitted);
 }
 
-void EngineMetrics::NextTokens(double seconds, int tokens) {
-  inter_token_.Observe(seconds / tokens, tokens);
+void EngineMetrics::NextTokens(bool logged, double seconds, int tokens) {
+  if (logged) inter_token_.Observe(seconds / tokens, tokens);
 }
 
 void EngineMetrics::Computes(int64_t prefill_tokens, int64_t decode_tokens) {
@@ -237,8 +239,10 @@ void EngineMetrics::Computed(bool prefill, bool decode, double seconds) {
   (prefill && decode ? mixed_seconds_ : prefill ? extend_seconds_ : decode_seconds_).Add(seconds);
 }
 
-void EngineMetrics::Ended(const FinishReason& reason, double seconds, int prompt_tokens,
-                          int cached_tokens, int output_tokens) {
+void EngineMetrics::Ended(bool logged, const FinishReason& reason, double seconds,
+                          int prompt_tokens, int cached_tokens, int output_tokens) {
+  if (reason.kind == FinishReason::Kind::kAbort) aborted_.Add();
+  if (!logged) return;
   if (prompt_lengths_ != nullptr) {
     prompt_lengths_->Observe(prompt_tokens);
     uncached_lengths_->Observe(prompt_tokens - cached_tokens);
@@ -246,7 +250,6 @@ void EngineMetrics::Ended(const FinishReason& reason, double seconds, int prompt
   }
   generation_tokens_.Add(output_tokens);
   latency_.Observe(seconds);
-  if (reason.kind == FinishReason::Kind::kAbort) aborted_.Add();
 }
 
 void EngineMetrics::Update(const SchedulerStats& stats, double generation_throughput,

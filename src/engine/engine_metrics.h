@@ -30,13 +30,15 @@ class EngineMetrics {
                  int max_running_requests);
   void SetStartup(double load_seconds, double total_seconds);
 
-  // Told by the output thread; times in seconds.
-  void Arrived(double seconds);  // ago
-  void Admitted(double queue_seconds, int prompt_tokens, int cached_tokens);
-  void FirstToken(double seconds, double since_admitted);
-  void NextTokens(double seconds, int tokens);  // since the last ones
-  void Ended(const FinishReason& reason, double seconds, int prompt_tokens, int cached_tokens,
-             int output_tokens);
+  // Told by the output thread; times in seconds. `logged`: whether the request is in SGLang's
+  // series of the tokenizer manager; those of its scheduler (queue and stage times, aborts) have
+  // every request.
+  void Arrived(bool logged, double seconds);  // ago
+  void Admitted(bool logged, double queue_seconds, int prompt_tokens, int cached_tokens);
+  void FirstToken(bool logged, double seconds, double since_admitted);
+  void NextTokens(bool logged, double seconds, int tokens);  // since the last ones
+  void Ended(bool logged, const FinishReason& reason, double seconds, int prompt_tokens,
+             int cached_tokens, int output_tokens);
 
   // Told by the engine's thread: what a step is to compute, and how long one took, which had
   // prompts' tokens, outputs' or both.

@@ -45,9 +45,31 @@ class Output::Loop {
   void Handle(std::vector<StreamOpened>& streams) {
     for (StreamOpened& opened : streams) {
       const RequestId id = opened.id;
-      metrics_->Arrived(Seconds(now_ - opened.arrived));
-      streams_.emplace(id, std::make_unique<Stream>(std::move(opened), tokenizer_));
+      const int index = opened.index;
+      const std::shared_ptr<const GenerateSink> sink = opened.sink;
+      metrics_->Arrived(opened.log_metrics, Seconds(now_ - opened.arrived));
+      try {
+        streams_.emplace(id, std::make_unique<Stream>(std::move(opened), tokenizer_));
+      } catch (const std::exception& error) {
+        Refuse(id, index, *sink, error.what());
+      }
     }
+  }
+
+  // Ends a sample that has no stream: whatever the scheduler says of it finds nothing here.
+  void Refuse(RequestId id, int index, const GenerateSink& sink, const char* why) {
+    hooks_.left_queue(id);
+    hooks_.abort(id);
+    try {
+      GenerateUpdate update;
+      update.index = index;
+      update.finish = {.kind = FinishReason::Kind::kAbort,
+                       .status = Internal("the output could not be begun: {}", why)};
+      sink(std::move(update));
+    } catch (const std::exception& error) {
+      LogError("the receiver of request {} failed: {}", id, error.what());
+    }
+    hooks_.ended(id);
   }
 
   void Handle(std::vector<RequestEvent>& events) {
@@ -79,8 +101,8 @@ class Output::Loop {
   void LeaveQueue(Stream& stream, const RequestEvent& event) {
     if (event.admitted) {
       stream.admitted = now_;
-      metrics_->Admitted(Seconds(now_ - stream.opened().arrived), stream.opened().prompt_tokens,
-                         event.cached_tokens);
+      metrics_->Admitted(stream.opened().log_metrics, Seconds(now_ - stream.opened().arrived),
+                         stream.opened().prompt_tokens, event.cached_tokens);
     }
     if (std::exchange(stream.left_queue, true)) return;
     hooks_.left_queue(event.id);
@@ -99,10 +121,11 @@ class Output::Loop {
     const int tokens = stream.completion_tokens() - before;
     if (tokens > 0) {
       const TimePoint since = before == 0 ? stream.opened().arrived : stream.last_update;
+      const bool logged = stream.opened().log_metrics;
       if (before == 0) {
-        metrics_->FirstToken(Seconds(now_ - since), Seconds(now_ - stream.admitted));
+        metrics_->FirstToken(logged, Seconds(now_ - since), Seconds(now_ - stream.admitted));
       } else {
-        metrics_->NextTokens(Seconds(now_ - since), tokens);
+        metrics_->NextTokens(logged, Seconds(now_ - since), tokens);
       }
       stream.last_update = now_;
     }
@@ -114,9 +137,9 @@ class Output::Loop {
 
   void Flush(Stream& stream) {
     if (stream.finish()) {
-      metrics_->Ended(*stream.finish(), Seconds(now_ - stream.opened().arrived),
-                      stream.opened().prompt_tokens, stream.cached_tokens(),
-                      stream.completion_tokens());
+      metrics_->Ended(stream.opened().log_metrics, *stream.finish(),
+                      Seconds(now_ - stream.opened().arrived), stream.opened().prompt_tokens,
+                      stream.cached_tokens(), stream.completion_tokens());
     }
     try {
       stream.Flush();

@@ -21,6 +21,7 @@ struct StreamOpened {
   SamplingParams sampling;
   bool want_text = true;
   bool stream = true;
+  bool log_metrics = true;
   int prompt_tokens = 0;
   std::vector<TokenId> context;  // the prompt's last tokens
   TimePoint arrived;
