@@ -44,8 +44,10 @@ struct Sessions::Turn {
   const std::string rid;
   std::string parent;            // the name of the one it goes on from; empty: none
   std::shared_ptr<Turn> before;  // the last that brought some of `kept`, even if it has no name now
-  std::size_t kept = 0;          // tokens of what is before
-  std::vector<TokenId> tokens;   // its own: the first `inputs` it brought, the others are output
+  // The one that had the name, until this one has begun. It has ended, and has none itself.
+  std::shared_ptr<Turn> displaced;
+  std::size_t kept = 0;         // tokens of what is before
+  std::vector<TokenId> tokens;  // its own: the first `inputs` it brought, the others are output
   const std::size_t inputs;
   RequestId id = 0;
   bool ended = false;
@@ -107,6 +109,7 @@ std::vector<TokenId> Sessions::Tokens(const Turn& turn, std::size_t length) {
 }
 
 void Sessions::Stop(Turn& turn, std::vector<RequestId>& running) {
+  turn.displaced = nullptr;
   if (std::exchange(turn.ended, true)) return;
   running.push_back(turn.id);
   --turn.session.running;
@@ -120,14 +123,19 @@ void Sessions::Forget(Session& session, const std::string& from, std::vector<Req
     if (!turn->parent.empty() && rid != from) after.emplace(turn->parent, rid);
   }
   std::vector<std::string> parents = {from};
-  while (!parents.empty()) {
-    const auto [first, last] = after.equal_range(std::exchange(parents.back(), {}));
-    parents.pop_back();
+  for (std::size_t at = 0; at < parents.size(); ++at) {
+    const auto [first, last] = after.equal_range(parents[at]);
     for (auto it = first; it != last; ++it) {
       const auto turn = session.turns.find(it->second);
       Stop(*turn->second, running);
       session.turns.erase(turn);
       parents.push_back(it->second);
+    }
+  }
+  for (const auto& [rid, turn] : session.turns) {
+    const std::shared_ptr<Turn>& old = turn->displaced;
+    if (old != nullptr && std::find(parents.begin(), parents.end(), old->parent) != parents.end()) {
+      turn->displaced = nullptr;
     }
   }
 }
@@ -186,7 +194,7 @@ StatusOr<Sessions::Begun> Sessions::Begin(const SessionParams& params, const std
   }
   session.used = now;
   ++session.running;
-  session.turns[rid] = turn;
+  turn->displaced = std::exchange(session.turns[rid], turn);
   return begun;
 }
 
@@ -194,6 +202,7 @@ void Sessions::Append(const Handle& handle, std::span<const TokenId> tokens) {
   std::lock_guard lock(mutex_);
   const std::shared_ptr<Turn> turn = handle.lock();
   if (turn == nullptr || turn->ended) return;
+  if (!tokens.empty()) turn->displaced = nullptr;
   turn->tokens.insert(turn->tokens.end(), tokens.begin(), tokens.end());
   held_ += static_cast<int64_t>(tokens.size());
 }
@@ -205,7 +214,13 @@ void Sessions::End(const Handle& handle, bool failed, TimePoint now) {
   turn->ended = true;
   --turn->session.running;
   turn->session.used = now;
-  if (failed) turn->session.turns.erase(turn->rid);
+  std::shared_ptr<Turn> displaced = std::move(turn->displaced);
+  if (!failed) return;
+  if (displaced != nullptr) {
+    turn->session.turns[turn->rid] = std::move(displaced);
+  } else {
+    turn->session.turns.erase(turn->rid);
+  }
 }
 
 }  // namespace banyan

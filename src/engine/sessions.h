@@ -69,7 +69,8 @@ class Sessions {
                         std::vector<TokenId> ids, std::optional<TokenId> bos, TimePoint now,
                         const Accept& accept);
   void Append(const Handle& handle, std::span<const TokenId> tokens);
-  // No more output comes; of one that failed before it began nothing stays.
+  // No more output comes; of one that failed before it began nothing stays, and an earlier one of
+  // its name has it again.
   void End(const Handle& handle, bool failed, TimePoint now);
 
  private:

@@ -175,6 +175,32 @@ TEST_F(SessionsTest, ARefusedRequestReplacesNothing) {
   EXPECT_EQ(Turn({.rid = "b"}, "c", {}, {})->size(), 501u);
 }
 
+TEST_F(SessionsTest, ATurnThatNeverBeganTakesNoNameAway) {
+  ASSERT_TRUE(Turn({}, "a", {1, 2}, {3}).ok());
+  ASSERT_TRUE(Turn({.rid = "a"}, "b", {4}, {}).ok());
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(Begin({.rid = "b"}, "a", {9}).ok());
+    sessions.End(handle, true, At(3));
+    EXPECT_EQ(*Turn({.rid = "a"}, "c", {5}, {}), (Ids{1, 2, 3, 5}));
+  }
+  // One that has begun does, however it ends.
+  ASSERT_TRUE(Begin({.rid = "b"}, "a", {9}).ok());
+  sessions.Append(handle, Ids{8});
+  sessions.End(handle, true, At(3));
+  EXPECT_FALSE(Turn({.rid = "a"}, "c", {5}, {}).ok());
+}
+
+TEST_F(SessionsTest, WhatIsForgottenMeanwhileDoesNotComeBack) {
+  ASSERT_TRUE(Turn({}, "root", {1}, {}).ok());
+  ASSERT_TRUE(Turn({.rid = "root"}, "a", {2}, {}).ok());
+  ASSERT_TRUE(Begin({}, "a", {3}).ok());
+  const Sessions::Handle a = handle;
+  ASSERT_TRUE(Turn({.rid = "root", .replace = true}, "b", {4}, {}).ok());
+  sessions.End(a, true, At(3));
+  EXPECT_FALSE(Turn({.rid = "a"}, "c", {5}, {}).ok());
+  EXPECT_EQ(*Turn({.rid = "b"}, "c", {5}, {}), (Ids{1, 4, 5}));
+}
+
 TEST_F(SessionsTest, NamesMayLeadBackToTheirBeginning) {
   ASSERT_TRUE(Turn({}, "a", {1}, {}).ok());
   ASSERT_TRUE(Turn({.rid = "a"}, "b", {2}, {}).ok());

@@ -53,6 +53,7 @@ std::string Conversations::Open(Rng& rng, TimePoint now) {
 std::vector<RequestId> Conversations::Replace(Session& session, const std::string& from) {
   std::vector<RequestId> running;
   const auto stop = [&](Turn& turn) {
+    turn.displaced.clear();
     if (!std::exchange(turn.ended, true)) running.push_back(turn.id);
   };
   if (from.empty()) {
@@ -62,9 +63,8 @@ std::vector<RequestId> Conversations::Replace(Session& session, const std::strin
   }
   stop(session.turns.at(from));
   std::vector<std::string> parents = {from};
-  while (!parents.empty()) {
-    const std::string parent = std::move(parents.back());
-    parents.pop_back();
+  for (std::size_t at = 0; at < parents.size(); ++at) {
+    const std::string parent = parents[at];
     for (auto it = session.turns.begin(); it != session.turns.end();) {
       if (it->second.parent != parent || it->first == from) {
         ++it;
@@ -74,6 +74,8 @@ std::vector<RequestId> Conversations::Replace(Session& session, const std::strin
       parents.push_back(it->first);
       it = session.turns.erase(it);
     }
+    for (auto& [name, turn] : session.turns)
+      std::erase_if(turn.displaced, [&](const Turn& old) { return old.parent == parent; });
   }
   return running;
 }
@@ -138,8 +140,12 @@ bool Conversations::Enter(Rng& rng, TimePoint now, Arrival* arrival,
   std::sort(replaced.begin(), replaced.end());
   std::sort(begun->replaced.begin(), begun->replaced.end());
   if (begun->replaced != replaced) Fail("others are replaced than went on from there");
-  session.turns[name] = {
-      .text = whole, .prompt = whole.size(), .parent = params.rid, .id = arrival->id};
+  Turn turn = {.text = whole, .prompt = whole.size(), .parent = params.rid, .id = arrival->id};
+  if (const auto old = session.turns.find(name); old != session.turns.end()) {
+    turn.displaced.push_back(std::move(old->second));
+    turn.displaced.back().displaced.clear();
+  }
+  session.turns[name] = std::move(turn);
   session.used = now;
   live_.emplace(arrival->id, std::move(live));
   aborts->insert(aborts->end(), replaced.begin(), replaced.end());
@@ -180,7 +186,10 @@ void Conversations::See(RequestId id, std::span<const TokenId> tokens, int stop,
   live.outputs += static_cast<int>(tokens.size());
   Turn* const turn = Running(live, id);
   sessions_.Append(live.handle, tokens);
-  if (turn != nullptr) turn->text.insert(turn->text.end(), tokens.begin(), tokens.end());
+  if (turn != nullptr) {
+    if (!tokens.empty()) turn->displaced.clear();
+    turn->text.insert(turn->text.end(), tokens.begin(), tokens.end());
+  }
   if (!stopped && !finished) return;
   const bool failed = !stopped && NeverBegan(*finished, live.outputs);
   sessions_.End(live.handle, failed, now);
@@ -188,7 +197,10 @@ void Conversations::See(RequestId id, std::span<const TokenId> tokens, int stop,
     Session& session = model_[live.session];
     session.used = now;
     turn->ended = true;
+    std::vector<Turn> displaced = std::move(turn->displaced);
+    turn->displaced.clear();
     if (failed) session.turns.erase(live.name);
+    if (failed && !displaced.empty()) session.turns[live.name] = std::move(displaced.front());
   }
   live_.erase(found);
 }

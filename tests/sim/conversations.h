@@ -43,6 +43,7 @@ class Conversations {
     std::string parent;  // its name; empty: none
     RequestId id = 0;
     bool ended = false;
+    std::vector<Turn> displaced;  // what had the name, if this has not begun
   };
   struct Session {
     std::map<std::string, Turn> turns;  // by name
