@@ -52,13 +52,14 @@ class Reply {
   virtual void Send(HttpResponse response) = 0;
   virtual void StartStream(std::string_view content_type) = 0;
   // Queues bytes; never blocks. False when nobody will read them: the client went away, or reads so
-  // slowly that more than HttpLimits::max_pending_bytes wait for it, which ends the connection.
+  // slowly that the connection is ended (see HttpConfig::max_pending_bytes).
   virtual bool Write(std::string_view bytes) = 0;
   virtual void Finish() = 0;
   // `callback` is called once when the client goes away before the reply is complete, at once if it
   // already has. Called on an I/O thread, or within this call.
   virtual void OnGone(std::function<void()> callback) = 0;
-  // Runs `task` on the connection's I/O thread, at once or `delay` from now (to about 0.1 s).
+  // Runs `task` on the connection's I/O thread, at once or `delay` from now (to about 0.1 s). What
+  // it throws becomes the reply, or cuts the stream off.
   virtual void Run(std::function<void()> task) = 0;
   virtual void RunAfter(std::chrono::milliseconds delay, std::function<void()> task) = 0;
 };
@@ -110,13 +111,20 @@ struct HttpConfig {
 
   std::size_t max_header_bytes = 64 << 10;
   std::size_t max_body_bytes = 64 << 20;
-  std::size_t max_pending_bytes = 8 << 20;  // of one reply, waiting for a slow client
+  // What of one stream may wait for its client whatever that does. Beyond it the stream goes on
+  // only while the client takes bytes at least every stall_timeout, up to max_backlog_bytes, and
+  // while all streams' bytes together are below max_total_backlog_bytes. A stream of which nothing
+  // waits takes an event of any size.
+  std::size_t max_pending_bytes = 8 << 20;
+  std::size_t max_backlog_bytes = 256 << 20;
+  std::size_t max_total_backlog_bytes = std::size_t{1} << 30;
   std::size_t heavy_body_bytes = 16 << 10;
   int max_connections = 4096;
   int max_pipelined = 16;  // requests of one connection read ahead of their replies
   std::chrono::milliseconds idle_timeout{75'000};   // between requests
   std::chrono::milliseconds read_timeout{30'000};   // for a header, and between parts of a body
   std::chrono::milliseconds body_timeout{300'000};  // for a whole body
+  std::chrono::milliseconds stall_timeout{5'000};   // without progress, with much waiting
   std::chrono::milliseconds write_timeout{60'000};  // without progress
   std::chrono::milliseconds linger_timeout{2'000};  // for the client to read a last reply
 };

@@ -5,10 +5,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <optional>
 
 #include "base/json.h"
 #include "base/retry_after.h"
@@ -69,7 +71,7 @@ class Connection {
 // Takes chunk framing off.
 class Dechunker {
  public:
-  // False when the framing is broken or the last chunk has come.
+  // False when the framing is broken or the last chunk has come, which ended() then says.
   bool Push(std::string& bytes, std::string& body) {
     while (true) {
       if (left_ == 0) {
@@ -77,7 +79,11 @@ class Dechunker {
         if (end == std::string::npos) return true;
         const std::size_t begin = after_chunk_ ? 2 : 0;
         const auto parsed = std::from_chars(bytes.data() + begin, bytes.data() + end, left_, 16);
-        if (parsed.ec != std::errc() || left_ == 0) return false;
+        if (parsed.ec != std::errc()) return false;
+        if (left_ == 0) {
+          ended_ = true;
+          return false;
+        }
         bytes.erase(0, end + 2);
         after_chunk_ = true;
       }
@@ -88,11 +94,30 @@ class Dechunker {
       left_ -= take;
     }
   }
+  bool ended() const { return ended_; }
 
  private:
   std::size_t left_ = 0;
-  bool after_chunk_ = false;
+  bool after_chunk_ = false, ended_ = false;
 };
+
+// The value of a header, in any case; empty when absent. `head` ends in a line's end.
+std::string_view HeaderOf(std::string_view head, std::string_view name) {
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+  for (std::size_t at = head.find("\r\n"); at + 2 < head.size(); at = head.find("\r\n", at + 2)) {
+    std::string_view line = head.substr(at + 2);
+    line = line.substr(0, line.find("\r\n"));
+    const std::size_t colon = line.find(':');
+    if (colon != name.size()) continue;
+    if (!std::equal(name.begin(), name.end(), line.begin(),
+                    [&](char a, char b) { return lower(a) == lower(b); }))
+      continue;
+    line.remove_prefix(colon + 1);
+    while (line.starts_with(' ') || line.starts_with('\t')) line.remove_prefix(1);
+    return line;
+  }
+  return {};
+}
 
 std::string ErrorText(std::string_view body) {
   auto object = ParseJsonObject(body, "reply");
@@ -142,7 +167,16 @@ Status Fetch(const ClientRequest& request, const std::function<bool(std::string_
   if (reply.size() < 12 ||
       std::from_chars(reply.data() + 9, reply.data() + 12, status).ec != std::errc())
     return Unavailable("{} did not answer with HTTP", authority);
-  const bool chunked = reply.find("\r\nTransfer-Encoding: chunked\r\n") != std::string::npos;
+  const bool chunked = HeaderOf(reply, "Transfer-Encoding") == "chunked";
+  // Of a body that is not in chunks; without it the end of the connection is the end of the body.
+  std::optional<std::size_t> left;
+  if (const std::string_view length = HeaderOf(reply, "Content-Length");
+      !chunked && !length.empty()) {
+    std::size_t value = 0;
+    if (std::from_chars(length.data(), length.data() + length.size(), value).ec != std::errc())
+      return Unavailable("{} did not answer with HTTP", authority);
+    left = value;
+  }
   Dechunker dechunker;
   std::string body, failure;
   for (bool more = true; more;) {
@@ -151,6 +185,10 @@ Status Fetch(const ClientRequest& request, const std::function<bool(std::string_
       open = dechunker.Push(bytes, body);
     } else {
       body.swap(bytes);
+      if (left) {
+        *left -= std::min(*left, body.size());
+        open = *left > 0;
+      }
     }
     if (status != 200) {
       if (failure.size() < kMaxError) failure += body;
@@ -161,12 +199,14 @@ Status Fetch(const ClientRequest& request, const std::function<bool(std::string_
     if (!chunked) bytes.clear();
     more = open && connection.Receive(bytes);
   }
-  if (status == 200) return OkStatus();
+  if (status == 200) {
+    if (chunked ? dechunker.ended() : left.value_or(0) == 0) return OkStatus();
+    return Unavailable("{}: the reply broke off", authority);
+  }
   if (status != 429) return Unavailable("{}: {}", status, ErrorText(failure));
   Status full = ResourceExhausted("{}: {}", status, ErrorText(failure));
-  const std::size_t header = reply.find("\r\nRetry-After: ");
-  if (header == std::string::npos) return full;
-  return WithRetryAfter(std::move(full), std::atoi(reply.c_str() + header + 15));
+  const std::string seconds(HeaderOf(reply, "Retry-After"));
+  return seconds.empty() ? full : WithRetryAfter(std::move(full), std::atoi(seconds.c_str()));
 }
 
 void EventParser::Push(std::string_view bytes) {

@@ -17,8 +17,9 @@ struct ClientRequest {
 };
 
 // Calls `on_body` with parts of the body of a reply of status 200 as they come, until it returns
-// false. Any other status is a failure that holds the body's message; of 429 it is
-// kResourceExhausted and has the reply's Retry-After (base/retry_after.h).
+// false. A body that breaks off is kUnavailable, when what came has been told. Any other status is
+// a failure that holds the body's message; of 429 it is kResourceExhausted and has the reply's
+// Retry-After (base/retry_after.h).
 Status Fetch(const ClientRequest& request, const std::function<bool(std::string_view)>& on_body);
 
 // Splits server-sent events out of what Fetch brings: calls `on_data` with each event's data.

@@ -6,7 +6,6 @@
 #include <array>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/http.hpp>
@@ -19,6 +18,7 @@ namespace {
 
 namespace http = boost::beast::http;
 using boost::system::error_code;
+constexpr std::size_t kWritePart = 64 << 10;
 constexpr auto kUseTask = net::as_tuple_t<net::use_awaitable_t<Executor>>{};
 
 std::string_view View(boost::beast::string_view text) { return {text.data(), text.size()}; }
@@ -35,22 +35,36 @@ bool IsCut(error_code error) {
           error == net::error::eof || error.category() == net::error::get_system_category());
 }
 
+// Bytes that are no longer waiting at the end of its scope.
+struct Written {
+  std::atomic<std::size_t>& backlog;
+  const std::size_t bytes;
+  ~Written() { backlog -= bytes; }
+};
+
 // What the handler holds. Dropping the last one answers for the handler if it has not.
 class ReplyHandle final : public Reply {
  public:
   ReplyHandle(std::shared_ptr<Exchange> exchange, IoThread& io)
       : exchange_(std::move(exchange)), io_(&io) {}
-  ~ReplyHandle() override { exchange_->Abandon(); }
+  ~ReplyHandle() override {
+    exchange_->Guard([this] { exchange_->Abandon(); });
+  }
 
   void Send(HttpResponse response) override { exchange_->Send(std::move(response)); }
   void StartStream(std::string_view type) override { exchange_->StartStream(type); }
   bool Write(std::string_view bytes) override { return exchange_->Write(bytes); }
   void Finish() override { exchange_->Finish(); }
   void OnGone(std::function<void()> callback) override { exchange_->OnGone(std::move(callback)); }
-  void Run(std::function<void()> task) override { net::post(io_->context(), std::move(task)); }
+  void Run(std::function<void()> task) override {
+    net::post(io_->context(),
+              [exchange = exchange_, task = std::move(task)] { exchange->Guard(task); });
+  }
   void RunAfter(std::chrono::milliseconds delay, std::function<void()> task) override {
     auto timer = std::make_shared<Timer>(io_->context(), delay);
-    timer->async_wait([timer, task = std::move(task)](error_code) { task(); });
+    timer->async_wait([timer, exchange = exchange_, task = std::move(task)](error_code) {
+      exchange->Guard(task);
+    });
   }
 
  private:
@@ -106,19 +120,42 @@ void Exchange::StartStream(std::string_view content_type) {
 }
 
 bool Exchange::Write(std::string_view bytes) {
+  bool taken;
   {
     std::lock_guard lock(mutex_);
     if (gone_ || done_ || !streaming_) return false;
-    if (pending_.size() + bytes.size() > io_->shared().config.max_pending_bytes) {
-      too_slow_ = true;
-    } else {
-      pending_ += bytes;
+    if (cut_ == nullptr) cut_ = TooSlow(bytes.size());
+    if (cut_ == nullptr) {
+      try {
+        pending_ += bytes;
+        io_->shared().backlog += bytes.size();
+      } catch (const std::bad_alloc&) {
+        cut_ = "out of memory, its request is ended";  // a stream has no holes
+      }
     }
-    if (queued_) return !too_slow_;
+    taken = cut_ == nullptr;
+    if (queued_) return taken;
     queued_ = true;
   }
   io_->Ready(shared_from_this());
-  return true;
+  return taken;
+}
+
+// A large event, or many that come before the I/O thread has had its turn, say nothing about the
+// client; that a write stands still does.
+const char* Exchange::TooSlow(std::size_t more) const {
+  const HttpShared& shared = io_->shared();
+  const HttpConfig& config = shared.config;
+  if (pending_.empty() || pending_.size() + more <= config.max_pending_bytes) return nullptr;
+  const Clock::rep last = connection_->progress_.load(std::memory_order_relaxed);
+  if (last != Connection::kNoWrite &&
+      Clock::now() - Clock::time_point(Clock::duration(last)) >= config.stall_timeout)
+    return "the client reads too slowly, its request is ended";
+  if (pending_.size() + more > config.max_backlog_bytes)
+    return "the stream is faster than its client by too many bytes, its request is ended";
+  if (shared.backlog + more > config.max_total_backlog_bytes)
+    return "too many bytes wait for clients that read slowly, a request of one is ended";
+  return nullptr;
 }
 
 void Exchange::Finish() {
@@ -143,18 +180,37 @@ void Exchange::OnGone(std::function<void()> callback) {
   callback();
 }
 
-void Exchange::Abandon() {
-  bool answered, done;
+void Exchange::Abandon() { Fail(500, "the request was dropped without an answer"); }
+
+// A stream that ended here as it should would pass for whole.
+void Exchange::Fail(int status, const char* why) {
+  bool streaming;
   {
     std::lock_guard lock(mutex_);
-    answered = answered_;
-    done = done_ || gone_;
+    if (done_ || gone_) return;
+    streaming = streaming_;
+    if (streaming && cut_ == nullptr) cut_ = why;
   }
-  if (done) return;
-  if (answered) {
-    Finish();
+  if (streaming) {
+    Wake();
   } else {
-    Send(ErrorResponse(500, "the request was dropped without an answer"));
+    Send(ErrorResponse(status, why));
+  }
+}
+
+template <typename F>
+void Exchange::Guard(F&& work) {
+  try {
+    try {
+      work();
+    } catch (const std::bad_alloc&) {
+      Fail(503, "out of memory");
+    } catch (const std::exception& error) {
+      LogError("{} {}: {}", request.method, request.path, error.what());
+      Fail(500, "internal error");
+    }
+  } catch (const std::exception&) {
+    // Not even memory to say so: whoever drops the reply tries again.
   }
 }
 
@@ -175,7 +231,8 @@ void Exchange::MarkGone() {
     gone_ = true;
     callback = std::move(on_gone_);
     on_gone_ = nullptr;
-    pending_.clear();
+    io_->shared().backlog -= pending_.size();
+    std::string().swap(pending_);
     connection = std::move(connection_);
   }
   if (callback) callback();
@@ -194,9 +251,21 @@ Connection::~Connection() {
   --io_->shared().connections;
 }
 
+auto Connection::OnExit() {
+  return [self = shared_from_this()](std::exception_ptr thrown) {
+    if (thrown == nullptr) return;
+    try {
+      std::rethrow_exception(thrown);
+    } catch (const std::exception& error) {
+      LogError("{}: the connection is ended: {}", self->remote_, error.what());
+    }
+    self->Gone();
+  };
+}
+
 void Connection::Start() {
   net::co_spawn(
-      io_->context(), [self = shared_from_this()] { return self->Read(); }, net::detached);
+      io_->context(), [self = shared_from_this()] { return self->Read(); }, OnExit());
 }
 
 Task<void> Connection::Read() {
@@ -359,16 +428,11 @@ void Connection::Dispatch(std::shared_ptr<Exchange> exchange) {
   const bool heavy = exchange->request.route->heavy &&
                      exchange->request.body.size() > shared.config.heavy_body_bytes;
   auto call = [exchange, io = io_] {
-    auto reply = std::make_shared<ReplyHandle>(exchange, *io);
-    const Handler& handler = exchange->request.route->handler;
-    try {
-      handler(exchange->request, reply);
-    } catch (const std::bad_alloc&) {
-      reply->Send(ErrorResponse(503, "out of memory"));
-    } catch (const std::exception& error) {
-      LogError("{} {}: {}", exchange->request.method, exchange->request.path, error.what());
-      reply->Send(ErrorResponse(500, "internal error"));
-    }
+    exchange->Guard([&] {
+      const auto reply = std::make_shared<ReplyHandle>(exchange, *io);
+      // Answered before the reply is dropped, which would answer too.
+      exchange->Guard([&] { exchange->request.route->handler(exchange->request, reply); });
+    });
     std::string().swap(exchange->request.body);  // the rest is for the log and the metrics
   };
   if (heavy) {
@@ -397,20 +461,18 @@ void Connection::RefuseAndClose(int status, std::string_view message) {
 void Connection::Flush() {
   if (closed_ || exchanges_.empty()) return;
   Exchange& first = *exchanges_.front();
-  bool too_slow, ready;
+  const char* cut;
+  bool ready;
   {
     std::lock_guard lock(first.mutex_);
-    too_slow = first.too_slow_;
+    cut = first.cut_;
     ready = first.answered_ && (!first.pending_.empty() || first.done_);
   }
-  if (too_slow) {
-    LogWarning("{}: the client reads too slowly, its request is ended", remote_);
-    return Gone();
-  }
+  if (cut != nullptr) return CutOff(cut);
   if (writing_ || !ready) return;
   writing_ = true;
   net::co_spawn(
-      io_->context(), [self = shared_from_this()] { return self->WriteOut(); }, net::detached);
+      io_->context(), [self = shared_from_this()] { return self->WriteOut(); }, OnExit());
 }
 
 std::string Connection::ComposeHead(Exchange& exchange, std::size_t body_bytes) {
@@ -447,22 +509,31 @@ Task<void> Connection::WriteOut() {
     std::shared_ptr<Exchange> exchange = exchanges_.front();
     const bool no_body = exchange->request.method == "HEAD";
     bool done, framed;
+    std::size_t queued;
+    const char* cut;
     head.clear();
     body.clear();
     {
       std::lock_guard lock(exchange->mutex_);
       done = exchange->done_;
-      if (!exchange->answered_ || (exchange->pending_.empty() && !done)) {
+      cut = exchange->cut_;
+      if (cut == nullptr && (!exchange->answered_ || (exchange->pending_.empty() && !done))) {
         writing_ = false;
         co_return;
       }
       body.swap(exchange->streaming_ ? exchange->pending_ : exchange->response_.body);
+      queued = exchange->streaming_ ? body.size() : 0;
       // A stream's end on HTTP/1.0 is the end of the connection.
       if ((io_->shared().draining && exchanges_.size() == 1) ||
           (exchange->streaming_ && !exchange->http11))
         exchange->keep_alive = false;
       if (!exchange->head_written_) head = ComposeHead(*exchange, body.size());
       framed = exchange->streaming_ && exchange->http11;
+    }
+    const Written written{io_->shared().backlog, queued};
+    if (cut != nullptr) {
+      CutOff(cut);
+      break;
     }
     exchange->head_written_ = true;
     if (no_body) body.clear();
@@ -482,8 +553,15 @@ Task<void> Connection::WriteOut() {
     }
     parts = {net::buffer(head), net::buffer(frame), net::buffer(body),
              net::buffer(last.data(), last.size())};
-    write_deadline_ = Clock::now() + io_->shared().config.write_timeout;
-    auto [error, bytes] = co_await net::async_write(socket_, parts, kUseTask);
+    // Asked before each part of a write: so it learns that the one before has gone out.
+    const auto progress = [this](error_code failed, std::size_t) -> std::size_t {
+      const Clock::time_point now = Clock::now();
+      progress_.store(now.time_since_epoch().count(), std::memory_order_relaxed);
+      write_deadline_ = now + io_->shared().config.write_timeout;
+      return failed ? 0 : kWritePart;
+    };
+    auto [error, bytes] = co_await net::async_write(socket_, parts, progress, kUseTask);
+    progress_.store(kNoWrite, std::memory_order_relaxed);
     write_deadline_ = Clock::time_point::max();
     if (closed_) co_return;
     if (error) break;
@@ -535,6 +613,11 @@ void Connection::Gone() {
     Ended(*exchange, 499);
     exchange->MarkGone();
   }
+}
+
+void Connection::CutOff(const char* why) {
+  LogWarning("{}: {}", remote_, why);
+  Gone();
 }
 
 void Connection::TimeOut(Clock::time_point now) {

@@ -17,6 +17,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <deque>
+#include <limits>
 #include <mutex>
 #include <thread>
 #include <unordered_set>
@@ -46,6 +47,7 @@ struct HttpShared {
   std::atomic<int> connections{0};
   std::atomic<int> active{0};
   std::atomic<bool> draining{false};
+  std::atomic<std::size_t> backlog{0};  // of all streams, queued or being written
 
   HttpShared(HttpConfig c, std::shared_ptr<const Router> r, HttpHooks h)
       : config(std::move(c)),
@@ -97,7 +99,10 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   bool Write(std::string_view bytes);
   void Finish();
   void OnGone(std::function<void()> callback);
-  void Abandon();  // nobody will answer any more: a 500 if nothing was said yet
+  void Abandon();  // nobody will answer any more: a 500, or the stream is cut off
+  // Runs `work`. What it throws becomes the reply, or cuts the stream off.
+  template <typename F>
+  void Guard(F&& work);
 
   HttpRequest request;
   const bool http11;
@@ -109,15 +114,18 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   friend class IoThread;
   void Wake();
   void MarkGone();
+  void Fail(int status, const char* why);
+  const char* TooSlow(std::size_t more) const;  // mutex_ is held; null: it is not
 
   std::shared_ptr<Connection> connection_;  // held until the reply is written or nobody reads it
   IoThread* io_;
 
   std::mutex mutex_;
-  bool answered_ = false, streaming_ = false, done_ = false, gone_ = false, too_slow_ = false;
-  bool queued_ = false;    // in IoThread::ready_
-  HttpResponse response_;  // the head; of a whole reply also the body
-  std::string pending_;    // a stream's bytes that are not written yet
+  bool answered_ = false, streaming_ = false, done_ = false, gone_ = false;
+  const char* cut_ = nullptr;  // why the stream ends before its end
+  bool queued_ = false;        // in IoThread::ready_
+  HttpResponse response_;      // the head; of a whole reply also the body
+  std::string pending_;        // a stream's bytes that are not written yet
   std::function<void()> on_gone_;
 
   bool head_written_ = false;  // I/O thread only
@@ -131,6 +139,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Start();
   void Flush();  // starts writing what the first exchange has
   void Gone();   // closes; ends every exchange
+  void CutOff(const char* why);
   bool Overdue(Clock::time_point now) const {
     return now >= write_deadline_ || now >= read_deadline_;
   }
@@ -147,6 +156,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Task<bool> Continue();
   Task<void> WriteOut();
   void Linger();
+  // What ends a coroutine of this connection: an exception ends the connection too.
+  auto OnExit();
   void Dispatch(std::shared_ptr<Exchange> exchange);
   void Answer(HttpRequest request, bool http11, bool keep, HttpResponse response);
   void RefuseAndClose(int status, std::string_view message);
@@ -164,6 +175,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Clock::time_point read_deadline_ = Clock::time_point::max();
   Clock::time_point body_deadline_ = Clock::time_point::max();
   Clock::time_point write_deadline_ = Clock::time_point::max();
+  // When the client last took bytes of the write that is under way; kNoWrite between writes. Read
+  // by threads that fill replies.
+  static constexpr Clock::rep kNoWrite = std::numeric_limits<Clock::rep>::max();
+  std::atomic<Clock::rep> progress_{kNoWrite};
 };
 
 }  // namespace banyan::serve

@@ -6,7 +6,6 @@
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
@@ -93,7 +92,7 @@ class Server final : public HttpServer {
       port_ = address.port();
     }
     for (auto& thread : threads_) thread->Start();
-    net::co_spawn(threads_[0]->context(), Accept(), net::detached);
+    SpawnAccept();
     accepting_ = true;
     return OkStatus();
   }
@@ -115,6 +114,15 @@ class Server final : public HttpServer {
   }
 
  private:
+  // An exception (no memory for a connection) is that connection's end, not that of all to come.
+  void SpawnAccept() {
+    net::co_spawn(threads_[0]->context(), Accept(), [this](std::exception_ptr thrown) {
+      if (thrown == nullptr || !acceptor_->is_open()) return;
+      LogError("a connection could not be accepted");
+      SpawnAccept();
+    });
+  }
+
   Task<void> Accept() {
     for (std::size_t next = 0;; ++next) {
       IoThread& thread = *threads_[next % threads_.size()];
@@ -142,8 +150,9 @@ class Server final : public HttpServer {
         socket.send(net::buffer(text), 0, ignored);
         continue;
       }
+      std::string remote = Describe(peer);
       ++shared_.connections;
-      thread.Adopt(std::move(socket), Describe(peer));
+      thread.Adopt(std::move(socket), std::move(remote));
     }
   }
 
@@ -174,7 +183,16 @@ IoThread::~IoThread() { Stop(); }
 
 void IoThread::Start() {
   Tick();
-  thread_ = std::thread([this] { context_.run(); });
+  thread_ = std::thread([this] {
+    while (true) {
+      try {
+        context_.run();
+        return;
+      } catch (const std::exception& error) {  // of one task: the others go on
+        LogError("a task of the HTTP server failed: {}", error.what());
+      }
+    }
+  });
 }
 
 void IoThread::Stop() {
@@ -191,7 +209,14 @@ void IoThread::Stop() {
 
 void IoThread::Adopt(Socket socket, std::string remote) {
   net::post(context_, [this, socket = std::move(socket), remote = std::move(remote)]() mutable {
-    std::make_shared<Connection>(*this, std::move(socket), std::move(remote))->Start();
+    std::shared_ptr<Connection> connection;
+    try {
+      connection = std::make_shared<Connection>(*this, std::move(socket), std::move(remote));
+    } catch (const std::exception&) {
+      --shared_->connections;
+      throw;
+    }
+    connection->Start();
   });
 }
 
@@ -231,16 +256,16 @@ void IoThread::CloseIdle() {
 }
 
 void IoThread::Tick() {
+  timer_.expires_after(kTick);
+  timer_.async_wait([this](error_code error) {
+    if (!error) Tick();
+  });
   const auto now = Clock::now();
   date_ = fmt::format("{:%a, %d %b %Y %H:%M:%S} GMT", fmt::gmtime(std::time(nullptr)));
   std::vector<std::shared_ptr<Connection>> overdue;
   for (Connection* connection : connections_)
     if (connection->Overdue(now)) overdue.push_back(connection->shared_from_this());
   for (const auto& connection : overdue) connection->TimeOut(now);
-  timer_.expires_after(kTick);
-  timer_.async_wait([this](error_code error) {
-    if (!error) Tick();
-  });
 }
 
 StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(HttpConfig config,

@@ -76,6 +76,19 @@ class Http : public testing::Test {
     router->Add("GET", "/drop", Access::kNormal, false, [](HttpRequest, ReplyPtr) {});
     router->Add("GET", "/throw", Access::kNormal, false,
                 [](HttpRequest, ReplyPtr) { throw std::runtime_error("x"); });
+    router->Add("GET", "/no_memory", Access::kNormal, false,
+                [](HttpRequest, ReplyPtr) { throw std::bad_alloc(); });
+    router->Add("GET", "/throw_later", Access::kNormal, false, [](HttpRequest, ReplyPtr reply) {
+      reply->Run([reply] { throw std::bad_alloc(); });
+    });
+    router->Add("GET", "/throw_after", Access::kNormal, false, [](HttpRequest, ReplyPtr reply) {
+      reply->RunAfter(milliseconds(1), [reply] { throw std::runtime_error("x"); });
+    });
+    router->Add("GET", "/throw_within", Access::kNormal, false, [](HttpRequest, ReplyPtr reply) {
+      reply->StartStream("text/event-stream");
+      reply->Write("data: 1\n\n");
+      reply->RunAfter(milliseconds(20), [reply] { throw std::bad_alloc(); });
+    });
     HttpHooks hooks;
     hooks.admit = [](const HttpRequest& request) -> std::optional<HttpResponse> {
       if (request.Header("X-Refuse").empty()) return std::nullopt;
@@ -377,16 +390,51 @@ TEST_F(Http, OnGoneAfterTheClientWentIsCalledAtOnce) {
   EXPECT_TRUE(called);
 }
 
+// Writes events of 10 kB until one is refused; the bytes taken.
+int64_t WriteUntilRefused(Reply& reply, milliseconds pause) {
+  const std::string event(10000, 'x');
+  int64_t sent = 0;
+  while (reply.Write(event) && sent < (256 << 20)) {
+    sent += static_cast<int64_t>(event.size());
+    if (sent > (8 << 20) && pause.count() > 0) std::this_thread::sleep_for(pause);
+  }
+  return sent;
+}
+
 TEST_F(Http, AClientThatDoesNotReadIsCutOff) {
-  Start({.max_pending_bytes = 1 << 20});
+  Start({.max_pending_bytes = 1 << 20, .stall_timeout = milliseconds(50)});
+  TestClient client(port(), 4096);
+  client.Send("GET /stream HTTP/1.1\r\nHost: t\r\n\r\n");
+  EXPECT_LT(WriteUntilRefused(*TakeWaiting(), milliseconds(5)), 64 << 20);
+  EXPECT_TRUE(Eventually([this] { return gone_ == 1; }));
+  EXPECT_EQ(last_status_, 499);
+}
+
+TEST_F(Http, WhatWaitsForAClientIsBounded) {
+  const HttpConfig each{.max_pending_bytes = 1 << 20, .max_backlog_bytes = 4 << 20};
+  const HttpConfig all{.max_pending_bytes = 1 << 20, .max_total_backlog_bytes = 4 << 20};
+  for (const HttpConfig& config : {each, all}) {
+    gone_ = 0;
+    Start(config);
+    TestClient client(port(), 4096);
+    client.Send("GET /stream HTTP/1.1\r\nHost: t\r\n\r\n");
+    // One bound waits, one may be under way, and the sockets hold some.
+    EXPECT_LT(WriteUntilRefused(*TakeWaiting(), milliseconds(0)), 32 << 20);
+    EXPECT_TRUE(Eventually([this] { return gone_ == 1; }));
+    server_.reset();
+  }
+}
+
+TEST_F(Http, LargeEventsAndBurstsAreNoSlowClient) {
+  Start({.max_pending_bytes = 1 << 16});
   TestClient client(port(), 4096);
   client.Send("GET /stream HTTP/1.1\r\nHost: t\r\n\r\n");
   ReplyPtr reply = TakeWaiting();
-  const std::string event(10000, 'x');
-  int64_t sent = 0;
-  while (reply->Write(event) && sent < (256 << 20)) sent += event.size();
-  EXPECT_LT(sent, 64 << 20);
-  EXPECT_TRUE(Eventually([this] { return gone_ == 1; }));
+  EXPECT_TRUE(reply->Write(std::string(10 << 20, 'x')));
+  for (int i = 0; i < 64; ++i) EXPECT_TRUE(reply->Write(std::string(200'000, 'y'))) << i;
+  reply->Finish();
+  EXPECT_EQ(client.Receive().body.size(), 9u + (10 << 20) + 64 * 200'000);
+  EXPECT_EQ(gone_, 0);
 }
 
 TEST_F(Http, AClientThatStopsReadingTimesOut) {
@@ -403,7 +451,27 @@ TEST_F(Http, AnUnansweredRequestGets500) {
   TestClient client(port());
   EXPECT_EQ(client.Get("/drop").status, 500);
   EXPECT_EQ(client.Get("/throw").status, 500);
+  EXPECT_EQ(client.Get("/no_memory").status, 503);
+  EXPECT_EQ(client.Get("/throw_later").status, 503);
+  EXPECT_EQ(client.Get("/throw_after").status, 500);
   EXPECT_EQ(client.Get("/hello").status, 200);
+}
+
+TEST_F(Http, AStreamThatBreaksOffDoesNotPassForWhole) {
+  Start();
+  TestClient thrown(port());
+  thrown.Send("GET /throw_within HTTP/1.1\r\nHost: t\r\n\r\n");
+  EXPECT_NE(thrown.ReceiveUntil("data: 1\n\n"), "");
+  EXPECT_EQ(thrown.ReceiveUntil("0\r\n\r\n"), "");
+  TestClient dropped(port());
+  // Behind another, which is answered first.
+  dropped.Send("GET /later HTTP/1.1\r\nHost: t\r\n\r\nGET /stream HTTP/1.1\r\nHost: t\r\n\r\n");
+  ReplyPtr first = TakeWaiting();
+  TakeWaiting().reset();
+  first->Send({.body = "first"});
+  EXPECT_EQ(dropped.Receive().body, "first");
+  EXPECT_EQ(dropped.ReceiveUntil("0\r\n\r\n"), "");
+  EXPECT_TRUE(Eventually([this] { return server_->connections() == 0; }));
 }
 
 TEST_F(Http, ConnectionsAreLimited) {
