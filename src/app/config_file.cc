@@ -28,7 +28,9 @@ StatusOr<std::vector<std::string>> ReadFlags(const std::string& path) {
       const std::string flag = "--" + name;
       const YAML::Node& value = item.second;
       if (name == "config") return InvalidArgument("{}: a config file cannot name another", path);
-      if (value.IsNull()) continue;
+      if (value.IsNull())
+        return InvalidArgument("{}: '{}' has no value: write true for a switch, or leave it out",
+                               path, name);
       if (value.IsScalar()) {
         flags.push_back(flag + "=" + value.Scalar());
       } else if (value.IsSequence()) {

@@ -19,7 +19,7 @@ using Args = std::vector<std::string>;
 TEST(ConfigFile, StandsBeforeTheCommandLine) {
   const std::string path = Write(
       "model_path: m\nport: 1234\ndisable-radix-cache: true\nenable-mixed-chunk: false\n"
-      "api-key: null\nopen-paths:\n  - /metrics\n  - /ready\n");
+      "open-paths:\n  - /metrics\n  - /ready\n");
   const auto args = ExpandConfigFile({"--port", "1", "--config", path, "--threads", "2"});
   ASSERT_TRUE(args.ok()) << args.status();
   EXPECT_EQ(*args, (Args{"--model-path=m", "--port=1234", "--disable-radix-cache=true",
@@ -38,6 +38,11 @@ TEST(ConfigFile, RefusesWhatIsNoListOfFlags) {
        {"[1, 2", "- a\n- b", "a: {b: c}", "a: [[1]]", "config: other.yaml", "--port: 1",
         "port: 1\nport: 2", "page_size: 1\npage-size: 2", "? [a]\n: b", "a: \"\\xZZ\"", "{a: b"})
     EXPECT_FALSE(ExpandConfigFile({"--config", Write(bad)}).ok()) << bad;
+  for (const char* empty : {"no_such-flag:", "disable-radix-cache: null", "port: ~"}) {
+    const auto args = ExpandConfigFile({"--config", Write(empty)});
+    ASSERT_FALSE(args.ok()) << empty;
+    EXPECT_NE(Message(args.status()).find("has no value: write true"), std::string::npos) << empty;
+  }
 }
 
 }  // namespace

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // render: JSON lines of template variables to {text}; `now` is the clock, ISO 8601.
-#include <chrono>
 #include <memory>
 
 #include "app/command.h"
+#include "app/iso_clock.h"
 #include "app/json_lines.h"
 #include "base/fields.h"
 #include "engine/text_model.h"
@@ -16,28 +16,15 @@ struct Options {
   std::string model, template_file, template_name;
 };
 
-// "2024-07-26", "2024-07-26T12:34:56", with a fraction and a zone that are of no effect: a template
-// sees the clock's face.
-StatusOr<int64_t> ParseClock(const std::string& text) {
-  int year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0;
-  char separator = 'T';
-  const int read = std::sscanf(text.c_str(), "%4d-%2d-%2d%c%2d:%2d:%2d", &year, &month, &day,
-                               &separator, &hour, &minute, &second);
-  const std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(month),
-                                         std::chrono::day(day)};
-  if ((read != 3 && read != 6 && read != 7) || !date.ok() ||
-      (separator != 'T' && separator != ' ') || hour < 0 || hour > 23 || minute < 0 ||
-      minute > 59 || second < 0 || second > 59)
-    return InvalidArgument("now: \"{}\" is not ISO 8601 (2024-07-26T12:34:56)", text);
-  const auto days = std::chrono::sys_days(date).time_since_epoch().count();
-  return int64_t{days} * 86400 + hour * 3600 + minute * 60 + second;
-}
-
 Status Run(const Options& options) {
   std::shared_ptr<const text::ChatTemplate> chat_template;
   json::object defaults;
   if (!options.model.empty()) {
     BANYAN_ASSIGN_OR_RETURN(defaults, LoadSpecialTokens(options.model));
+    // As transformers' apply_chat_template, which sets them whether they are given or not.
+    defaults["tools"] = nullptr;
+    defaults["documents"] = nullptr;
+    defaults["add_generation_prompt"] = false;
   }
   if (!options.template_file.empty()) {
     BANYAN_ASSIGN_OR_RETURN(auto source, text::ReadFileIfAny(options.template_file));
@@ -53,7 +40,9 @@ Status Run(const Options& options) {
     std::string variables(line.text);
     if (const json::value* clock = line.object.if_contains("now")) {
       if (!clock->is_string()) return InvalidArgument("now: expected a string");
-      BANYAN_ASSIGN_OR_RETURN(now, ParseClock(std::string(View(clock->get_string()))));
+      const auto seconds = ParseIsoClock(View(clock->get_string()));
+      if (!seconds.ok()) return InvalidArgument("now: {}", Message(seconds.status()));
+      now = *seconds;
       variables = WithoutMember(line.text, "now");
     }
     BANYAN_ASSIGN_OR_RETURN(std::string text, chat_template->RenderJson(variables, defaults, now));
