@@ -89,12 +89,17 @@ DIFFERENCES = """\
   on a CPU too: the tier that attention reads. A block is stored while a request could resume at its end or behind it.
   `GET /cache_blocks` (Banyan's own, a control path) gives the blocks of one rank and the number of the first event that is
   not in them, for a consumer that comes after `buffer_steps`.
-- **`--enable-cache-report`** adds `cached_tokens_details` to `meta_info`, and to OpenAI replies within `sglext`, as does
-  `return_cached_tokens_details` there: `{"device", "host", "miss_reason"}`, where `miss_reason` (Banyan's own) says why the hit
-  ended where it did: `new`, `evicted` (the next page was there not long ago), `extra_key` (another key or salt has it),
-  `no_state_checkpoint`, `window_gone`, `disabled`, or null. With several prompts it is that of the first.
+- **`--enable-cache-report`** adds `cached_tokens_details` to `meta_info`, and to OpenAI replies within `sglext`:
+  `{"device", "host", "miss_reason"}`, where `miss_reason` (Banyan's own) says why the hit ended where it did: `new`, `evicted`
+  (the next page was there not long ago), `extra_key` (another key or salt has it), `no_state_checkpoint`, `window_gone`,
+  `disabled`, or null. With several prompts it is that of the first. A request's `return_cached_tokens_details` adds the counts
+  alone: the reason tells what others have sent, so only the operator's flag shows it.
 - **`cache_salt` and `extra_key`** together are a key of their own: ("a", "bc") shares nothing with ("ab", "c"), as it does in
-  SGLang, which joins the two.
+  SGLang, which joins the two. Each has 4,096 bytes at most: the cache keeps them.
+- **`log_metrics: false`** keeps a request out of the series that SGLang's tokenizer manager counts (requests, tokens, time to
+  the first token, between tokens and to the end); steps, queue, stages and aborts have every request.
+- **Clients that read slowly**: a stream is cut when more than 8 MiB wait and its client has taken nothing for 5 seconds, when
+  256 MiB wait, or when all streams together have 1 GiB waiting (SGLang keeps any amount).
 - **`/v1/loads`** is JSON; `/metrics` is the page for Prometheus (`format=prometheus` is refused).
 - **`/pause_generation`** answers when no step is under way any more; deadlines go on while generation stands still. While
   the server shuts down it is refused (503).
@@ -145,6 +150,10 @@ spaces_between_special_tokens no_stop_trim custom_params stream_interval logit_b
 PROBE = {"probe": 1}
 TOOL = {"type": "function", "function": {"name": "f"}}
 PROBES = {"tools": {"tools": [TOOL]}, "tool_choice": {"tools": [TOOL], "tool_choice": TOOL}}
+# Read, checked and rightly of no effect.
+NO_EFFECT = {
+    ("SamplingParams", "spaces_between_special_tokens"): "as with SGLang's fast tokenizers, whose decoding knows no such spaces",
+}
 NOT_YET = (" yet", " so far", "one process", "old form of 'tools'")
 
 
@@ -236,7 +245,8 @@ def field_fate(server, schema, path, field):
         sys.exit(f"the binary knows nothing of {schema}.{field}: {message}")
     reason = message.partition("is not supported: ")[2]
     if not reason:
-        return "done", ""
+        note = NO_EFFECT.get((schema, field))
+        return ("no effect", note) if note else ("done", "")
     return "not yet" if any(part in reason for part in NOT_YET) else "refused", reason
 
 

@@ -148,8 +148,10 @@ void AddMemoryFlags(CLI::App& app, EngineConfig& config) {
   Add(app, "--kv-events-config", config.kv_events_config,
       "JSON: tells routers over ZeroMQ what the prefix cache holds (publisher, endpoint, "
       "replay_endpoint, buffer_steps, hwm, max_queue_size, topic)");
-  app.add_flag("--enable-cache-report", config.enable_cache_report,
-               "replies say why a prefix was not found");
+  app.add_flag(
+      "--enable-cache-report", config.enable_cache_report,
+      "replies say why a prefix was not found, also that another extra_key or salt has it: "
+      "not for clients who are not to know of each other");
 }
 
 void AddPriorityFlags(CLI::App& app, EngineConfig& config) {

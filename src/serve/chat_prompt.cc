@@ -120,12 +120,12 @@ std::string CheckMessage(json::value& value) {
   return {};
 }
 
-// The texts of a list of parts, as one string.
+// The texts of a list of parts, as one string: a space between any two, also of an empty one.
 std::string JoinParts(const json::array& parts) {
   std::string joined;
-  for (const json::value& part : parts) {
-    if (!joined.empty()) joined += ' ';
-    joined += View(part.get_object().at("text").get_string());
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    if (i > 0) joined += ' ';
+    joined += View(parts[i].get_object().at("text").get_string());
   }
   return joined;
 }

@@ -49,5 +49,23 @@ TEST(MessageEndsTest, WithoutASystemMessageAndWithABegunAnswer) {
   EXPECT_EQ(Parts(*begun), std::vector<std::string>{"user: a\n"});
 }
 
+// As Python's " ".join of all the texts.
+TEST(ContentParts, AreJoinedWithASpaceBetweenAnyTwo) {
+  const auto text = [](std::string_view parts) {
+    return Render(fmt::format(R"({{"messages":[{{"role":"user","content":{}}}]}})", parts).c_str(),
+                  false)
+        ->text;
+  };
+  EXPECT_EQ(text(R"([{"type":"text","text":"a"},{"type":"text","text":"b"}])"),
+            "user: a b\nassistant: ");
+  EXPECT_EQ(text(R"([{"type":"text","text":""},{"type":"text","text":"a"}])"),
+            "user:  a\nassistant: ");
+  EXPECT_EQ(text(R"([{"type":"text","text":"a"},{"type":"text","text":""},
+                     {"type":"text","text":"b"},{"type":"text","text":""}])"),
+            "user: a  b \nassistant: ");
+  EXPECT_EQ(text(R"([{"type":"text","text":""}])"), "user: \nassistant: ");
+  EXPECT_EQ(text("[]"), "user: \nassistant: ");
+}
+
 }  // namespace
 }  // namespace banyan::serve

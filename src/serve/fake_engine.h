@@ -58,6 +58,10 @@ class FakeEngine final : public Engine {
   const SamplingParams& default_sampling() const override { return default_sampling_; }
   Metrics& metrics() override { return metrics_; }
 
+  int ranks() const override { return ranks_; }
+
+  EngineConfig config_;
+  int ranks_ = 1;
   SamplingParams default_sampling_;
   bool healthy = true;
   std::optional<PauseMode> paused;
@@ -73,7 +77,6 @@ class FakeEngine final : public Engine {
   void Loop();
   void Play(Live& live, bool first, bool rest);
 
-  EngineConfig config_;
   nn::ModelInfo model_;
   json::object generation_config_;
   std::shared_ptr<const text::Tokenizer> tokenizer_;

@@ -54,22 +54,29 @@ Status Generation::CheckNames(const std::vector<GenerateRequest>& requests) {
   return OkStatus();
 }
 
-// What could never be held is refused before anything is: more samples than the queue has room for,
-// or more log-probabilities than fit into memory in passing. The past of a session the engine adds,
-// and looks again.
+// What could never be held is refused before anything is: more samples than the queues have room
+// for, or more log-probabilities than fit into memory in passing. The past of a session the engine
+// adds, and looks again.
 Status Generation::CheckSize(const std::vector<GenerateRequest>& requests) const {
   const EngineConfig& config = engine_->config();
-  const int64_t limit = int64_t{config.max_queued_requests} + config.max_running_requests;
+  const GenerateRequest& first = requests[0];
   int64_t samples = 0;
+  bool one_rank = true;  // each rank has a queue of its own, and the samples of a prompt share one
   double logprobs = 0;
   for (const GenerateRequest& request : requests) {
     samples += request.sampling.n;
+    one_rank = one_rank &&
+               (request.dp_rank || requests.size() == 1 ||
+                (request.session && first.session && request.session->id == first.session->id));
     logprobs += LogprobCount(request, engine_->max_request_length());
   }
+  const int64_t of_rank = int64_t{config.max_queued_requests} + config.max_running_requests;
+  const int64_t limit =
+      first.sampling.n > of_rank || one_rank ? of_rank : of_rank * engine_->ranks();
   if (config.max_queued_requests > 0 && samples > limit) {
     return InvalidArgument(
         "request: 'n' {} of {} prompts makes {} samples, and the server holds at most {}",
-        requests[0].sampling.n, requests.size(), samples, limit);
+        first.sampling.n, requests.size(), samples, limit);
   }
   return CheckLogprobCount(logprobs);
 }

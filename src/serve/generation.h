@@ -20,6 +20,11 @@
 
 namespace banyan::serve {
 
+// A list of log-probabilities as JSON, by what was asked for; each without its brackets.
+struct LogprobText {
+  std::string tokens, tops, of_ids;
+};
+
 // One sample of one prompt, as far as it has come.
 struct Choice {
   int index = 0;   // in the reply: prompt * n + sample
@@ -33,6 +38,7 @@ struct Choice {
   std::string text;
   std::vector<TokenId> tokens;
   std::vector<TokenLogprob> logprobs, prompt_logprobs;
+  LogprobText logprob_text, prompt_logprob_text;
   std::string logged;  // the beginning of the text, for the request log
 };
 

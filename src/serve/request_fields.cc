@@ -63,6 +63,11 @@ void CheckKey(Fields& fields, std::string_view field, std::string_view key) {
     fields.Fail(field, fmt::format("is longer than {} bytes", kMaxKeyBytes));
 }
 
+void CheckNamespace(Fields& fields, std::string_view field, std::string_view key) {
+  if (key.size() > kMaxNamespaceBytes)
+    fields.Fail(field, fmt::format("is longer than {} bytes", kMaxNamespaceBytes));
+}
+
 std::vector<std::string> ReadRids(Fields& fields) {
   std::vector<std::string> rids = ReadStrings(fields, "rid");
   for (const std::string& rid : rids) CheckKey(fields, "rid", rid);

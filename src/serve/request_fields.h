@@ -31,6 +31,9 @@ Status FinishFields(Fields& fields);
 // Of names and keys that the server keeps, or repeats in every event.
 inline constexpr std::size_t kMaxKeyBytes = 512;
 void CheckKey(Fields& fields, std::string_view field, std::string_view key);
+// What keeps prefixes apart (extra_key, cache_salt) stays in the cache after its request.
+inline constexpr std::size_t kMaxNamespaceBytes = 4096;
+void CheckNamespace(Fields& fields, std::string_view field, std::string_view key);
 
 // A string, or a list of them.
 std::vector<std::string> ReadStrings(Fields& fields, std::string_view key);

@@ -74,14 +74,16 @@ void Router::Add(std::string_view methods, std::string_view pattern, Access acce
 }
 
 Router::Match Router::Find(std::string_view method, std::string_view path) const {
-  if (path.size() > 1 && path.back() == '/') path.remove_suffix(1);
+  // A '/' too many is no other path, but in a placeholder it belongs to a name.
+  std::string_view trimmed = path;
+  if (path.size() > 1 && path.back() == '/') trimmed.remove_suffix(1);
   Match match;
   for (const auto& route : routes_) {
     const std::string_view pattern = route->pattern;
     const std::size_t brace = pattern.find('{');
     std::string_view tail;
     if (brace == std::string_view::npos) {
-      if (pattern != path) continue;
+      if (pattern != trimmed) continue;
     } else {
       if (!path.starts_with(pattern.substr(0, brace)) || path.size() == brace) continue;
       tail = path.substr(brace);

@@ -393,6 +393,77 @@ TEST_F(ServerTest, KeysThatAreKeptAreShort) {
   EXPECT_NE(open(most + "k").body.find("'session_id' is longer than 512 bytes"), std::string::npos);
 }
 
+TEST_F(ServerTest, KeysOfPrefixesAreBounded) {
+  Start();
+  const std::string most(4096, 'k');
+  const auto post = [&](std::string_view path, std::string_view start, std::string_view field,
+                        const std::string& key) {
+    return Post(path, fmt::format(R"({},"{}":"{}"}})", start, field, key));
+  };
+  const std::string chat = kChat;
+  const std::tuple<const char*, std::string, const char*> cases[] = {
+      {"/generate", R"({"text":"a")", "extra_key"},
+      {"/v1/completions", R"({"prompt":"a")", "extra_key"},
+      {"/v1/completions", R"({"prompt":"a")", "cache_salt"},
+      {"/v1/chat/completions", chat, "extra_key"},
+      {"/v1/chat/completions", chat, "cache_salt"},
+  };
+  for (const auto& [path, start, field] : cases) {
+    EXPECT_EQ(post(path, start, field, most).status, 200) << path << field;
+    const TestResponse response = post(path, start, field, most + "k");
+    EXPECT_EQ(response.status, 400) << path << field;
+    EXPECT_NE(response.body.find(fmt::format("'{}' is longer than 4096 bytes", field)),
+              std::string::npos)
+        << response.body;
+  }
+}
+
+// Every rank has a queue and rows of its own.
+TEST_F(ServerTest, HowManySamplesThereMayBe) {
+  Start();
+  engine_->ranks_ = 2;
+  engine_->config_.max_queued_requests = 1;
+  engine_->config_.max_running_requests = 1;
+  const auto status = [&](const char* text, const char* more) {
+    return Post("/generate", fmt::format(R"({{"text":{}{}}})", text, more)).status;
+  };
+  EXPECT_EQ(status(R"(["a","b","c","d"])", ""), 200);
+  EXPECT_EQ(status(R"(["a","b","c","d","e"])", ""), 400);
+  EXPECT_EQ(status(R"(["a","b"])", R"(,"sampling_params":{"n":2})"), 200);
+  EXPECT_EQ(status(R"(["a"])", R"(,"sampling_params":{"n":3})"), 400);
+  EXPECT_EQ(status(R"(["a","b"])", R"(,"routed_dp_rank":1)"), 200);
+  EXPECT_EQ(status(R"(["a","b","c"])", R"(,"routed_dp_rank":1)"), 400);
+  EXPECT_EQ(status(R"(["a","b","c"])", R"(,"session_params":{"id":"s"})"), 400);
+  EXPECT_EQ(status(R"(["a","b","c"])", R"(,"session_params":[{"id":"s"},{"id":"t"},{"id":"u"}])"),
+            200);
+}
+
+// Why a prefix was not found tells what others have sent.
+TEST_F(ServerTest, TheReasonOfAMissIsTheOperatorsToShow) {
+  Start();
+  const std::string chat = std::string(kChat) + R"(,"return_cached_tokens_details":true)";
+  for (const char* stream : {"}", R"(,"stream":true})"}) {
+    const std::string plain = Post("/v1/chat/completions", chat + stream).body;
+    EXPECT_NE(plain.find(R"("sglext":{"cached_tokens_details":{"device":1,"host":0}})"),
+              std::string::npos)
+        << plain;
+  }
+  EXPECT_EQ(Post("/generate", R"({"text":"a"})").body.find("miss_reason"), std::string::npos);
+  engine_->config_.enable_cache_report = true;
+  EXPECT_NE(Post("/v1/chat/completions", chat + "}").body.find(R"("miss_reason":null)"),
+            std::string::npos);
+  EXPECT_NE(Post("/generate", R"({"text":"a"})").body.find("miss_reason"), std::string::npos);
+}
+
+TEST_F(ServerTest, RequestsMayStayOutOfTheMetrics) {
+  Start();
+  Post("/generate", R"({"text":"a"})");
+  EXPECT_TRUE(engine_->submitted().back().log_metrics);
+  Post("/generate", R"({"text":"a","log_metrics":false})");
+  EXPECT_FALSE(engine_->submitted().back().log_metrics);
+  EXPECT_EQ(Post("/generate", R"({"text":"a","log_metrics":1})").status, 400);
+}
+
 TEST_F(ServerTest, TokenizeDetokenizeRender) {
   Start();
   EXPECT_EQ(Post("/tokenize", R"({"prompt":"ab"})").body,
@@ -431,6 +502,14 @@ TEST_F(ServerTest, Models) {
             R"("parent":null,"max_model_len":4096})");
   EXPECT_NE(Get("/v1/models").body.find(R"({"object":"list","data":[{"id":"fake")"),
             std::string::npos);
+  EXPECT_EQ(Get("/v1/models/fake/").status, 200);
+  EXPECT_EQ(Get("/v1/models/").status, 200);
+  engine_->config_.served_model_name = "/models/fake/";
+  server_->Serve(*engine_);
+  EXPECT_NE(Get("/v1/models").body.find(R"("id":"/models/fake/")"), std::string::npos);
+  for (const char* path :
+       {"/v1/models//models/fake/", "/v1/models//models/fake", "/v1/models/%2Fmodels%2Ffake%2F"})
+    EXPECT_EQ(Get(path).status, 200) << path;
   const TestResponse missing = Get("/v1/models/other%2Fname");
   EXPECT_EQ(missing.status, 404);
   EXPECT_NE(missing.body.find(R"("param":"model","code":"model_not_found")"), std::string::npos);
@@ -471,8 +550,21 @@ TEST_F(ServerTest, HealthReadyAndDrain) {
   engine_->SetScript(
       {.pieces = {""}, .finish = {.kind = FinishReason::Kind::kAbort, .status = Internal("x")}});
   EXPECT_EQ(Get("/health_generate").status, 503);
+  EXPECT_FALSE(engine_->submitted().at(0).log_metrics);
   engine_->SetScript({.refuse = ResourceExhausted("full")});
   EXPECT_EQ(Get("/health_generate").status, 200);
+  // What an operator or a full cache ends is alive.
+  engine_->SetScript(
+      {.pieces = {""},
+       .finish = {.kind = FinishReason::Kind::kAbort, .status = ResourceExhausted("x")}});
+  EXPECT_EQ(Get("/health_generate").status, 200);
+  engine_->SetScript({.hold = true});
+  const std::size_t before = engine_->submitted().size();
+  TestClient probe(server_->port());
+  probe.Send("GET /health_generate HTTP/1.1\r\nHost: t\r\n\r\n");
+  EXPECT_TRUE(Eventually([&] { return engine_->submitted().size() > before; }));
+  EXPECT_EQ(Post("/abort_request", R"({"abort_all":true})").status, 200);
+  EXPECT_EQ(probe.Receive().status, 200);
   engine_->healthy = false;
   for (const char* path : {"/health", "/ready", "/health_generate"})
     EXPECT_EQ(Get(path).status, 503);

@@ -43,19 +43,21 @@ void HandleHealthGenerate(const ServeContext& context, const ReplyPtr& reply) {
   probe.want_text = false;
   probe.stream = false;
   probe.timeout = kProbeTimeout;
-  const auto id = context.engine.Submit(std::move(probe), [reply](const GenerateUpdate& update) {
-    if (!update.finish) return;
-    const Status& status = update.finish->status;
-    status.ok() ? SendText(reply, "") : reply->Send(ErrorResponse(503, Message(status)));
+  probe.log_metrics = false;
+  const auto answer = [reply, engine = &context.engine](const Status& status) {
+    // Who ends the probe is alive: at an operator's word (an abort, a pause), or because all is
+    // full, which is busy, and busy is well.
+    const bool alive = status.ok() || status.code() == StatusCode::kCancelled ||
+                       status.code() == StatusCode::kResourceExhausted ||
+                       engine->Snapshot().scheduler.paused;
+    alive ? SendText(reply, "") : reply->Send(ErrorResponse(503, Message(status)));
+  };
+  const auto id = context.engine.Submit(std::move(probe), [answer](const GenerateUpdate& update) {
+    if (update.finish) answer(update.finish->status);
   });
-  if (!id.ok()) {
-    // Full is busy, and busy is well.
-    id.status().code() == StatusCode::kResourceExhausted
-        ? SendText(reply, "")
-        : reply->Send(ErrorResponse(503, Message(id.status())));
-    return;
-  }
-  reply->RunAfter(kProbeTimeout, [reply] {
+  if (!id.ok()) return answer(id.status());
+  // Later than the engine's own word about it.
+  reply->RunAfter(kProbeTimeout + std::chrono::seconds(1), [reply] {
     reply->Send(ErrorResponse(503, "no answer from the engine in time"));
   });
 }

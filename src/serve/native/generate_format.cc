@@ -15,17 +15,16 @@ class GenerateFormat final : public ReplyFormat {
     if (info_.incremental) {
       choice.text = std::move(update.text);
       choice.tokens = std::move(update.tokens);
-      choice.logprobs = std::move(update.logprobs);
-      choice.prompt_logprobs = std::move(update.prompt_logprobs);
+      choice.logprob_text = choice.prompt_logprob_text = {};
     } else {
       choice.text += update.text;
       choice.tokens.insert(choice.tokens.end(), update.tokens.begin(), update.tokens.end());
-      choice.logprobs.insert(choice.logprobs.end(), update.logprobs.begin(), update.logprobs.end());
-      if (!update.prompt_logprobs.empty())
-        choice.prompt_logprobs = std::move(update.prompt_logprobs);
     }
+    // Every event of a stream that is not incremental has all so far: written once, and copied.
+    Append(choice.prompt_logprob_text, choice, update.prompt_logprobs);
+    Append(choice.logprob_text, choice, update.logprobs);
     out += "data: ";
-    WriteChoice(out, choice, info_.batch);
+    WriteChoice(out, choice, choice.prompt_logprob_text, choice.logprob_text, info_.batch);
     out += "\n\n";
   }
 
@@ -44,21 +43,25 @@ class GenerateFormat final : public ReplyFormat {
 
   std::string Whole(const std::vector<Choice>& choices) override {
     std::string out;
-    if (!info_.batch) {
-      WriteChoice(out, choices[0], false);
-      return out;
-    }
-    out += '[';
+    if (info_.batch) out += '[';
     for (const Choice& choice : choices) {
       if (choice.index > 0) out += ',';
-      WriteChoice(out, choice, false);
+      LogprobText prompt, output;
+      Append(prompt, choice, choice.prompt_logprobs);
+      Append(output, choice, choice.logprobs);
+      WriteChoice(out, choice, prompt, output, false);
     }
-    out += ']';
+    if (info_.batch) out += ']';
     return out;
   }
 
  private:
-  void WriteChoice(std::string& out, const Choice& choice, bool with_index) {
+  const LogprobParams& Wanted(const Choice& choice) const {
+    return info_.per_prompt[static_cast<std::size_t>(choice.prompt)];
+  }
+
+  void WriteChoice(std::string& out, const Choice& choice, const LogprobText& prompt,
+                   const LogprobText& output, bool with_index) {
     JsonWriter json(out);
     json.Begin('{').Field("text", choice.text).Key("output_ids").Begin('[');
     for (TokenId id : choice.tokens) json.Value(id);
@@ -67,11 +70,10 @@ class GenerateFormat final : public ReplyFormat {
     json.Field("prompt_tokens", choice.prompt_tokens);
     json.Field("weight_version", info_.weight_version);
     json.Field("total_retractions", choice.retractions);
-    const LogprobParams& wanted = info_.per_prompt[static_cast<std::size_t>(choice.prompt)];
-    if (wanted.enabled) WriteLogprobs(json, choice, wanted);
+    if (Wanted(choice).enabled) WriteLogprobs(json, Wanted(choice), prompt, output);
     json.Field("completion_tokens", choice.completion_tokens);
     json.Field("cached_tokens", choice.cached_tokens);
-    if (info_.cache_report) WriteCacheDetails(json, choice);
+    if (info_.cache_report) WriteCacheDetails(json, choice, true);
     if (choice.finish) {
       const std::chrono::duration<double> latency = std::chrono::steady_clock::now() - info_.began;
       json.Field("e2e_latency", latency.count());
@@ -124,48 +126,54 @@ class GenerateFormat final : public ReplyFormat {
     json.End(']');
   }
 
-  void WriteLogprobs(JsonWriter& json, const Choice& choice, const LogprobParams& wanted) {
-    auto tokens = [&](std::string_view key, const std::vector<TokenLogprob>& list) {
-      json.Key(key).Begin('[');
-      for (const TokenLogprob& token : list) WriteEntry(json, token.logprob, token.id);
-      json.End(']');
-    };
-    auto tops = [&](std::string_view key, const std::vector<TokenLogprob>& list) {
-      json.Key(key).Begin('[');
-      for (const TokenLogprob& token : list) {
-        if (!token.logprob) {
-          json.Null();
-          continue;
-        }
-        json.Begin('[');
-        for (const auto& [logprob, id] : token.top) WriteEntry(json, logprob, id);
-        json.End(']');
+  // One entry for each of `list`, added to what is there.
+  void Append(LogprobText& text, const Choice& choice, const std::vector<TokenLogprob>& list) {
+    const LogprobParams& wanted = Wanted(choice);
+    JsonWriter tokens(text.tokens), tops(text.tops), of_ids(text.of_ids);
+    for (const TokenLogprob& token : list) {
+      WriteEntry(tokens, token.logprob, token.id);
+      if (wanted.top_n > 0) {
+        WriteList(tops, token, [&] {
+          for (const auto& [logprob, id] : token.top) WriteEntry(tops, logprob, id);
+        });
       }
-      json.End(']');
-    };
-    auto given = [&](std::string_view key, const std::vector<TokenLogprob>& list) {
-      json.Key(key).Begin('[');
-      for (const TokenLogprob& token : list) {
-        if (!token.logprob) {
-          json.Null();
-          continue;
-        }
-        json.Begin('[');
-        for (std::size_t i = 0; i < token.of_ids.size(); ++i)
-          WriteEntry(json, token.of_ids[i], wanted.token_ids[i]);
-        json.End(']');
+      if (!wanted.token_ids.empty()) {
+        WriteList(of_ids, token, [&] {
+          for (std::size_t i = 0; i < token.of_ids.size(); ++i)
+            WriteEntry(of_ids, token.of_ids[i], wanted.token_ids[i]);
+        });
       }
+    }
+  }
+
+  // Null for a token that has no log-probability: the first of a prompt.
+  template <typename F>
+  static void WriteList(JsonWriter& json, const TokenLogprob& token, F&& entries) {
+    if (!token.logprob) {
+      json.Null();
+      return;
+    }
+    json.Begin('[');
+    entries();
+    json.End(']');
+  }
+
+  static void WriteLogprobs(JsonWriter& json, const LogprobParams& wanted,
+                            const LogprobText& prompt, const LogprobText& output) {
+    const auto write = [&](std::string_view key, const std::string& list) {
+      json.Key(key).Begin('[');
+      if (!list.empty()) json.Raw(list);
       json.End(']');
     };
-    tokens("input_token_logprobs", choice.prompt_logprobs);
-    tokens("output_token_logprobs", choice.logprobs);
+    write("input_token_logprobs", prompt.tokens);
+    write("output_token_logprobs", output.tokens);
     if (wanted.top_n > 0) {
-      tops("input_top_logprobs", choice.prompt_logprobs);
-      tops("output_top_logprobs", choice.logprobs);
+      write("input_top_logprobs", prompt.tops);
+      write("output_top_logprobs", output.tops);
     }
     if (!wanted.token_ids.empty()) {
-      given("input_token_ids_logprobs", choice.prompt_logprobs);
-      given("output_token_ids_logprobs", choice.logprobs);
+      write("input_token_ids_logprobs", prompt.of_ids);
+      write("output_token_ids_logprobs", output.of_ids);
     }
   }
 

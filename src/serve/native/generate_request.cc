@@ -206,6 +206,7 @@ Status ParseSamplingParams(const json::object& object, std::string_view where,
   }
   sampling.min_new_tokens =
       fields.Optional<int>("min_new_tokens", sampling.min_new_tokens, {0, kMaxTokens});
+  // Of no effect, as with every fast tokenizer: decoding puts no spaces there.
   sampling.spaces_between_special_tokens = fields.Optional<bool>(
       "spaces_between_special_tokens", sampling.spaces_between_special_tokens);
   if (fields.Has("sampling_seed"))
@@ -226,7 +227,7 @@ StatusOr<GenerateBody> ParseGenerateBody(const json::object& object,
   body.routing_key = fields.Optional<std::string>("routing_key", "");
   CheckKey(fields, "routing_key", body.routing_key);
   body.log = !fields.Optional<bool>("no_logs", false);
-  fields.Maybe<bool>("log_metrics");  // every request is counted
+  body.log_metrics = fields.Optional<bool>("log_metrics", true);
   ReadInputs(fields, body);
   BANYAN_RETURN_IF_ERROR(fields.status());
   BANYAN_RETURN_IF_ERROR(ReadSamplingParams(fields, defaults, body));
@@ -242,6 +243,7 @@ StatusOr<GenerateBody> ParseGenerateBody(const json::object& object,
     if (!item.rid.empty() && !rids.is_list() && body.items.size() > 1)
       item.rid += fmt::format("_{}", i);
     item.extra_key = Get<std::string>(fields, "extra_key", keys.at(i), "");
+    CheckNamespace(fields, "extra_key", item.extra_key);
     item.session = ReadSession(fields, sessions.at(i));
   }
   RefuseFields(fields, kRefused);

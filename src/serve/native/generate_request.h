@@ -33,6 +33,7 @@ struct GenerateBody {
   std::string routing_key;
   std::optional<int> dp_rank;
   bool log = true;
+  bool log_metrics = true;
 };
 
 // `defaults`: where sampling_params start from.

@@ -58,6 +58,7 @@ void HandleGenerate(const ServeContext& context, const HttpRequest& request,
     one.dp_rank = body->dp_rank;
     one.session = std::move(item.session);
     one.extra_key = std::move(item.extra_key);
+    one.log_metrics = body->log_metrics;
     one.want_text = info.tokenizer != nullptr;
   }
   Generation::Start(context.engine, std::move(requests), MakeGenerateFormat(std::move(info)),

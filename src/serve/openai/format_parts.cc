@@ -53,10 +53,13 @@ void WriteUsage(JsonWriter& json, const Choice& choice) {
   WriteUsage(json, choice.prompt_tokens, choice.completion_tokens, choice.cached_tokens);
 }
 
-void WriteCacheDetails(JsonWriter& json, const Choice& choice) {
+void WriteCacheDetails(JsonWriter& json, const Choice& choice, bool with_reason) {
   json.Key("cached_tokens_details").Begin('{').Field("device", choice.cached_tokens);
-  json.Field("host", 0).Key("miss_reason");
-  choice.cache_miss == CacheMiss::kNone ? json.Null() : json.Value(Name(choice.cache_miss));
+  json.Field("host", 0);
+  if (with_reason) {
+    json.Key("miss_reason");
+    choice.cache_miss == CacheMiss::kNone ? json.Null() : json.Value(Name(choice.cache_miss));
+  }
   json.End('}');
 }
 
@@ -64,7 +67,7 @@ void WriteExtension(JsonWriter& json, const OpenAiReplyInfo& info,
                     const std::vector<Choice>& choices) {
   if (!info.cache_details && !info.cache_report) return;
   json.Key("sglext").Begin('{');
-  WriteCacheDetails(json, choices.front());
+  WriteCacheDetails(json, choices.front(), info.cache_report);
   json.End('}');
 }
 

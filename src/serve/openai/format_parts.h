@@ -18,9 +18,10 @@ void WriteMatchedStop(JsonWriter& json, const FinishReason& finish);
 void WriteUsage(JsonWriter& json, const std::vector<Choice>& choices, int n);
 void WriteUsage(JsonWriter& json, const Choice& choice);
 
-// "cached_tokens_details": SGLang's counts by tier, of which there is one, and "miss_reason": why
-// not more was found, null when all that could be shared was.
-void WriteCacheDetails(JsonWriter& json, const Choice& choice);
+// "cached_tokens_details": SGLang's counts by tier, of which there is one, and `with_reason`
+// "miss_reason": why not more was found, null when all that could be shared was. The reason tells
+// what others have sent under another key, so that the operator must have asked for it.
+void WriteCacheDetails(JsonWriter& json, const Choice& choice, bool with_reason);
 // SGLang's extension of a reply with these details in it, where they are wanted.
 void WriteExtension(JsonWriter& json, const OpenAiReplyInfo& info,
                     const std::vector<Choice>& choices);

@@ -90,7 +90,12 @@ void HandleModels(const ServeContext& context, const HttpRequest&, const ReplyPt
 }
 
 void HandleModel(const ServeContext& context, const HttpRequest& request, const ReplyPtr& reply) {
-  if (request.path_tail != context.model_name) {
+  // A served name may end in '/', as a folder's does; with one and without, it is the same.
+  const auto trimmed = [](std::string_view name) {
+    if (name.ends_with('/')) name.remove_suffix(1);
+    return name;
+  };
+  if (trimmed(request.path_tail) != trimmed(context.model_name)) {
     return reply->Send(
         ErrorResponse(404, fmt::format("The model '{}' does not exist", request.path_tail), "model",
                       "model_not_found"));

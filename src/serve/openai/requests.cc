@@ -112,6 +112,8 @@ Status ReadOptions(Fields& fields, const OpenAiDefaults& defaults, OpenAiOptions
   // Either alone is the key, both together one of their own.
   options.extra_keys = ReadStrings(fields, "cache_salt");
   const std::vector<std::string> extra = ReadStrings(fields, "extra_key");
+  for (const std::string& key : options.extra_keys) CheckNamespace(fields, "cache_salt", key);
+  for (const std::string& key : extra) CheckNamespace(fields, "extra_key", key);
   if (options.extra_keys.empty()) {
     options.extra_keys = extra;
   } else if (!extra.empty()) {
