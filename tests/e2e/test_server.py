@@ -12,6 +12,7 @@ import struct
 import subprocess
 import threading
 import time
+import urllib.parse
 
 import pytest
 
@@ -204,6 +205,23 @@ def test_a_second_signal_ends_every_request_with_its_own_event(start):
         assert data.count(error) + data.count(usual) == 1, (kind, data[-500:])
         cut += data.count(error)
     assert cut > 0
+
+
+def test_a_second_signal_when_all_requests_have_ended_is_no_failure(start):
+    server = start()
+    with socket.socket() as sock:
+        # A client that does not read its reply, which is more than the kernel takes.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        parts = urllib.parse.urlsplit(server.url)
+        sock.connect((parts.hostname, parts.port))
+        sock.sendall(post("/v1/completions", {"prompt": "x", "n": 128, "max_tokens": 4000, "logprobs": 5, "ignore_eos": True}))
+        assert sock.recv(12) == b"HTTP/1.1 200"
+        server.process.send_signal(signal.SIGTERM)
+        server.await_line("shutting down")
+        time.sleep(0.2)
+        assert server.process.poll() is None
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(20) == 0
 
 
 def test_queue_full_is_429(start):

@@ -122,22 +122,28 @@ Status Complete(Options& options) {
   return OkStatus();
 }
 
-// For clients to read their last replies once all have ended, or the last events of streams that a
-// second signal cuts.
+// For clients to read their last replies once all have ended, or after a second signal.
 constexpr std::chrono::seconds kLastReplies{10}, kLastEvents{2};
-// From the second signal until the process is ended, whatever the device is doing.
+// From a second signal until the process is ended, whatever the device is doing, if it had requests
+// left to end.
 constexpr unsigned kStopSeconds = 5;
 
 // Signals and the engine's end of draining wake the main thread.
 sem_t wake;
 std::atomic<int> signals{0};
+std::atomic<bool> drained{false};
+std::atomic<int> cut_status{EXIT_FAILURE};  // of a process that the alarm ends
 
 void OnSignal(int) {
-  if (signals.fetch_add(1) == 1) alarm(kStopSeconds);
+  if (signals.fetch_add(1) == 1) {
+    const bool nothing_left = drained;
+    if (nothing_left) cut_status = EXIT_SUCCESS;
+    alarm(nothing_left ? static_cast<unsigned>(kLastEvents.count()) : kStopSeconds);
+  }
   sem_post(&wake);
 }
 
-void OnAlarm(int) { _exit(EXIT_FAILURE); }
+void OnAlarm(int) { _exit(cut_status); }
 
 void CatchSignals() {
   sem_init(&wake, 0, 0);
@@ -179,8 +185,7 @@ Status Run(Options options) {
   Wait();
   LogInfo("shutting down: running requests may end, a second signal stops them");
   server->BeginDrain();
-  std::atomic<bool> drained{false};
-  engine->Drain([&drained] {
+  engine->Drain([] {
     drained = true;
     sem_post(&wake);
   });
