@@ -17,12 +17,14 @@
 #include "engine/byte_tokenizer.h"
 #include "engine/engine_impl.h"
 #include "run/echo_runner.h"
+#include "sched/request_state.h"
 
 namespace banyan {
 namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 constexpr int kVocab = kByteTokenizerEnd + 1;
@@ -115,6 +117,7 @@ struct Settings {
   double watchdog = 0;
   int max_queued = 1000;
   int stream_interval = 1;
+  RequestFactory make_request;
 };
 
 std::unique_ptr<Engine> MakeTestEngine(Settings settings = {}) {
@@ -134,6 +137,7 @@ std::unique_ptr<Engine> MakeTestEngine(Settings settings = {}) {
   parts.scheduler.max_running = kRows;
   parts.scheduler.max_length = std::min<int64_t>(200, settings.pages * 4);
   parts.scheduler.max_inflight = settings.max_inflight;
+  parts.scheduler.make_request = std::move(settings.make_request);
   parts.config.max_total_tokens = settings.pages * 4;
   parts.end_ids = {kByteTokenizerEnd};
   parts.runner = std::make_unique<ScriptedRunner>(std::move(settings.script));
@@ -645,6 +649,27 @@ TEST(Engine, ATurnGivenUpWhileItWaitedIsNotKept) {
   EXPECT_THAT(
       Message(engine->Submit(TurnRequest({.id = "s", .rid = "a"}, "b", "a", 1), {}).status()),
       HasSubstr("no request 'a'"));
+}
+
+// Positions of what the request brings become positions of the whole.
+TEST(Engine, TheCheckpointsOfATurnMoveWithItsPrompt) {
+  std::vector<int32_t> seen;  // written by the engine's thread before the request ends
+  Receiver receiver;
+  auto engine = MakeTestEngine({.make_request = [&](Arrival arrival, uint64_t sequence) {
+    seen = arrival.checkpoints;
+    return std::make_unique<banyan::Request>(std::move(arrival), sequence);
+  }});
+  ASSERT_TRUE(engine->OpenSession({.id = "s"}).ok());
+  GenerateRequest first = TurnRequest({.id = "s"}, "a", "0123456789", 5);
+  first.checkpoints = {4, 8};
+  ASSERT_TRUE(engine->Submit(first, receiver.Sink(0)).ok());
+  receiver.End(0);
+  EXPECT_THAT(seen, ElementsAre(4, 8));
+  GenerateRequest second = TurnRequest({.id = "s", .rid = "a"}, "b", "0123456789", 5);
+  second.checkpoints = {4, 8};
+  ASSERT_TRUE(engine->Submit(second, receiver.Sink(1)).ok());
+  EXPECT_EQ(receiver.End(1).last.prompt_tokens, 25);
+  EXPECT_THAT(seen, ElementsAre(19, 23));
 }
 
 TEST(Engine, WhatIsReplacedOrClosedIsAborted) {
