@@ -66,6 +66,7 @@ def answers(model, prompts, new_tokens, cached=True, whole=True):
     cases = []
     for ids in prompts:
         with torch.no_grad():
+            model(torch.tensor([ids[:1]]))  # a dynamic rope remembers the longest text until a short one comes
             logits, output = prompt_logits(model, ids, cached, whole)
             logprobs = torch.log_softmax(logits.float(), -1)
             case = {

@@ -49,6 +49,8 @@ FAMILIES = {
     "arcee": dict(type="arcee", config=small(mlp_bias=True), gguf=("arcee", "permute")),
     "apertus": dict(type="apertus", config=small(rope_parameters=dict(LLAMA3)), gguf=("apertus",)),
     "bitnet": dict(type="bitnet", config=small(attention_bias=True)),
+    "bitnet_silu": dict(type="bitnet", v4=False, gguf=("bitnet",), config=small(
+        hidden_act="silu", tie_word_embeddings=True)),
     "bitnet_bitlinear": dict(type="bitnet", v4=False, ternary="bitlinear", config=small(attention_bias=True)),
     "bitnet_autobitlinear": dict(type="bitnet", v4=False, ternary="autobitlinear", config=small(
         attention_bias=True, tie_word_embeddings=True)),
@@ -82,6 +84,9 @@ FAMILIES = {
     # Its eager attention adds ALiBi twice.
     "falcon_rw": dict(type="falcon", attention="sdpa", config=dict(FALCON, multi_query=False, parallel_attn=False,
                                                                    alibi=True, bias=True)),
+    # Slopes that are no powers of two.
+    "falcon_rw_heads": dict(type="falcon", attention="sdpa", prompts=(5, 40, 300), config=dict(
+        FALCON, hidden_size=128, num_attention_heads=32, multi_query=False, parallel_attn=False, alibi=True, bias=True)),
     "gemma": dict(type="gemma", config=small(head_dim=32), gguf=("gemma", "plus_one")),
     "gemma2": dict(type="gemma2", gguf=("gemma2", "plus_one"),
                    config=small(head_dim=16, sliding_window=8, query_pre_attn_scalar=16)),
@@ -107,9 +112,12 @@ FAMILIES = {
     "llama_tied": dict(type="llama", config=small(tie_word_embeddings=True, head_dim=24)),
     "llama_linear": dict(type="llama", config=small(rope_parameters=rope("linear", factor=4.0)),
                          gguf=("llama", "permute")),
-    "llama_dynamic": dict(type="llama", prompts=(5, 17, 30),
-                          config=small(max_position_embeddings=32,
+    # Below, at and beyond the trained length, and across it.
+    "llama_dynamic": dict(type="llama", prompts=(5, 40, 60, 64, 70, 100),
+                          config=small(max_position_embeddings=64,
                                        rope_parameters=rope("dynamic", factor=4.0))),
+    "llama_longrope": dict(type="llama", prompts=(5, 60, 70), config=small(
+        rope_parameters=rope("longrope", original_max_position_embeddings=64, factor=8.0, **PHI3_FACTORS))),
     "llama3_rope": dict(type="llama", config=small(rope_parameters=dict(LLAMA3)),
                         old_type_key=False, gguf=("llama", "permute")),
     "ministral": dict(type="ministral", keep_layer_types=True,
@@ -123,16 +131,22 @@ FAMILIES = {
     "mistral": dict(type="mistral", config=small(sliding_window=8)),
     "nemotron": dict(type="nemotron", gguf=("nemotron", "plus_one"),
                      config=small(attention_bias=True, mlp_bias=True)),
-    "olmo": dict(type="olmo", config=small(clip_qkv=0.9)),
+    "olmo": dict(type="olmo", config=small(clip_qkv=0.9), gguf=("olmo", "permute")),
     "olmo2": dict(type="olmo2", config=small(), gguf=("olmo2",)),
-    "olmo3": dict(type="olmo3", config=small(num_hidden_layers=4, sliding_window=8), v4=False),
+    "olmo3": dict(type="olmo3", gguf=("olmo2",), config=small(num_hidden_layers=4, sliding_window=8), v4=False),
+    "olmo3_yarn": dict(type="olmo3", gguf=("olmo2",), v4=False, config=small(
+        num_hidden_layers=4, sliding_window=8, rope_parameters={
+            "sliding_attention": rope("default", 20000.0),
+            "full_attention": rope("yarn", 20000.0, factor=8.0, original_max_position_embeddings=16,
+                                   attention_factor=1.2079441541679836, beta_fast=32.0, beta_slow=1.0)})),
     "opt": dict(type="opt", config=OPT),
     "opt_350m": dict(type="opt", config=dict(OPT, do_layer_norm_before=False, word_embed_proj_dim=32)),
     "phi": dict(type="phi", config=small(), gguf=("phi2",)),
     "phi_qk_norm": dict(type="phi", config=small(qk_layernorm=True)),
     "phi3": dict(type="phi3", config=small(sliding_window=8), gguf=("phi3",)),
-    "phi3_long": dict(type="phi3", prompts=(17, 40), v4=False, gguf=("phi3",),
-                      config=small(original_max_position_embeddings=16,
+    # Short and long sequences, and one that becomes long: from there on all of it counts as long.
+    "phi3_long": dict(type="phi3", prompts=(5, 17, 40, 60, 70, 100), v4=False, gguf=("phi3",), cached=False,
+                      config=small(original_max_position_embeddings=64,
                                    rope_parameters=rope("longrope", **PHI3_FACTORS))),
     "phi3_short": dict(type="phi3", v4=False,
                        config=small(original_max_position_embeddings=512,
@@ -193,6 +207,9 @@ FAMILIES = {
         intermediate_size=24, num_experts=6, num_experts_per_tok=3, clip_qkv=0.9)),
     "phimoe": dict(type="phimoe", gguf=("phimoe",), config=small(
         intermediate_size=24, num_local_experts=6, lm_head_bias=True, attention_bias=True)),
+    "phimoe_long": dict(type="phimoe", prompts=(5, 12, 40), v4=False, cached=False, config=small(
+        intermediate_size=24, num_local_experts=6, original_max_position_embeddings=16, rope_parameters=rope(
+            "longrope", original_max_position_embeddings=16, short_mscale=1.1, long_mscale=1.3, **PHI3_FACTORS))),
     "qwen2_moe": dict(type="qwen2_moe", gguf=("qwen2moe",), config=small(
         shared_expert_intermediate_size=48, **MOE)),
     "qwen2_moe_mixed": dict(type="qwen2_moe", config=small(

@@ -80,6 +80,10 @@ def add_metadata(writer, arch, f, flags):
         if config.get(key) is not None and arch != "falcon-h1":  # in its weights
             add(config[key])
     add_state_metadata(writer, arch, config)
+    if arch == "olmo":
+        writer.add_layer_norm_eps(1e-5)
+    if arch == "olmo2" and config.get("sliding_window"):
+        writer.add_sliding_window_pattern([kind == "sliding_attention" for kind in config["layer_types"]])
     if arch == "mistral3":
         writer.add_attn_temperature_scale(f.rope["llama_4_scaling_beta"])
     writer.add_bos_token_id(config["bos_token_id"])
@@ -99,7 +103,9 @@ def add_rope(writer, arch, f):
         writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
         writer.add_rope_scaling_factor(f.rope["factor"])
         writer.add_rope_scaling_orig_ctx_len(f.rope["original_max_position_embeddings"])
-        if arch in ("mistral3", "gpt-oss"):
+        if f.rope.get("attention_factor"):
+            writer.add_rope_scaling_yarn_attn_factor(f.rope["attention_factor"])
+        if arch in ("mistral3", "gpt-oss", "olmo2"):
             writer.add_rope_scaling_yarn_beta_fast(f.rope["beta_fast"])
             writer.add_rope_scaling_yarn_beta_slow(f.rope["beta_slow"])
         if arch == "mistral3":
@@ -188,6 +194,9 @@ def write_gguf(path, rules, model, config):
         add_xielu(writer, state, f)
     if arch == "stablelm":
         stack_heads(state, f)
+    if arch == "bitnet":  # the first models' names
+        state = {name.replace("attn_sub_norm", "inner_attn_ln").replace("ffn_sub_norm", "ffn_layernorm"): tensor
+                 for name, tensor in state.items()}
     state, f32 = convert_state(state, arch, config)
     tensors = list(rope_tensors(f))
     for name in list(state):

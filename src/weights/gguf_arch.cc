@@ -21,6 +21,8 @@ constexpr GgufArch kArchs[] = {
     {"apertus", "ApertusForCausalLM", "apertus", kHalves,
      "mlp_bias=", R"({"hidden_act": "xielu"})"},
     {"arcee", "ArceeForCausalLM", "arcee", kNeighbours, "", R"({"hidden_act": "relu2"})"},
+    // The file does not say: llama.cpp runs all as the first of them were made, with SiLU.
+    {"bitnet", "BitNetForCausalLM", "bitnet", kHalves, "mlp_bias=", kSilu},
     {"chatglm", "GlmForCausalLM", "glm", kNeighbours, "mlp_bias=", kSilu},
     {"cohere2", "Cohere2ForCausalLM", "cohere2", kNeighbours,
      "mlp_bias=", R"({"hidden_act": "silu", "_sliding_window_pattern": 4})"},
@@ -96,6 +98,7 @@ constexpr GgufArch kArchs[] = {
      "rms_norm_eps=layer_norm_epsilon num_experts=n_routed_experts "
      "shared_expert_intermediate_size=moe_shared_expert_intermediate_size",
      R"({"mlp_hidden_act": "relu2"})"},
+    {"olmo", "OlmoForCausalLM", "olmo", kNeighbours, "mlp_bias=", kSilu},
     {"olmo2", "Olmo2ForCausalLM", "olmo2", kHalves,
      "mlp_bias=", R"({"hidden_act": "silu", "_sliding_window_pattern": 4})"},
     {"olmoe", "OlmoeForCausalLM", "olmoe", kHalves, "mlp_bias=", kSilu},

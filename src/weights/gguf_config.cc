@@ -213,7 +213,15 @@ class Translator {
       rope["partial_rotary_factor"] =
           static_cast<double>(dimensions.value_or(head_dim)) / static_cast<double>(head_dim);
     BANYAN_ASSIGN_OR_RETURN(auto local, metadata_.Float(Full("rope.freq_base_swa")));
-    if (local && arch_->name == "gemma3") {
+    BANYAN_ASSIGN_OR_RETURN(auto window, metadata_.Int(Full("attention.sliding_window")));
+    if (arch_->name == "olmo2" && window.value_or(0) > 0) {
+      // OLMo 3: the layers with a window keep the plain rule.
+      json::object plain = {{"rope_type", "default"},
+                            {"rope_theta", Shorten(local.value_or(theta.value_or(10000.0)))}};
+      if (const json::value* part = rope.if_contains("partial_rotary_factor"))
+        plain["partial_rotary_factor"] = *part;
+      rope = {{"full_attention", std::move(rope)}, {"sliding_attention", std::move(plain)}};
+    } else if (local && arch_->name == "gemma3") {
       config_["rope_local_base_freq"] = Shorten(*local);
     } else if (local && *local != theta.value_or(10000.0)) {
       return Unimplemented("{}: '{}' {} is not implemented for this architecture", metadata_.path(),
@@ -360,6 +368,10 @@ class Translator {
         config_["architectures"] = json::array(1, "MistralForCausalLM");
         config_["model_type"] = "mistral";
       }
+    }
+    if (name == "olmo2" && config_.contains("sliding_window")) {
+      config_["architectures"] = json::array(1, "Olmo3ForCausalLM");
+      config_["model_type"] = "olmo3";
     }
     if (name == "apertus") {
       json::object xielu;

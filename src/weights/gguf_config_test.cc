@@ -94,6 +94,18 @@ TEST(GgufConfig, FamiliesHaveTheirOwnNames) {
               AllOf(HasSubstr("MixtralForCausalLM"), HasSubstr(R"("num_local_experts":8)")));
   EXPECT_THAT(Text(Config(Model("llama").U32("llama.attention.sliding_window", 8))),
               HasSubstr("MistralForCausalLM"));
+  // OLMo 3 has windows, and no rope scaling where they are.
+  EXPECT_THAT(
+      Text(Config(Model("olmo2")
+                      .U32("olmo2.attention.sliding_window", 8)
+                      .F32("olmo2.rope.freq_base", 500000.0f)
+                      .String("olmo2.rope.scaling.type", "yarn")
+                      .F32("olmo2.rope.scaling.factor", 8.0f))),
+      AllOf(HasSubstr("Olmo3ForCausalLM"), HasSubstr(R"("model_type":"olmo3")"),
+            HasSubstr(R"("full_attention":{"rope_type":"yarn","rope_theta":5E5,"factor":8E0)"),
+            HasSubstr(R"("sliding_attention":{"rope_type":"default","rope_theta":5E5,)")));
+  EXPECT_THAT(Text(Config(Model("olmo2").U32("olmo2.attention.sliding_window", 0))),
+              HasSubstr("Olmo2ForCausalLM"));
   EXPECT_THAT(Text(Config(Model("some-new-one"))),
               HasSubstr(R"("architectures":["some-new-one"])"));
 }

@@ -67,9 +67,9 @@ constexpr std::pair<std::string_view, std::string_view> kOthers[] = {
 };
 
 // Those whose norms subtract the mean: the others have RMS norms.
-constexpr std::string_view kLayerNorms[] = {"cohere2", "command-r", "falcon",
-                                            "gpt2",    "gptneox",   "nemotron",
-                                            "phi2",    "stablelm",  "starcoder2"};
+constexpr std::string_view kLayerNorms[] = {"cohere2",  "command-r", "falcon", "gpt2",
+                                            "gptneox",  "nemotron",  "olmo",   "phi2",
+                                            "stablelm", "starcoder2"};
 
 constexpr std::string_view kMamba1 =
     "ssm.conv_kernel ssm.inner_size ssm.state_size ssm.time_step_rank";

@@ -19,8 +19,10 @@ void DefineBitnet(Config& config, Definition& definition) {
   config.Rope(spec, 2048, std::move(rope));
   config.Tied(spec, false);
   weights::TensorTable& tensors = definition.tensors = LlamaTensors();
-  Rename(tensors, "layers.{l}.attention.output_norm", "model.layers.{l}.self_attn.attn_sub_norm");
-  Rename(tensors, "layers.{l}.mlp.norm", "model.layers.{l}.mlp.ffn_sub_norm");
+  Rename(tensors, "layers.{l}.attention.output_norm", "model.layers.{l}.self_attn.attn_sub_norm",
+         "blk.{l}.attn_sub_norm");
+  Rename(tensors, "layers.{l}.mlp.norm", "model.layers.{l}.mlp.ffn_sub_norm",
+         "blk.{l}.ffn_sub_norm");
 }
 
 }  // namespace
