@@ -51,4 +51,20 @@ struct CacheGroupSpec {
   }
 };
 
+// Models that turn their keys by how long the sequence is (nn/rope.h). A row's rope length is that
+// of its prompt where it is beyond the limit, else 0; it is part of the name under which its keys
+// are shared, so that with the tokens it decides what they hold.
+struct RopeLengths {
+  int64_t limit = 0;   // tokens, up to which all sequences are turned alike; 0: there is no limit
+  bool exact = false;  // each length beyond has keys of its own (dynamic NTK), else all the same
+  bool recompute = false;  // a text that grows beyond while decoding is computed anew (Phi 3); else
+                           // what it has stays, and only further positions count their own length
+
+  // The rope length of a sequence of `length` tokens.
+  int32_t Of(int64_t length) const {
+    if (limit == 0 || length <= limit) return 0;
+    return static_cast<int32_t>(exact ? length : limit + 1);
+  }
+};
+
 }  // namespace banyan

@@ -58,7 +58,6 @@ int Config::AddRope(nn::DecoderSpec& spec, int64_t max_position, nn::RopeDefault
   defaults.head_dim = spec.attention.head_dim;
   defaults.max_position =
       fields.Optional<int64_t>("max_position_embeddings", max_position, {1, 1 << 30});
-  defaults.context_length = context_length_ > 0 ? context_length_ : defaults.max_position;
   if (auto interleaved = fields.Maybe<bool>("rope_interleaved"))
     defaults.pairing = *interleaved ? ops::RopePairing::kInterleaved : ops::RopePairing::kHalves;
   if (!fields.status().ok()) return 0;

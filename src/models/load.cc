@@ -251,7 +251,7 @@ StatusOr<Definition> Define(const weights::Checkpoint& checkpoint, const LoadOpt
   if (checkpoint.gguf() != nullptr)
     BANYAN_RETURN_IF_ERROR(weights::CheckGgufKeys(*checkpoint.gguf()));
 
-  Config config(checkpoint, options.context_length);
+  Config config(checkpoint);
   Definition definition;
   def->define(config, definition);
   if (config.gguf() && config.status().ok()) {

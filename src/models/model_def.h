@@ -26,10 +26,8 @@ struct Definition {
 // has transformers' meaning, and the defaults of transformers' own config class are the arguments.
 class Config {
  public:
-  Config(const weights::Checkpoint& checkpoint, int64_t context_length)
-      : fields(checkpoint.config(), "config"),
-        checkpoint_(checkpoint),
-        context_length_(context_length) {}
+  explicit Config(const weights::Checkpoint& checkpoint)
+      : fields(checkpoint.config(), "config"), checkpoint_(checkpoint) {}
 
   Fields fields;
 
@@ -105,7 +103,6 @@ class Config {
   bool IsNull(std::string_view key) const;  // there, and null
   void MoeOfTensors(nn::DecoderSpec& spec);
   const weights::Checkpoint& checkpoint_;
-  int64_t context_length_;
   Status status_;
 };
 

@@ -53,11 +53,24 @@ class DirectSequence {
   }
 
   // Appends tokens, `chunk` at a time (0: all at once), and returns the log-softmax after each.
+  // What comes first is the prompt.
   std::vector<std::vector<double>> Extend(std::span<const TokenId> tokens, int chunk) {
     std::vector<std::vector<double>> rows;
-    const std::size_t step = chunk > 0 ? static_cast<std::size_t>(chunk) : tokens.size();
-    for (std::size_t begin = 0; begin < tokens.size(); begin += step)
-      Step(tokens.subspan(begin, std::min(step, tokens.size() - begin)), rows);
+    const RopeLengths& lengths = model_.info().rope_lengths;
+    const auto total = static_cast<int64_t>(tokens_.size() + tokens.size());
+    tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
+    std::span<const TokenId> todo = tokens;
+    if (length_ == 0) {
+      rope_length_ = lengths.Of(total);
+    } else if (lengths.recompute && rope_length_ != lengths.Of(total)) {
+      rope_length_ = lengths.Of(total);
+      length_ = 0;
+      todo = tokens_;
+    }
+    const std::size_t step = chunk > 0 ? static_cast<std::size_t>(chunk) : todo.size();
+    for (std::size_t begin = 0; begin < todo.size(); begin += step)
+      Step(todo.subspan(begin, std::min(step, todo.size() - begin)), rows);
+    rows.erase(rows.begin(), rows.end() - static_cast<std::ptrdiff_t>(tokens.size()));
     return rows;
   }
 
@@ -65,6 +78,7 @@ class DirectSequence {
   void Step(std::span<const TokenId> tokens, std::vector<std::vector<double>>& rows) {
     const int n = static_cast<int>(tokens.size());
     std::vector<int32_t> positions(n), wanted(n);
+    const std::vector<int32_t> rope_lengths(n, rope_length_);
     std::iota(positions.begin(), positions.end(), length_);
     std::iota(wanted.begin(), wanted.end(), 0);
     length_ += n;
@@ -82,9 +96,9 @@ class DirectSequence {
     }
     const int vocab = model_.info().vocab_size;
     std::vector<float> logits(static_cast<std::size_t>(n) * vocab);
-    const Status status =
-        model_.Forward(context_, {tokens, positions, sequences, states, pools_.pools(), wanted},
-                       Tensor(logits.data(), DType::kF32, {n, vocab}));
+    const Status status = model_.Forward(
+        context_, {tokens, positions, sequences, states, pools_.pools(), wanted, rope_lengths},
+        Tensor(logits.data(), DType::kF32, {n, vocab}));
     BANYAN_CHECK(status.ok(), "{}", Message(status));
     for (int i = 0; i < n; ++i) {
       const std::span<const float> row(&logits[static_cast<std::size_t>(i) * vocab], vocab);
@@ -98,7 +112,9 @@ class DirectSequence {
 
   const ops::OpContext& context_;
   nn::Model& model_;
+  std::vector<TokenId> tokens_;
   int length_ = 0;
+  int32_t rope_length_ = 0;
   std::vector<PageId> pages_;
   nn::CachePools pools_;
 };

@@ -52,12 +52,14 @@ struct Decoder::Step : StepInputs {
 };
 
 Status Decoder::CheckBatch(const ForwardBatch& batch) const {
-  BANYAN_CHECK(batch.positions.size() == batch.tokens.size() &&
-                   batch.sequences.size() == info_.cache_groups.size() &&
-                   batch.states.size() == info_.cache_groups.size() &&
-                   batch.pools.size() == info_.cache_groups.size(),
-               "a step of {} tokens, {} positions, {} groups", batch.tokens.size(),
-               batch.positions.size(), batch.pools.size());
+  BANYAN_CHECK(
+      batch.positions.size() == batch.tokens.size() &&
+          (batch.rope_lengths.empty() || batch.rope_lengths.size() == batch.tokens.size()) &&
+          batch.sequences.size() == info_.cache_groups.size() &&
+          batch.states.size() == info_.cache_groups.size() &&
+          batch.pools.size() == info_.cache_groups.size(),
+      "a step of {} tokens, {} positions, {} groups", batch.tokens.size(), batch.positions.size(),
+      batch.pools.size());
   for (TokenId token : batch.tokens)
     if (token < 0 || token >= spec_.vocab_size)
       return InvalidArgument("token id {} is not in the vocabulary of {}", token, spec_.vocab_size);
@@ -80,7 +82,8 @@ Status Decoder::Forward(const ops::OpContext& context, const ForwardBatch& batch
         info_.cache_groups[group].type == CacheKindType::kState
             ? ops::AttentionPlan()
             : ops::PlanAttention(context, batch.sequences[group], batch.pools[group].page_size));
-  for (const Rope& rope : ropes_) step.angles.push_back(rope.Angles(context, batch.positions));
+  for (const Rope& rope : ropes_)
+    step.angles.push_back(rope.Angles(context, batch.positions, batch.rope_lengths));
   if (spec_.latent.index_top > 0) {
     // An index that may choose more than there is chooses all.
     int64_t longest = 1;

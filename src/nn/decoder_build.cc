@@ -53,6 +53,7 @@ StatusOr<std::unique_ptr<Decoder>> Decoder::Build(DecoderSpec spec, Scope& scope
                           static_cast<int64_t>((1.0 - filled.expert_share) *
                                                static_cast<double>(scope.expert_parameters()));
   filled.cache_groups = scope.cache_groups();
+  filled.rope_lengths = LengthsOf(decoder->spec_.ropes);
   return decoder;
 }
 

@@ -40,6 +40,7 @@ struct ModelInfo {
   int64_t expert_bytes = 0;     // of them, experts of which a row goes through a share
   double expert_share = 0.0;
   std::vector<CacheGroupSpec> cache_groups;
+  RopeLengths rope_lengths;
 };
 
 // What one layer has in a group's pool, by the roles of its segments; the others are empty.
@@ -68,6 +69,8 @@ struct ForwardBatch {
   std::span<const std::span<const ops::StateSequence>> states;
   std::span<const CachePool> pools;     // per cache group
   std::span<const int32_t> logit_rows;  // token indices whose logits are wanted
+  // Per token the rope length of its row (RopeLengths), 0 for none; or empty.
+  std::span<const int32_t> rope_lengths;
 };
 
 class Model {

@@ -109,8 +109,6 @@ void ParseLongrope(Fields& rope, const RopeDefaults& defaults, RopeSpec& spec) {
   };
   auto short_factors = factors_of("short_factor");
   auto long_factors = factors_of("long_factor");
-  const bool is_long = defaults.context_length > spec.trained_length;
-  spec.factors = is_long ? std::move(long_factors) : std::move(short_factors);
   const double factor = rope.Optional<double>(
       "factor", static_cast<double>(defaults.max_position) / spec.trained_length, kPositive);
   const double implied =
@@ -118,10 +116,16 @@ void ParseLongrope(Fields& rope, const RopeDefaults& defaults, RopeSpec& spec) {
           ? 1.0
           : std::sqrt(1.0 + std::log(factor) / std::log(static_cast<double>(spec.trained_length)));
   // Phi 3.5 MoE has a factor for each of the two.
-  const auto own = rope.Maybe<double>(is_long ? "long_mscale" : "short_mscale", kPositive);
-  rope.Ignore({"long_mscale", "short_mscale"});
-  spec.attention_factor =
-      rope.Optional<double>("attention_factor", own.value_or(implied), kPositive);
+  const auto of_short = rope.Maybe<double>("short_mscale", kPositive);
+  const auto of_long = rope.Maybe<double>("long_mscale", kPositive);
+  const double common = rope.Optional<double>("attention_factor", implied, kPositive);
+  spec.attention_factor = of_short.value_or(common);
+  spec.long_attention_factor = of_long.value_or(common);
+  if (defaults.short_factors_only) long_factors = short_factors;
+  spec.factors = std::move(short_factors);
+  if (long_factors != spec.factors || spec.long_attention_factor != spec.attention_factor)
+    spec.long_factors = std::move(long_factors);
+  spec.recompute = defaults.recompute;
 }
 
 void ParseParameters(Fields& rope, const RopeDefaults& defaults, RopeSpec& spec) {
@@ -267,6 +271,19 @@ StatusOr<RopeSpec> ParseRope(Fields& config, const RopeDefaults& defaults,
   return spec;
 }
 
+RopeLengths LengthsOf(std::span<const RopeSpec> specs) {
+  RopeLengths all;
+  for (const RopeSpec& spec : specs) {
+    const bool dynamic = spec.type == RopeType::kDynamic;
+    if (!dynamic && spec.long_factors.empty()) continue;
+    // Of two limits, each length beyond the lower one is told apart.
+    all.exact |= dynamic || (all.limit > 0 && all.limit != spec.trained_length);
+    all.limit = all.limit > 0 ? std::min(all.limit, spec.trained_length) : spec.trained_length;
+    all.recompute |= spec.recompute;
+  }
+  return all;
+}
+
 std::vector<float> RopeFrequencies(const RopeSpec& spec, int64_t length) {
   double theta = spec.theta;
   if (spec.type == RopeType::kDynamic && length > spec.trained_length) {
@@ -280,8 +297,10 @@ std::vector<float> RopeFrequencies(const RopeSpec& spec, int64_t length) {
   if (spec.type == RopeType::kLinear)
     for (float& frequency : out) frequency /= static_cast<float>(spec.factor);
   if (spec.type == RopeType::kLlama3) Llama3Smooth(spec, out);
-  for (std::size_t i = 0; i < spec.factors.size() && i < out.size(); ++i)
-    out[i] = 1.0f / (spec.factors[i] * (1.0f / out[i]));
+  const bool is_long = length > spec.trained_length && !spec.long_factors.empty();
+  const std::vector<float>& factors = is_long ? spec.long_factors : spec.factors;
+  for (std::size_t i = 0; i < factors.size() && i < out.size(); ++i)
+    out[i] = 1.0f / (factors[i] * (1.0f / out[i]));
   return out;
 }
 
@@ -291,30 +310,40 @@ int64_t StretchedLength(const RopeSpec& spec, int64_t max_position) {
   return static_cast<int64_t>(static_cast<double>(max_position) * spec.factor);
 }
 
-Rope::Rope(RopeSpec spec) : spec_(std::move(spec)), frequencies_(RopeFrequencies(spec_, 1)) {}
+Rope::Rope(RopeSpec spec)
+    : spec_(std::move(spec)),
+      lengths_(LengthsOf({&spec_, 1})),
+      frequencies_(RopeFrequencies(spec_, 1)) {
+  if (!spec_.long_factors.empty())
+    long_frequencies_ = RopeFrequencies(spec_, spec_.trained_length + 1);
+}
 
-RopeAngles Rope::Angles(const ops::OpContext& context, std::span<const int32_t> positions) const {
+RopeAngles Rope::Angles(const ops::OpContext& context, std::span<const int32_t> positions,
+                        std::span<const int32_t> lengths) const {
   const std::size_t n = positions.size();
-  const float scale = static_cast<float>(spec_.attention_factor);
   RopeAngles angles;
   angles.cos = context.scratch->Get(DType::kF32, {static_cast<int64_t>(n), spec_.dim / 2});
   angles.sin = context.scratch->Get(DType::kF32, {static_cast<int64_t>(n), spec_.dim / 2});
-  auto fill = [&](std::size_t begin, std::size_t end, std::span<const float> frequencies) {
+  auto fill = [&](std::size_t begin, std::size_t end, std::span<const float> frequencies,
+                  double factor) {
+    const auto scale = static_cast<float>(factor);
     const auto from = static_cast<int64_t>(begin), to = static_cast<int64_t>(end);
     ops::RopeAngles(context, positions.subspan(begin, end - begin), frequencies, scale,
                     angles.cos.Slice(0, from, to), angles.sin.Slice(0, from, to));
   };
-  auto beyond = [&](std::size_t i) {
-    return spec_.type == RopeType::kDynamic && positions[i] >= spec_.trained_length;
+  auto length_of = [&](std::size_t i) {
+    return lengths_.Of(std::max(positions[i] + 1, lengths.empty() ? 0 : lengths[i]));
   };
   for (std::size_t begin = 0, end = 0; begin < n; begin = end) {
-    end = begin + 1;
-    if (beyond(begin)) {
-      fill(begin, end, RopeFrequencies(spec_, int64_t{positions[begin]} + 1));
-      continue;
+    const int32_t length = length_of(begin);
+    for (end = begin + 1; end < n && length_of(end) == length;) ++end;
+    if (length == 0) {
+      fill(begin, end, frequencies_, spec_.attention_factor);
+    } else if (!long_frequencies_.empty()) {
+      fill(begin, end, long_frequencies_, spec_.long_attention_factor);
+    } else {
+      fill(begin, end, RopeFrequencies(spec_, length), spec_.attention_factor);
     }
-    while (end < n && !beyond(end)) ++end;
-    fill(begin, end, frequencies_);
   }
   if (spec_.query_scale_beta > 0.0) {
     for (int32_t position : positions) {

@@ -7,15 +7,12 @@
 // Frequencies are computed in f32 in the same order of operations, since a position in the
 // thousands times a frequency one ulp away is a visibly different angle.
 //
-// A key is rotated once, when it is written to the cache, and may be read by any request that
-// shares its prefix. So its angle may depend on its position and on the model, and on nothing else:
-// - dynamic: position p uses the frequencies for a sequence of p + 1 tokens. This is what
-//   transformers does token by token while it decodes beyond the trained length; a prompt that is
-//   itself longer differs, because transformers turns all of it by the prompt's length.
-// - longrope: the long factors hold for every position if the context in force (LoadOptions::
-//   context_length, else what the model declares) exceeds the trained length, else the short ones.
-//   transformers chooses by each sequence's own length; to have the short factors, serve with a
-//   context of at most the trained length.
+// dynamic and longrope look at how long the sequence is. A key is rotated once, when it is written
+// to the cache, and may be read by any request that shares its prefix, so its angle depends on its
+// position and on what its part of the cache is for: position p is turned for a sequence of
+// max(p + 1, rope length) tokens (RopeLengths in cache/cache_spec.h). A prompt beyond the trained
+// length has a rope length, a shorter one none, which is what transformers does with a prompt whole
+// and then token by token.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +21,7 @@
 #include <vector>
 
 #include "base/fields.h"
+#include "cache/cache_spec.h"
 #include "ops/rope.h"
 
 namespace banyan::nn {
@@ -43,7 +41,11 @@ struct RopeSpec {
   double beta_fast = 32.0, beta_slow = 1.0;  // yarn
   bool truncate = true;                      // yarn: the ramp's ends are rounded to whole indices
   double low_freq_factor = 1.0, high_freq_factor = 4.0;  // llama3
-  std::vector<float> factors;  // longrope: divisors of the frequencies, those in force
+  std::vector<float> factors;                            // longrope: divisors of the frequencies
+  // Those of sequences beyond the trained length, and their attention_factor; empty: the same.
+  std::vector<float> long_factors;
+  double long_attention_factor = 1.0;
+  bool recompute = false;  // longrope: what grows beyond the trained length is computed anew
 
   // Llama 4's temperature (Ministral 3): queries at position p are scaled by
   // 1 + beta * log(1 + floor(p / trained_length)). 0: none.
@@ -58,7 +60,6 @@ struct RopeDefaults {
   double theta = 10000.0;
   double partial_rotary_factor = 1.0;
   int64_t max_position = 0;
-  int64_t context_length = 0;  // in force: decides longrope's factors
   // The transformers 4 keys beside the rule; empty: none.
   std::string theta_key = "rope_theta";
   std::string partial_key = "partial_rotary_factor";
@@ -67,6 +68,9 @@ struct RopeDefaults {
   // phi3: the trained length is a key beside the rope's, and yarn and su mean longrope.
   int64_t trained_length = 0;
   bool longrope_only = false;
+  bool recompute = false;  // RopeSpec's
+  // phimoe, as transformers 5 has it: the long factors are read, but only their mscale counts.
+  bool short_factors_only = false;
   // hunyuan: `alpha` in a dynamic rule raises theta once and for all.
   bool ntk_alpha = false;
   // What stands for `rope_parameters` when neither it nor `rope_scaling` is there (apertus, cwm).
@@ -80,8 +84,12 @@ struct RopeDefaults {
 StatusOr<RopeSpec> ParseRope(Fields& config, const RopeDefaults& defaults,
                              std::string_view layer_type = {});
 
-// The frequencies of a rule for a sequence of `length` tokens (only dynamic looks at it).
+// The frequencies of a rule for a sequence of `length` tokens (only dynamic and longrope look at
+// it).
 std::vector<float> RopeFrequencies(const RopeSpec& spec, int64_t length);
+
+// What the lengths of sequences change for a model with these rules.
+RopeLengths LengthsOf(std::span<const RopeSpec> specs);
 
 // Positions that the rule was made for, given the config's max_position_embeddings: linear and
 // dynamic stretch it, the others have it included already (as SGLang counts).
@@ -99,14 +107,17 @@ class Rope {
   explicit Rope(RopeSpec spec);
   const RopeSpec& spec() const { return spec_; }
 
-  RopeAngles Angles(const ops::OpContext& context, std::span<const int32_t> positions) const;
+  // `lengths`: per position its row's rope length, 0 for none; or empty.
+  RopeAngles Angles(const ops::OpContext& context, std::span<const int32_t> positions,
+                    std::span<const int32_t> lengths) const;
   // Turns q and k [n, heads, head_dim] in place.
   void Apply(const ops::OpContext& context, const RopeAngles& angles, const Tensor& q,
              const Tensor& k) const;
 
  private:
   RopeSpec spec_;
-  std::vector<float> frequencies_;
+  RopeLengths lengths_;
+  std::vector<float> frequencies_, long_frequencies_;  // the latter of longrope
 };
 
 }  // namespace banyan::nn

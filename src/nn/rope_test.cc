@@ -11,7 +11,6 @@ RopeDefaults Defaults() {
   RopeDefaults defaults;
   defaults.head_dim = 16;
   defaults.max_position = 512;
-  defaults.context_length = 512;
   return defaults;
 }
 
@@ -120,13 +119,35 @@ TEST(Rope, ErrorsNameTheKey) {
   }
 }
 
-TEST(Rope, LongropeGoesByTheContextInForce) {
-  const std::string_view config = R"({"original_max_position_embeddings": 64, "rope_scaling": {
-      "type": "longrope", "short_factor": [1,1,1,1,1,1,1,1], "long_factor": [2,2,2,2,2,2,2,2]}})";
-  EXPECT_EQ(Parse(config)->factors[0], 2.0f);
-  RopeDefaults defaults = Defaults();
-  defaults.context_length = 64;
-  EXPECT_EQ(Parse(config, defaults)->factors[0], 1.0f);
+TEST(Rope, LongropeGoesByTheLength) {
+  const auto config = [](std::string_view factors, std::string_view more = "") {
+    return fmt::format(R"({{"original_max_position_embeddings": 64, "rope_scaling": {{"type":
+        "longrope", "short_factor": [1,1,1,1,1,1,1,1], "long_factor": [{}]{}}}}})",
+                       factors, more);
+  };
+  const auto spec = Parse(config("2,2,2,2,2,2,2,2"));
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_EQ(RopeFrequencies(*spec, 64)[0], 1.0f);
+  EXPECT_EQ(RopeFrequencies(*spec, 65)[0], 0.5f);
+  const RopeLengths lengths = LengthsOf({&*spec, 1});
+  EXPECT_EQ(lengths.Of(64), 0);
+  EXPECT_EQ(lengths.Of(65), 65);
+  EXPECT_EQ(lengths.Of(100), 65);  // all long ones are alike
+  // Where the two are the same, as in the files of other rules, lengths make no difference.
+  const auto same = Parse(config("1,1,1,1,1,1,1,1"));
+  EXPECT_EQ(LengthsOf({&*same, 1}).limit, 0);
+  const auto scaled = Parse(config("1,1,1,1,1,1,1,1", R"(, "long_mscale": 3)"));
+  EXPECT_EQ(LengthsOf({&*scaled, 1}).limit, 64);
+}
+
+TEST(Rope, LimitsOfTwoRules) {
+  auto one = *Parse(R"({"rope_scaling": {"type": "dynamic", "factor": 2}})"), other = one;
+  EXPECT_EQ(LengthsOf({&one, 1}).Of(600), 600);
+  EXPECT_EQ(LengthsOf({&one, 1}).Of(512), 0);
+  other.trained_length = 100;
+  const RopeSpec both[] = {one, other};
+  EXPECT_EQ(LengthsOf(both).Of(101), 101);
+  EXPECT_EQ(LengthsOf({}).limit, 0);
 }
 
 TEST(Rope, DynamicStretchesOnlyBeyondTheTrainedLength) {

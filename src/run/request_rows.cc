@@ -30,6 +30,7 @@ void RequestRows::Apply(const StepPlan& plan) {
     BANYAN_CHECK(!row.open, "plan {} opens row {}, which is open", plan.number, opened.row);
     row.open = true;
     row.length = opened.length;
+    row.rope_length = opened.rope_length;
     row.sampling = opened.sampling;
     row.logprobs = opened.logprobs;
     row.seed = opened.seed;

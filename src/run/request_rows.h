@@ -17,6 +17,7 @@ namespace banyan {
 struct RequestRow {
   bool open = false;
   int32_t length = 0;       // positions in the cache
+  int32_t rope_length = 0;  // RopeLengths
   TokenId last_token = -1;  // sampled last: the input of the next decode; -1: none yet
   int32_t generated = 0;    // outputs so far, from before a retraction too
   SamplingParams sampling;

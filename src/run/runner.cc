@@ -27,6 +27,7 @@ Runner::Runner(ops::OpContext context, std::shared_ptr<nn::Model> model, nn::Cac
 void Runner::Batch::Clear() {
   tokens.clear();
   positions.clear();
+  rope_lengths.clear();
   for (auto& group : sequences) group.clear();
   for (auto& group : states) group.clear();
   snapshots.clear();
@@ -130,6 +131,8 @@ void Runner::Gather(const StepPlan& plan, const std::vector<Part>& parts, StepOu
                            span.tokens.begin() + part.begin + part.count);
     }
     for (int32_t t = 0; t < part.count; ++t) batch_.positions.push_back(row.length + t);
+    batch_.rope_lengths.insert(batch_.rope_lengths.end(), static_cast<std::size_t>(part.count),
+                               row.rope_length);
     row.length += part.count;
     BANYAN_CHECK(row.length <= span.length_bound, "row {} grows to {}, beyond its bound {}",
                  span.row, row.length, span.length_bound);
@@ -194,6 +197,7 @@ Status Runner::RunPass(const StepPlan& plan, const std::vector<Part>& parts, Ste
   nn::ForwardBatch forward;
   forward.tokens = batch_.tokens;
   forward.positions = batch_.positions;
+  forward.rope_lengths = batch_.rope_lengths;
   forward.sequences = sequences;
   const std::vector<std::span<const ops::StateSequence>> states(batch_.states.begin(),
                                                                 batch_.states.end());

@@ -52,7 +52,7 @@ class Runner final : public StepRunner {
   // The inputs of one pass. Kept between steps for its memory.
   struct Batch {
     std::vector<TokenId> tokens;
-    std::vector<int32_t> positions;
+    std::vector<int32_t> positions, rope_lengths;
     std::vector<std::vector<ops::AttentionSequence>> sequences;  // per cache group of pages
     std::vector<std::vector<ops::StateSequence>> states;         // per cache group of states
     std::vector<std::vector<ops::StateSnapshot>> snapshots;      // what `states` borrow

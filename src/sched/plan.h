@@ -24,8 +24,9 @@ using PlanNumber = uint64_t;
 // A row begins: everything that sampling needs to know and that never changes while it runs.
 struct RowOpened {
   RowId row = 0;
-  uint64_t request = 0;  // its RequestId: for logs and the watchdog only
-  int32_t length = 0;    // positions [0, length) are already in the row's pages (prefix hit)
+  uint64_t request = 0;     // its RequestId: for logs and the watchdog only
+  int32_t length = 0;       // positions [0, length) are already in the row's pages (prefix hit)
+  int32_t rope_length = 0;  // RopeLengths: what its keys are turned for
   std::vector<TokenId>
       generated;  // outputs from before a retraction: penalties count them, seeds go on from them
   SamplingParams sampling;
