@@ -8,10 +8,11 @@
 namespace banyan {
 namespace {
 
-TimePoint After(TimePoint now, double seconds) {
-  if (seconds <= 0) return TimePoint::max();
-  return now +
-         std::chrono::duration_cast<TimePoint::duration>(std::chrono::duration<double>(seconds));
+// None is the longest there is. What is far away, the clock can still hold.
+TimePoint::duration Limit(double seconds) {
+  if (seconds <= 0) return TimePoint::duration::max();
+  return std::chrono::duration_cast<TimePoint::duration>(
+      std::chrono::duration<double>(std::min(seconds, 1e9)));
 }
 
 Status CheckIds(std::span<const TokenId> ids, int vocab_size, std::string_view field) {
@@ -112,9 +113,9 @@ StatusOr<Arrival> MakeArrival(const GenerateRequest& request, const AdmissionLim
   arrival.checkpoints = request.checkpoints;
   arrival.cache_namespace = request.extra_key;
   arrival.arrived = now;
-  arrival.queue_deadline = After(now, limits.waiting_timeout);
-  arrival.deadline = After(now, limits.running_timeout);
-  if (request.timeout) arrival.deadline = std::min(arrival.deadline, now + *request.timeout);
+  if (limits.waiting_timeout > 0) arrival.queue_deadline = now + Limit(limits.waiting_timeout);
+  arrival.running_limit = Limit(limits.running_timeout);
+  if (request.timeout) arrival.deadline = now + *request.timeout;
   return arrival;
 }
 

@@ -19,9 +19,9 @@ struct AdmissionLimits {
   int64_t context_length = 0;      // positions that the model allows
   int64_t max_request_length = 0;  // what the cache can hold of one request, at most the above
   bool has_tokenizer = false;
-  std::vector<TokenId> end_ids;  // of the model, its generation config and its tokenizer
-  double waiting_timeout = 0;    // seconds, 0: none
-  double running_timeout = 0;
+  std::vector<TokenId> end_ids;    // of the model, its generation config and its tokenizer
+  double waiting_timeout = 0;      // seconds, 0: none
+  double running_timeout = 0;      // from the first row on
   bool priorities = false;         // requests are ordered by priority
   bool refuse_priorities = false;  // and if not, one that brings a priority is refused
   bool low_priority_first = false;

@@ -111,6 +111,7 @@ TEST(MakeArrival, SetsSeedAndDeadlines) {
   EXPECT_EQ(arrival.seed, 9u);
   EXPECT_EQ(arrival.queue_deadline, now + std::chrono::seconds(1));
   EXPECT_EQ(arrival.deadline, now + std::chrono::milliseconds(1500));
+  EXPECT_EQ(arrival.running_limit, std::chrono::seconds(2));
   EXPECT_EQ(SampleSeed(9, 0), 9u);
   EXPECT_NE(SampleSeed(9, 1), SampleSeed(9, 2));
 }

@@ -86,7 +86,7 @@ struct EngineConfig {
 
   // From the environment (ReadEnvironment), under the names that SGLang gives them there.
   double request_waiting_timeout = 0;      // seconds in the queue; 0: none
-  double request_running_timeout = 0;      // seconds from arrival to end; 0: none
+  double request_running_timeout = 0;      // seconds from its first step to its end; 0: none
   bool return_original_logprob = false;    // output logprobs before the temperature
   bool health_endpoint_generation = true;  // /health runs a token through the engine
   int test_retract_interval = 0;  // retracts a request every so many steps; 0: only when it must

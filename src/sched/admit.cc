@@ -67,7 +67,7 @@ void SchedulerImpl::Preempt() {
   };
   if (request == nullptr || request->in_flight > 0 || !outranks(*running_.back()) || freeing())
     return;
-  const std::string& name = request->arrival.cache_namespace;
+  const std::string& name = request->cache_namespace;
   const TreeMatch match =
       cache_->Match(name, std::span(request->tokens).first(request->match_limit()));
   const Position shared = match.resume.position;
@@ -123,7 +123,7 @@ Request* SchedulerImpl::FindLeader(const Request& request, Position matched,
   Position best = matched + std::max<Position>(kWorthWaiting, config_.page_size) - 1;
   for (Request* other : running_) {
     if (other->computed >= other->fill || config_.disable_prefix_cache ||
-        other->arrival.cache_namespace != request.arrival.cache_namespace) {
+        other->cache_namespace != request.cache_namespace) {
       continue;
     }
     const auto& a = request.tokens;
@@ -143,7 +143,7 @@ Request* SchedulerImpl::FindLeader(const Request& request, Position matched,
 // otherwise changes nothing.
 SchedulerImpl::Admission SchedulerImpl::AdmitOne(Request& request, const AdmissionBudget& budget,
                                                  bool settled) {
-  const std::string& name = request.arrival.cache_namespace;
+  const std::string& name = request.cache_namespace;
   const std::span<const TokenId> tokens = request.tokens;
   const TreeMatch match = cache_->Match(name, tokens.first(request.match_limit()));
   if (waiting_.Rematched(&request, match) && !settled) return Admission::kAnother;
@@ -215,6 +215,7 @@ void SchedulerImpl::OpenRow(Request& request, CacheLease lease, Position known, 
   plan_.opened.push_back({.row = request.row,
                           .request = request.id(),
                           .length = static_cast<int32_t>(shared),
+                          .rope_length = request.rope_length,
                           .generated = {tokens.begin() + request.prompt_length(), tokens.end()},
                           .sampling = request.arrival.sampling,
                           .logprobs = request.arrival.logprobs,
@@ -225,6 +226,10 @@ void SchedulerImpl::OpenRow(Request& request, CacheLease lease, Position known, 
   request.OnAdmitted(shared);
   if (request.admitted_before) return;
   request.admitted_before = true;
+  if (request.arrival.running_limit != TimePoint::duration::max()) {
+    request.running_deadline = now_ + request.arrival.running_limit;
+    running_deadlines_.emplace(request.running_deadline, &request);
+  }
   RequestEvent& event = EventOf(request);
   event.admitted = true;
   event.cached_tokens = static_cast<int32_t>(shared);

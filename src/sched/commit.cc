@@ -111,14 +111,16 @@ void SchedulerImpl::Finish(Request& request, FinishReason reason) {
     request.prompt_logprobs_told = true;
   }
   event.output_length = request.outputs();
-  // After a failure nobody knows what the pages hold; of a cancelled request they are good.
-  const bool sound = reason.kind != FinishReason::Kind::kAbort ||
-                     reason.status.code() == StatusCode::kCancelled ||
-                     reason.status.code() == StatusCode::kDeadlineExceeded;
+  // After a failure nobody knows what the pages hold; of a request that was cancelled or took too
+  // long they are good.
+  const StatusCode code = reason.status.code();
+  const bool sound = reason.kind != FinishReason::Kind::kAbort || code == StatusCode::kCancelled ||
+                     code == StatusCode::kDeadlineExceeded || code == StatusCode::kUnavailable;
   request.OnFinished(reason);
   event.finished = std::move(reason);
   deadlines_.erase({request.arrival.deadline, &request});
   queue_deadlines_.erase({request.arrival.queue_deadline, &request});
+  running_deadlines_.erase({request.running_deadline, &request});
   if (request.state() == RequestState::kWaiting) {
     waiting_.Remove(&request);
   } else {
@@ -138,6 +140,10 @@ void SchedulerImpl::Forget(Request& request) {
 void SchedulerImpl::Retract(Request& request) {
   LeaveRow(request, true);
   request.Transition(RequestTransition::kRetract);
+  if (config_.rope_lengths.recompute) {
+    // By all that it will go on from.
+    ChooseRope(request, static_cast<int64_t>(request.tokens.size()) + request.sampling_in_flight);
+  }
   request.computed = request.planned = request.fill = 0;
   ++request.retractions;
   ++counters_.retracted_total;

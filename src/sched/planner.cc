@@ -22,6 +22,7 @@ std::optional<StepPlan> SchedulerImpl::MakePlan() {
   plan_.spans.reserve(running_.size() + 1);
   record_.entries.reserve(running_.size() + 1);
   if (config_.retract_interval > 0 && (plans_ + 1) % config_.retract_interval == 0) RetractOne();
+  RetractOutgrown();
   Preempt();
   PlanSpans();
   // Every row waits for pages that only other rows hold.
@@ -100,6 +101,20 @@ bool SchedulerImpl::RetractOne() {
   // Not to be given away again at once.
   blocked_until_ = plans_ + 2;
   return true;
+}
+
+// Where a text that grows beyond the rope's limit is computed anew, the first position beyond it is
+// never planned in the part of the cache that is for shorter ones.
+void SchedulerImpl::RetractOutgrown() {
+  if (!config_.rope_lengths.recompute) return;
+  std::vector<Request*> outgrown;
+  for (Request* request : running_) {
+    if (request->rope_length == 0 && request->planned >= config_.rope_lengths.limit &&
+        !request->planned_to_end()) {
+      outgrown.push_back(request);
+    }
+  }
+  for (Request* request : outgrown) Retract(*request);
 }
 
 int64_t SchedulerImpl::ChunkBudget(int64_t decode_rows) const {

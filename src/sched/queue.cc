@@ -104,7 +104,7 @@ void WaitingQueue::Add(Request* request) {
   tokens_ += static_cast<int64_t>(request->tokens.size());
   if (options_.policy == QueuePolicy::kLof) request->queue_key = -request->max_new_tokens();
   if (matches()) {
-    TakeMatch(request, cache_.Match(request->arrival.cache_namespace,
+    TakeMatch(request, cache_.Match(request->cache_namespace,
                                     std::span(request->tokens).first(request->match_limit())));
   }
   Insert(request);
@@ -241,7 +241,7 @@ bool WaitingQueue::Rematched(Request* request, const TreeMatch& match) {
 // True when the match is new.
 bool WaitingQueue::RefreshMatch(Request* request) {
   if (request->matched_at == cache_.tree().changes() || match_budget_ <= 0) return false;
-  const TreeMatch match = cache_.Match(request->arrival.cache_namespace,
+  const TreeMatch match = cache_.Match(request->cache_namespace,
                                        std::span(request->tokens).first(request->match_limit()));
   match_budget_ -= kMatchCost + match.deepest.position;
   const bool moves =

@@ -37,8 +37,10 @@ struct Arrival {
   // there.
   std::vector<int32_t> checkpoints;
   TimePoint arrived;
-  TimePoint queue_deadline = TimePoint::max();  // still waiting then: ended with kDeadlineExceeded
-  TimePoint deadline = TimePoint::max();
+  TimePoint queue_deadline = TimePoint::max();  // still without a row then: kUnavailable
+  TimePoint deadline = TimePoint::max();        // not ended then: kDeadlineExceeded
+  // From its first row on; not ended then: kUnavailable.
+  TimePoint::duration running_limit = TimePoint::duration::max();
 };
 
 struct FinishReason {

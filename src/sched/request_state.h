@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <string>
 #include <vector>
 
 #include "cache/lease.h"
@@ -68,6 +69,11 @@ class Request {
   std::vector<TokenLogprob> prompt_logprobs;
   bool prompt_logprobs_told = false;
 
+  // RopeLengths: what its keys are turned for. With the arrival's namespace it names the part of the
+  // cache that they are shared in.
+  int32_t rope_length = 0;
+  std::string cache_namespace;
+
   RowId row = -1;
   CacheLease lease;
   std::vector<PageChange> page_changes;  // not yet in a plan
@@ -97,6 +103,7 @@ class Request {
   int64_t shared_at_admission = 0;  // tokens that the row did not have to compute
   int64_t arrived_in = 0;           // the step
   bool admitted_before = false;
+  TimePoint running_deadline = TimePoint::max();  // by its running_limit, once it has had a row
   int32_t retractions = 0;
   int64_t event_step = -1;  // the step whose events have one of this request, at event_index
   size_t event_index = 0;

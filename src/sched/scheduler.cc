@@ -196,6 +196,7 @@ void SchedulerImpl::Arrive(Arrival arrival) {
   auto made = config_.make_request ? config_.make_request(std::move(arrival), arrivals_++)
                                    : std::make_unique<Request>(std::move(arrival), arrivals_++);
   Request& request = *made;
+  ChooseRope(request, prompt);
   if (config_.priority_scheduling) request.queue_rank = -int64_t{request.arrival.priority};
   if (refusal.ok()) refusal = MakeQueueRoom(request);
   if (!refusal.ok()) {
@@ -221,7 +222,11 @@ void SchedulerImpl::Expire(TimePoint now) {
   }
   while (!queue_deadlines_.empty() && queue_deadlines_.begin()->first <= now) {
     FinishWithError(*queue_deadlines_.begin()->second,
-                    DeadlineExceeded("the request waited too long in the queue"));
+                    Unavailable("the request waited too long in the queue"));
+  }
+  while (!running_deadlines_.empty() && running_deadlines_.begin()->first <= now) {
+    FinishWithError(*running_deadlines_.begin()->second,
+                    Unavailable("the request ran longer than the server allows"));
   }
 }
 
@@ -229,6 +234,16 @@ Request* SchedulerImpl::Find(RequestId id) {
   const auto found = requests_.find(id);
   if (found == requests_.end() || found->second->state() == RequestState::kFinished) return nullptr;
   return found->second.get();
+}
+
+// For a text of `length` tokens. A number and a colon come first where there is a limit at all, so
+// that no namespace from outside reads like another's with a rope length.
+void SchedulerImpl::ChooseRope(Request& request, int64_t length) const {
+  request.rope_length = config_.rope_lengths.Of(length);
+  request.cache_namespace =
+      config_.rope_lengths.limit == 0
+          ? request.arrival.cache_namespace
+          : fmt::format("{}:{}", request.rope_length, request.arrival.cache_namespace);
 }
 
 RequestEvent& SchedulerImpl::EventOf(Request& request) {

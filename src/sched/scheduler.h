@@ -31,6 +31,7 @@ struct SchedulerConfig {
   std::vector<CacheGroupSpec> groups;
   std::vector<int64_t> pages_per_group;  // capacity of each, without the dump page
   int page_size = 16;
+  RopeLengths rope_lengths;         // of the model
   int max_running = 256;            // rows
   int64_t max_length = 0;           // positions of one request
   int chunked_prefill_size = 2048;  // most prefill tokens of one step; -1: no limit

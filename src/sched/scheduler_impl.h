@@ -57,6 +57,7 @@ class SchedulerImpl : public Scheduler {
   void Expire(TimePoint now);
   Request* Find(RequestId id);  // null when it has ended
   RequestEvent& EventOf(Request& request);
+  void ChooseRope(Request& request, int64_t length) const;
 
   // commit.cc
   void Commit(StepOutcome outcome);
@@ -75,6 +76,7 @@ class SchedulerImpl : public Scheduler {
   void PlanDecodes();
   bool MakeRoomForDecodes();
   bool RetractOne();
+  void RetractOutgrown();
   void PlanPrefills();
   bool PlanChunk(Request& request);
   void PlanSpan(Request& request, int32_t num_tokens, bool sample);
@@ -102,7 +104,7 @@ class SchedulerImpl : public Scheduler {
   std::vector<RowId> free_rows_;   // a stack
   std::vector<RowId> closing_;     // to be told in the next plan
   std::deque<InFlight> in_flight_;
-  absl::btree_set<Deadline> deadlines_, queue_deadlines_;
+  absl::btree_set<Deadline> deadlines_, queue_deadlines_, running_deadlines_;
 
   NewTokenRatio ratio_;
   uint64_t arrivals_ = 0;
@@ -111,7 +113,7 @@ class SchedulerImpl : public Scheduler {
   // Admission was refused for want of pages: not tried again until one of these plans or a request
   // that leaves.
   PlanNumber blocked_until_ = 0;
-  PlanNumber preempted_until_ = 0;  // what was preempted is free when this one has ended
+  PlanNumber preempted_until_ = 0;      // what was preempted is free when this one has ended
   uint64_t waited_for_ = ~uint64_t{0};  // the request, by arrival, for which that was last
 
   bool paused_ = false;

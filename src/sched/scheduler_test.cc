@@ -145,10 +145,29 @@ TEST(SchedulerTest, Deadlines) {
   queued.queue_deadline = start + std::chrono::seconds(1);
   h.Step({.now = start, .arrivals = {slow, queued}});
   h.Step({.now = start + std::chrono::seconds(2)});
-  EXPECT_EQ(h.events[2].finished->status.code(), StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(h.events[2].finished->status.code(), StatusCode::kUnavailable);
   EXPECT_FALSE(h.events[1].finished.has_value());
   h.Step({.now = start + std::chrono::seconds(6)});
   EXPECT_EQ(h.events[1].finished->status.code(), StatusCode::kDeadlineExceeded);
+  h.RunToEnd();
+}
+
+// Of how long a request may run, the queue is no part; to wait again for a row is.
+TEST(SchedulerTest, TheRunningLimitBeginsWithTheFirstRow) {
+  SchedulerConfig config = SmallConfig();
+  config.max_running = 1;
+  Harness h(config);
+  const auto at = [](int seconds) { return TimePoint() + std::chrono::seconds(100 + seconds); };
+  auto first = MakeArrival(1, Count(0, 10), 3), second = MakeArrival(2, Count(50, 10), 50);
+  second.running_limit = std::chrono::seconds(5);
+  h.Step({.now = at(0), .arrivals = {first, second}});
+  for (int i = 0; i < 3; ++i) h.Step({.now = at(20)});
+  ASSERT_EQ(h.admitted.back(), 2u);
+  h.Step({.now = at(22), .pause = PauseMode::kRetract});
+  h.Step({.now = at(24), .resume = true});
+  EXPECT_FALSE(h.events[2].finished.has_value());
+  h.Step({.now = at(25)});
+  EXPECT_EQ(h.events[2].finished->status.code(), StatusCode::kUnavailable);
   h.RunToEnd();
 }
 

@@ -104,7 +104,7 @@ def test_access_log(start):
 
 
 def test_variables(start):
-    server = start(env={"SGLANG_INIT_NEW_TOKEN_RATIO": "0.5", "SGLANG_NO_SUCH_THING": "1", "SGLANG_REQ_RUNNING_TIMEOUT": "0.2"})
+    server = start(env={"SGLANG_INIT_NEW_TOKEN_RATIO": "0.5", "SGLANG_NO_SUCH_THING": "1", "SGLANG_REQ_RUNNING_TIMEOUT": "0.01"})
     assert "--schedule-conservativeness" in server.await_line("SGLANG_INIT_NEW_TOKEN_RATIO")
     assert "no effect" in server.await_line("SGLANG_NO_SUCH_THING")
     # Honoured: so nothing is said of it, and a request that takes longer is ended.
@@ -114,7 +114,7 @@ def test_variables(start):
     status = 200
     while status == 200 and time.time() - began < 20:
         status, reply, _ = generate(server.url, text=["go"] * 16, sampling_params=params)
-    assert status in (503, 504) and "error" in reply
+    assert status == 503 and "ran longer than the server allows" in reply["error"]["message"]
 
 
 def test_a_variable_that_is_wrong_stops_the_start(start):

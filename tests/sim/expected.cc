@@ -24,8 +24,13 @@ uint64_t NextState(uint64_t weights, int layer, uint64_t state, int token) {
   return Mix(Mix(weights + static_cast<uint64_t>(layer), state), token);
 }
 
+uint64_t Turned(const Rope& rope, uint64_t weights, int length) {
+  if (rope.limit == 0 || length <= rope.limit) return weights;
+  return Mix(weights, rope.exact ? length : -1);
+}
+
 uint64_t Output(const std::vector<Layer>& layers, uint64_t weights, const std::vector<int>& tokens,
-                int p) {
+                int p, const Rope& rope, int length) {
   uint64_t h = weights;
   for (int layer = 0; layer < static_cast<int>(layers.size()); ++layer) {
     uint64_t state = 0;
@@ -33,7 +38,7 @@ uint64_t Output(const std::vector<Layer>& layers, uint64_t weights, const std::v
       if (layers[layer].type == Layer::kState) {
         state = NextState(weights, layer, state, tokens[j]);
       } else if (Sees(layers[layer], p, j)) {
-        h = Mix(h, Entry(weights, layer, tokens[j], j));
+        h = Mix(h, Entry(Turned(rope, weights, std::max(j + 1, length)), layer, tokens[j], j));
       }
     }
     h = Mix(h, state);
@@ -43,10 +48,14 @@ uint64_t Output(const std::vector<Layer>& layers, uint64_t weights, const std::v
 
 std::vector<int> ExpectedOutput(const std::vector<Layer>& layers, uint64_t weights,
                                 std::vector<int> prompt, int vocabulary, int max_new_tokens,
-                                int min_new_tokens, const std::vector<int>& end_ids, int stop) {
+                                int min_new_tokens, const std::vector<int>& end_ids, int stop,
+                                const Rope& rope) {
+  const auto prompt_length = static_cast<int>(prompt.size());
   std::vector<int> tokens = std::move(prompt), output;
   while (static_cast<int>(output.size()) < max_new_tokens) {
-    const uint64_t h = Output(layers, weights, tokens, static_cast<int>(tokens.size()) - 1);
+    const auto size = static_cast<int>(tokens.size());
+    const uint64_t h =
+        Output(layers, weights, tokens, size - 1, rope, rope.recompute ? size : prompt_length);
     output.push_back(static_cast<int>(h % vocabulary));
     tokens.push_back(output.back());
     const int index = static_cast<int>(output.size()) - 1;

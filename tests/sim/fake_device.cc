@@ -3,14 +3,15 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
 namespace banyan::sim {
 
 FakeDevice::FakeDevice(std::vector<Layer> layers, std::vector<int64_t> pages, int page_size,
-                       int vocabulary)
-    : layers_(std::move(layers)), page_size_(page_size), vocabulary_(vocabulary) {
+                       int vocabulary, const Rope& rope)
+    : layers_(std::move(layers)), page_size_(page_size), vocabulary_(vocabulary), rope_(rope) {
   for (size_t layer = 0; layer < layers_.size(); ++layer) {
     const bool state = layers_[layer].type == Layer::kState;
     pools_.emplace_back((pages[layer] + 1) * (state ? 1 : page_size));
@@ -58,7 +59,8 @@ void FakeDevice::Issue(StepPlan plan) {
     if (rows_.erase(row) == 0) Fail(fmt::format("row {} is closed but was not open", row));
   }
   for (const RowOpened& opened : plan.opened) {
-    Row row = {opened.seed, opened.length, ++opened_, std::make_shared<Tables>(layers_.size())};
+    Row row = {opened.seed, opened.length, opened.rope_length, ++opened_,
+               std::make_shared<Tables>(layers_.size())};
     if (!rows_.emplace(opened.row, std::move(row)).second) {
       Fail(fmt::format("row {} is opened twice", opened.row));
     }
@@ -179,12 +181,13 @@ void FakeDevice::RunSpan(const Span& span, const Row& row, RowOutcome* result) {
   }
   for (int i = 0; i < span.num_tokens; ++i) {
     const int position = row.length + i;
+    const uint64_t turned = Turned(rope_, row.weights, std::max(position + 1, row.rope_length));
     for (int layer = 0; layer < layers; ++layer) {
       const bool state = layers_[layer].type == Layer::kState;
       Slot* slot = state ? StateOf(row, layer) : At(row, layer, position);
       if (slot == nullptr) return;
       if (state) states[layer] = NextState(row.weights, layer, states[layer], tokens[i]);
-      slot->value = state ? states[layer] : Entry(row.weights, layer, tokens[i], position);
+      slot->value = state ? states[layer] : Entry(turned, layer, tokens[i], position);
       slot->weights = row.weights;
       slot->position = state ? position + 1 : position;
     }

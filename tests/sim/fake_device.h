@@ -21,7 +21,8 @@ namespace banyan::sim {
 class FakeDevice {
  public:
   // `pages` per layer, without the dump page.
-  FakeDevice(std::vector<Layer> layers, std::vector<int64_t> pages, int page_size, int vocabulary);
+  FakeDevice(std::vector<Layer> layers, std::vector<int64_t> pages, int page_size, int vocabulary,
+             const Rope& rope = {});
 
   void Issue(StepPlan plan);  // to the end of the queue
   bool queued() const { return !queue_.empty(); }
@@ -43,6 +44,7 @@ class FakeDevice {
   struct Row {
     uint64_t weights = 0;
     int length = 0;
+    int rope_length = 0;
     int64_t serial = 0;
     std::shared_ptr<Tables> tables;  // shared with plans not yet run: copied before it changes
   };
@@ -61,6 +63,7 @@ class FakeDevice {
 
   const std::vector<Layer> layers_;
   const int page_size_, vocabulary_;
+  const Rope rope_;
   std::vector<std::vector<Slot>> pools_;
   std::map<RowId, Row> rows_;         // as the plans issued so far leave them
   std::map<RowId, int> last_tokens_;  // as the plans run so far leave them

@@ -8,6 +8,7 @@
 #include <array>
 #include <chrono>
 #include <limits>
+#include <set>
 #include <utility>
 
 #include "base/check.h"
@@ -18,6 +19,10 @@ namespace {
 constexpr int kVocabulary = 50;
 
 constexpr std::chrono::milliseconds kStep{10};
+
+// Plans in a row that may give a token to each row, but no row to one that could take any of them:
+// pages are on their way back.
+constexpr int64_t kMostPassedOver = 8;
 
 int Random(Rng& rng, int below) { return static_cast<int>(rng() % below); }
 
@@ -31,6 +36,7 @@ SchedulerConfig MakeSchedulerConfig(const WorldConfig& config) {
                            .sinks = layer.sinks,
                            .name = fmt::format("kind {}", made.groups.size())});
   }
+  made.rope_lengths = {config.rope.limit, config.rope.exact, config.rope.recompute};
   made.pages_per_group = config.pages;
   made.page_size = config.page_size;
   made.max_running = config.max_running;
@@ -69,17 +75,17 @@ std::string Describe(const WorldConfig& c) {
              ", page {}, chunk {}, inflight {}, rows {}, mixed {}, cache {}, {}, {}, "
              "conservativeness {}, prompts {}, outputs {}, retract every {}, delay {}, errors {}, "
              "priorities {} (low first {}), fair {}, dynamic {}, queue {} of {} tokens, samples "
-             "{}, sessions {}, pauses {}, stalls {}",
+             "{}, sessions {}, pauses {}, stalls {}, rope beyond {} (exact {}, recompute {})",
              c.page_size, c.chunk, c.max_inflight, c.max_running, c.mixed, c.prefix_cache, c.policy,
              c.eviction, c.conservativeness, c.longest_prompt, c.most_new_tokens,
              c.retract_interval, c.output_delay, c.errors, c.priorities, c.low_first, c.fair_share,
              c.dynamic_chunking, c.max_queued, c.max_queued_tokens, c.samples, c.sessions, c.pauses,
-             c.stalls);
+             c.stalls, c.rope.limit, c.rope.exact, c.rope.recompute);
 }
 
 World::World(WorldConfig config)
     : config_(std::move(config)),
-      device_(config_.layers, config_.pages, config_.page_size, kVocabulary),
+      device_(config_.layers, config_.pages, config_.page_size, kVocabulary, config_.rope),
       conversations_(config_.longest_prompt) {
   auto made = Scheduler::Create(MakeSchedulerConfig(config_));
   BANYAN_CHECK(made.ok(), "{}", Message(made.status()));
@@ -118,6 +124,7 @@ bool World::RandomArrival(Rng& rng, Sent* sent, std::vector<RequestId>* aborts) 
   arrival.fair_key = fmt::format("user {}", Random(rng, 10) == 0 ? Random(rng, 3) : 0);
   if (Random(rng, 12) == 0) arrival.queue_deadline = Now() + kStep * (20 + Random(rng, 100));
   if (Random(rng, 24) == 0) arrival.deadline = Now() + kStep * (20 + Random(rng, 200));
+  if (Random(rng, 24) == 0) arrival.running_limit = kStep * (5 + Random(rng, 100));
   for (int n = Random(rng, 3); n > 0; --n) arrival.checkpoints.push_back(Random(rng, 60));
   if (Random(rng, 4) == 0) sent->stop = Random(rng, config_.most_new_tokens + 1);
   return true;
@@ -183,11 +190,34 @@ std::string World::CheckStarvation() const {
   return "";
 }
 
+// While prompts are computed there may be no room in the step for another.
+std::string World::CheckPreemption(const StepPlan& plan) {
+  bool decodes = plan.opened.empty();
+  for (const RowId row : plan.closed) rows_.erase(row);
+  for (const RowOpened& opened : plan.opened) rows_[opened.row] = opened.request;
+  for (const Span& span : plan.spans) decodes = decodes && span.tokens.empty();
+  std::set<RequestId> running;
+  int best_running = std::numeric_limits<int>::min(), best_waiting = best_running;
+  for (const auto& [row, id] : rows_) running.insert(id);
+  for (const auto& [id, sent] : alive_) {
+    int& best = running.contains(id) ? best_running : best_waiting;
+    best = std::max(best, config_.low_first ? -sent.arrival.priority : sent.arrival.priority);
+  }
+  const bool passed_over =
+      config_.priorities && decodes &&
+      int64_t{best_waiting} - best_running > SchedulerConfig().preemption_threshold;
+  passed_over_ = passed_over ? passed_over_ + 1 : 0;
+  if (passed_over_ <= kMostPassedOver) return "";
+  return fmt::format("priority {} waits while the best that runs has {}", best_waiting,
+                     best_running);
+}
+
 std::string World::Hear(const RequestEvent& event) {
   const auto found = alive_.find(event.id);
   if (found == alive_.end()) return fmt::format("an event of request {}, unknown", event.id);
   Sent& sent = found->second;
   if (sent.end) return fmt::format("request {}: an event after its end", event.id);
+  if (event.admitted) sent.admitted_at = Now();
   sent.admitted = sent.admitted || event.admitted;
   sent.told.insert(sent.told.end(), event.tokens.begin(), event.tokens.end());
   sent.prompt_logprobs.insert(sent.prompt_logprobs.end(), event.prompt_logprobs.begin(),
@@ -218,7 +248,7 @@ std::string World::Judge(const Sent& sent) const {
   const std::vector<TokenId> output(sent.told.begin(), sent.told.begin() + kept);
   const std::vector<int> expected = ExpectedOutput(
       config_.layers, arrival.seed, arrival.prompt, kVocabulary, *arrival.sampling.max_new_tokens,
-      arrival.sampling.min_new_tokens, arrival.end_ids, -1);
+      arrival.sampling.min_new_tokens, arrival.end_ids, -1, config_.rope);
   if (output.size() > expected.size() ||
       !std::equal(output.begin(), output.end(), expected.begin())) {
     return fmt::format("output [{}] instead of [{}]", fmt::join(output, " "),
@@ -234,9 +264,12 @@ std::string World::Judge(const Sent& sent) const {
         return full && !sent.admitted ? "" : "refused though the queue is not full";
       }
       case StatusCode::kDeadlineExceeded:
-        if (arrival.deadline <= Now() || (arrival.queue_deadline <= Now() && !sent.admitted))
+        return arrival.deadline <= Now() ? "" : "ended before its deadline";
+      case StatusCode::kUnavailable:
+        if (sent.admitted ? arrival.running_limit <= Now() - sent.admitted_at
+                          : arrival.queue_deadline <= Now())
           return "";
-        return "ended before its deadline";
+        return "ended before its limit";
       default:
         return sent.aborted || sent.failed ? "" : "aborted: " + Message(reason.status);
     }
@@ -261,7 +294,8 @@ std::string World::Judge(const Sent& sent) const {
       }
       if (i == 0) continue;
       const uint64_t h =
-          Output(config_.layers, arrival.seed, arrival.prompt, static_cast<int>(i) - 1);
+          Output(config_.layers, arrival.seed, arrival.prompt, static_cast<int>(i) - 1,
+                 config_.rope, static_cast<int>(arrival.prompt.size()));
       if (*got.logprob != static_cast<float>(h % 1000)) {
         return fmt::format("prompt logprob {} is wrong", i);
       }
@@ -405,6 +439,7 @@ std::string World::Step(uint32_t seed) {
   if (output.plan) {
     ++plans_;
     opened_ += static_cast<int64_t>(output.plan->opened.size());
+    if (std::string wrong = CheckPreemption(*output.plan); !wrong.empty()) return wrong;
     device_.Issue(*std::move(output.plan));
   }
   if (!device_.failure().empty()) return device_.failure();

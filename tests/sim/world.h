@@ -25,6 +25,7 @@ namespace banyan::sim {
 struct WorldConfig {
   std::string name;
   std::vector<Layer> layers = {{}};
+  Rope rope;
   int page_size = 1;
   std::vector<int64_t> pages;  // per layer; slots of a state layer
   int chunk = 16;              // -1: whole prompts
@@ -90,6 +91,7 @@ class World {
     int64_t bound = 0;
     int64_t opened_bound = 0;
     bool admitted = false;
+    TimePoint admitted_at;
     int64_t work = 0;
   };
   struct Seen {
@@ -114,6 +116,7 @@ class World {
   void Send(Sent sent, SchedulerInput* input);
   void PauseOrNot(Rng& rng, SchedulerInput* input);
   std::string CheckStarvation() const;
+  std::string CheckPreemption(const StepPlan& plan);
   std::string Hear(const RequestEvent& event);
   std::string Judge(const Sent& sent) const;
   void LookAtOutputs(SchedulerInput* input, bool all);
@@ -123,6 +126,8 @@ class World {
   std::unique_ptr<Scheduler> scheduler_;
   FakeDevice device_;
   std::deque<StepOutcome> outcomes_;  // run, not yet told
+  std::map<RowId, RequestId> rows_;
+  int64_t passed_over_ = 0;  // plans in a row, while nothing but lesser rows is in the way
   std::map<RequestId, Sent> alive_;
   std::deque<std::vector<TokenId>> texts_;  // to begin prompts with
   std::deque<Seen> unseen_;                 // what the output thread has not looked at

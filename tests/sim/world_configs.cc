@@ -133,6 +133,11 @@ std::vector<WorldConfig> Configurations() {
           const bool is_state = layer.type == Layer::kState;
           config.pages.push_back(is_state ? pick(1, 2, 5, 20) : one * room);
         }
+        if (const int limit = pick(0, 20, 45); limit > 0) {
+          config.rope.limit = limit + page_size / 2;
+          config.rope.exact = pick(0, 1) != 0;
+          config.rope.recompute = !config.rope.exact && pick(0, 1) != 0;
+        }
         config.name = fmt::format("{}Page{}Inflight{}", model, page_size, inflight);
         all.push_back(config);
       }
