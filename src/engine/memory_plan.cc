@@ -19,7 +19,8 @@ constexpr int64_t kDefaultQueuedTokens = 1 << 26;  // half a gigabyte of prompts
 // States that one running request has use of: its own, and the checkpoints of its last message, its
 // prompt's end, and two of its output.
 constexpr int64_t kStatesPerRequest = 5;
-// Logits of one pass; a step that wants more of them runs in several.
+// Logits of one pass, if those of a token of each request are not more; a step that wants more of
+// them runs in several.
 constexpr int64_t kMostLogitBytes = int64_t{128} << 20;
 constexpr int64_t kLeastStep = 16;  // tokens
 
@@ -102,14 +103,15 @@ int64_t StepTokens(const EngineConfig& config, int64_t cached_tokens) {
 Status FitStep(EngineConfig& config, const nn::ModelInfo& model, int64_t cached_tokens,
                int64_t most, StepBudget& steps) {
   const int given = config.chunked_prefill_size;
-  const int64_t row_bytes = Bytes(DType::kF32, model.vocab_size);
-  const int64_t logit_rows =
-      std::max<int64_t>(1, std::min(kMostLogitBytes, most / 4) / std::max<int64_t>(1, row_bytes));
+  const int64_t row_bytes = std::max<int64_t>(1, Bytes(DType::kF32, model.vocab_size));
+  const int64_t rows = config.max_running_requests;
+  const int64_t logit_rows = std::max<int64_t>(
+      1, std::min(std::max(kMostLogitBytes, rows * row_bytes), most / 4) / row_bytes);
   StatusOr<StepMemory> needed = ResourceExhausted("");
   while (true) {
     const int64_t tokens = StepTokens(config, cached_tokens);
     needed = steps.measure({.tokens = tokens,
-                            .rows = config.max_running_requests,
+                            .rows = rows,
                             .length = std::min<int64_t>(config.context_length, cached_tokens),
                             .cached_tokens = cached_tokens,
                             .logit_rows = std::min(logit_rows, tokens),
@@ -132,6 +134,13 @@ Status FitStep(EngineConfig& config, const nn::ModelInfo& model, int64_t cached_
         "--chunked-prefill-size {}: the temporaries of so long a step do not fit in the {} MB that "
         "are left for them; prompts are computed in parts of {} tokens",
         given, most >> 20, config.chunked_prefill_size);
+  }
+  if (logit_rows < rows) {
+    LogWarning(
+        "logits of {} requests fit at a time ({} KB each, in a quarter of the {} MB that are left "
+        "for a step): of the {} that --max-running-requests allows, a step of more reads the "
+        "weights several times; give fewer, or a lower --mem-fraction-static",
+        logit_rows, row_bytes >> 10, most >> 20, rows);
   }
   steps.memory = *needed;
   return OkStatus();
@@ -201,6 +210,7 @@ StatusOr<SchedulerConfig> PlanMemory(EngineConfig& config, const nn::ModelInfo& 
                                                     : pages);
   }
   out.page_size = config.page_size;
+  out.rope_lengths = model.rope_lengths;
   out.max_running = config.max_running_requests;
   out.max_length = std::min(config.context_length, config.max_total_tokens);
   out.chunked_prefill_size = config.chunked_prefill_size;

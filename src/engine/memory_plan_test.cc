@@ -88,6 +88,24 @@ TEST_F(StepBudgetTest, WithoutRoomForTheShortestStepNothingStarts) {
                     HasSubstr("--max-running-requests")));
 }
 
+// Every request of a step gets its logits at once, or it is said that they do not fit.
+TEST_F(StepBudgetTest, LogitsOfAllRequestsOrAWordAboutIt) {
+  model_.vocab_size = 1 << 20;
+  config_.chunked_prefill_size = 256;
+  config_.max_running_requests = 64;
+  for (const int64_t fit : {64, 16}) {
+    const int64_t available = fit << 25;  // half is for steps, of which a quarter is for logits
+    testing::internal::CaptureStdout();
+    const auto plan = Plan(available, available);
+    const std::string log = testing::internal::GetCapturedStdout();
+    ASSERT_TRUE(plan.ok()) << Message(plan.status());
+    EXPECT_EQ(shape_.logit_rows, fit);
+    EXPECT_EQ(log.find("logits of 16 requests fit at a time (4096 KB each") != std::string::npos,
+              fit < 64)
+        << log;
+  }
+}
+
 TEST_F(StepBudgetTest, AModelThatCannotRunIsToldAsSuch) {
   steps_.measure = [](const StepShape&) -> StatusOr<StepMemory> { return Internal("odd"); };
   EXPECT_EQ(Plan(1 << 30, 1 << 30).status().code(), StatusCode::kInternal);
