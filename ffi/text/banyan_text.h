@@ -51,6 +51,8 @@ int64_t bt_tokenizer_token_id(const BtTokenizer* tokenizer, const uint8_t* token
 /* The decoder as JSON ("null" when there is none), and the name of the model, both borrowed. */
 void bt_tokenizer_decoder(const BtTokenizer* tokenizer, const uint8_t** data, size_t* size);
 void bt_tokenizer_model(const BtTokenizer* tokenizer, const uint8_t** data, size_t* size);
+/* What the caller should tell its user about the file, borrowed; mostly empty. */
+void bt_tokenizer_warning(const BtTokenizer* tokenizer, const uint8_t** data, size_t* size);
 /* 1 when the fast engine took it, 0 when the complete one did. */
 int bt_tokenizer_is_fast(const BtTokenizer* tokenizer);
 

@@ -30,16 +30,27 @@ StatusOr<json::object> ReadTokenizerConfig(const std::string& folder) {
   if (text) {
     BANYAN_ASSIGN_OR_RETURN(config, ParseJsonObject(*text, folder + "/tokenizer_config.json"));
   }
+  // Configs that list their added tokens are complete; beside older ones two files say more.
+  if (config.contains("added_tokens_decoder")) return config;
+  // The list's older name.
+  if (const json::value* list = config.if_contains("additional_special_tokens")) {
+    if (!config.contains("extra_special_tokens"))
+      config["extra_special_tokens"] = json::value(*list);
+    config.erase("additional_special_tokens");
+  }
   BANYAN_ASSIGN_OR_RETURN(text, ReadFileIfAny(folder + "/special_tokens_map.json"));
   if (text) {
     BANYAN_ASSIGN_OR_RETURN(json::object map,
                             ParseJsonObject(*text, folder + "/special_tokens_map.json"));
-    // Configs that list their added tokens are complete; for older ones the map decides.
-    const bool complete = config.contains("added_tokens_decoder");
     for (auto& [name, token] : map) {
-      if (complete && config.contains(name)) continue;
+      if (token.is_object()) token.get_object()["special"] = true;
       config[name] = std::move(token);
     }
+  }
+  BANYAN_ASSIGN_OR_RETURN(text, ReadFileIfAny(folder + "/added_tokens.json"));
+  if (text) {
+    BANYAN_ASSIGN_OR_RETURN(config["added_tokens.json"],
+                            ParseJsonObject(*text, folder + "/added_tokens.json"));
   }
   return config;
 }

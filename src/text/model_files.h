@@ -18,7 +18,8 @@ inline constexpr int64_t kMaxTextFile = int64_t{1} << 30;
 StatusOr<std::optional<std::string>> ReadFileIfAny(const std::string& path,
                                                    int64_t limit = kMaxTextFile);
 
-// tokenizer_config.json with special_tokens_map.json laid under or over it as transformers does;
+// tokenizer_config.json; where it does not list its added tokens, with special_tokens_map.json laid
+// over it and added_tokens.json as its member of that name, as transformers reads older folders;
 // empty when the folder has neither.
 StatusOr<json::object> ReadTokenizerConfig(const std::string& folder);
 

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "base/log.h"
 #include "text/ffi.h"
 #include "text/gguf_vocab.h"
 #include "text/model_files.h"
@@ -132,6 +133,8 @@ StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::FromJson(std::string_view 
                        config_text.size(), &raw, &error) != 0)
     return InvalidArgument("{}", ffi::Take(error));
   std::unique_ptr<BtTokenizer, FreeTokenizer> tokenizer(raw);
+  if (const std::string_view warning = Borrowed(raw, bt_tokenizer_warning); !warning.empty())
+    LogWarning("{}", warning);
   BANYAN_ASSIGN_OR_RETURN(json::value spec, ParseJson(Borrowed(raw, bt_tokenizer_decoder)));
   const bool clean_up = CleansUpSpaces(config, Borrowed(raw, bt_tokenizer_model));
   BANYAN_ASSIGN_OR_RETURN(auto decoder, Decoder::FromJson(spec, clean_up));

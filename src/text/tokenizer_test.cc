@@ -135,39 +135,143 @@ TEST(TokenizerTest, AddedTokensDecoderAddsInOrderOfIds) {
 TEST(TokenizerTest, AddedTokensSideBySide) {
   const auto with = [](const char* tokens) {
     std::string json = kBpe;
-    json.insert(json.find("{\"id\":10"), tokens);
+    json.insert(json.find("],\"normalizer\""), tokens);
     return Make(json);
   };
-  auto words = with(R"({"id":11,"content":"cd","single_word":false,"lstrip":false,"rstrip":false,
+  auto words = with(R"(,{"id":11,"content":"cd","single_word":false,"lstrip":false,"rstrip":false,
       "normalized":true,"special":false},{"id":12,"content":"fe","single_word":true,"lstrip":false,
-      "rstrip":false,"normalized":true,"special":false},)");
+      "rstrip":false,"normalized":true,"special":false})");
   EXPECT_EQ(*words->Encode("cdfe fe", false), (Ids{11, 5, 4, 6, 12}));
-  auto spaces = with(R"({"id":11,"content":"<r>","single_word":false,"lstrip":false,"rstrip":true,
+  auto spaces = with(R"(,{"id":11,"content":"<r>","single_word":false,"lstrip":false,"rstrip":true,
       "normalized":false,"special":true},{"id":12,"content":"  ","single_word":false,"lstrip":false,
-      "rstrip":false,"normalized":false,"special":false},)");
+      "rstrip":false,"normalized":false,"special":false})");
   EXPECT_EQ(*spaces->Encode("<r>  a", false), (Ids{11, 12, 0}));
 }
 
-TEST(TokenizerTest, AddedTokensHaveTheIdsThatTheFileSays) {
-  const auto with_id = [](const char* id) {
-    std::string json = kBpe;
-    return json.replace(json.find("\"id\":10"), 7, fmt::format("\"id\":{}", id));
-  };
-  auto far = Make(with_id("40"));
+std::string Added(std::string_view content, int64_t id, bool special = true,
+                  bool normalized = false, bool rstrip = false) {
+  return json::serialize(json::object{{"id", id},
+                                      {"content", content},
+                                      {"single_word", false},
+                                      {"lstrip", false},
+                                      {"rstrip", rstrip},
+                                      {"normalized", normalized},
+                                      {"special", special}});
+}
+
+// kBpe with other added tokens.
+std::string WithAdded(std::string_view tokens, std::string_view normalizer = "null") {
+  std::string json = kBpe;
+  const std::size_t begin = json.find("{\"id\":10"), end = json.find("],\"normalizer\":null");
+  json.replace(end + 2, 17, fmt::format("\"normalizer\":{}", normalizer));
+  return json.replace(begin, end - begin, tokens);
+}
+
+// The ids that the libraries give, which transformers and so every other engine take, whatever the
+// file says.
+TEST(TokenizerTest, AddedTokensAreNumberedAsTheLibrariesDo) {
+  const auto far = Make(WithAdded(Added("<x>", 40) + "," + Added("<y>", 60)));
   ASSERT_TRUE(far);
-  EXPECT_EQ(*far->Encode("abc<|end|>f", false), (Ids{9, 40, 5}));
-  EXPECT_EQ(*far->Decode(Ids{40}, false), "<|end|>");
-  EXPECT_EQ(far->TokenToId("<|end|>"), 40);
-  auto taken = Tokenizer::FromJson(with_id("9"), {});
-  EXPECT_NE(Message(taken.status()).find("id 9 is of \"abc\" and of \"<|end|>\""),
-            std::string::npos);
-  std::string twice = kBpe;
-  twice.replace(twice.find("<|end|>"), 7, "abc");
-  auto both = Make(twice);
+  EXPECT_EQ(*far->Encode("abc<x>f<y>", false), (Ids{9, 10, 5, 11}));
+  EXPECT_EQ(*far->Decode(Ids{10, 11}, false), "<x><y>");
+  EXPECT_EQ(far->TokenToId("<y>"), 11);
+  EXPECT_EQ(far->vocab_size(), 12);
+  const auto taken = Make(WithAdded(Added("<x>", 9)));  // the id of "abc"
+  ASSERT_TRUE(taken);
+  EXPECT_EQ(*taken->Encode("abc<x>", false), (Ids{9, 10}));
+  const auto empty = Make(WithAdded(Added("", 10) + "," + Added("<y>", 11)));
+  ASSERT_TRUE(empty);
+  EXPECT_EQ(*empty->Encode("a<y>", false), (Ids{0, 10}));
+  EXPECT_EQ(*empty->Decode(Ids{10}, false), "<y>");
+  const auto both = Make(WithAdded(Added("abc", 10)));
   ASSERT_TRUE(both);
   EXPECT_EQ(*both->Encode("abc", false), (Ids{9}));
   EXPECT_TRUE(both->IsSpecial(9));
   EXPECT_EQ(both->vocab_size(), 10);
+
+  // A gap before the last piece: those of the file count on from the size, the config's from the
+  // largest.
+  std::string gap = WithAdded(Added("abc", 20));
+  gap.replace(gap.find("\"abc\":9"), 7, "\"abc\":20");
+  const auto config = json::object{{"pad_token", "<p>"}, {"eos_token", "<q>"}};
+  EXPECT_EQ(*Make(gap, config)->Encode("a<p><q>", false), (Ids{0, 22, 21}));
+  // The libraries would give the id of "abc" again: a free one that the file states is meant.
+  gap = WithAdded(Added("<x>", 9));
+  gap.replace(gap.find("\"abc\":9"), 7, "\"abc\":10");
+  const auto meant = Make(gap, config);
+  ASSERT_TRUE(meant);
+  EXPECT_EQ(*meant->Encode("abc<x><q>", false), (Ids{10, 9, 11}));
+  EXPECT_EQ(*meant->Decode(Ids{10, 9}, false), "abc<x>");
+
+  const std::string unigram = R"({"version":"1.0","added_tokens":[)" + Added("<x>", 1) + "," +
+                              Added("<y>", 7) + "," + Added("<z>", 8) +
+                              R"(],"normalizer":null,"pre_tokenizer":null,"post_processor":null,
+      "decoder":null,"model":{"type":"Unigram","unk_id":0,"byte_fallback":false,
+      "vocab":[["<unk>",0],["a",-1],["b",-2]]}})";
+  const auto list = Make(unigram);
+  ASSERT_TRUE(list);
+  EXPECT_EQ(*list->Encode("a<x>b<y><z>", false), (Ids{1, 3, 2, 4, 5}));
+}
+
+// transformers adds the tokens of added_tokens_decoder anew: their flags count, not the file's.
+TEST(TokenizerTest, AddedTokensDecoderDecidesFlags) {
+  const auto config = [](bool special, bool normalized, bool rstrip) {
+    return json::object{{"added_tokens_decoder",
+                         {{"10",
+                           {{"content", "<x>"},
+                            {"single_word", false},
+                            {"lstrip", false},
+                            {"rstrip", rstrip},
+                            {"normalized", normalized},
+                            {"special", special}}}}}};
+  };
+  for (const bool rstrip : {false, true}) {
+    auto tokenizer =
+        Make(WithAdded(Added("<x>", 10, false, false, !rstrip)), config(false, false, rstrip));
+    ASSERT_TRUE(tokenizer);
+    EXPECT_EQ(*tokenizer->Encode("a<x>  b", false),
+              rstrip ? (Ids{0, 10, 1}) : (Ids{0, 10, 6, 6, 1}));
+  }
+  // Once special always special, and searched for as it was then.
+  auto special = Make(WithAdded(Added("<x>", 10)), config(false, false, false));
+  EXPECT_TRUE(special->IsSpecial(10));
+  const char* lower = R"({"type":"Lowercase"})";
+  for (const bool first : {false, true}) {
+    auto both =
+        Make(WithAdded(Added("<x>", 10, false, first), lower), config(false, !first, false));
+    ASSERT_TRUE(both);
+    EXPECT_EQ(*both->Encode("a<X>b<x>", false), (Ids{0, 10, 1, 10})) << first;
+  }
+  // A role decides nothing about a token that the file has.
+  const json::object named = {{"mask_token", {{"content", "<x>"}, {"rstrip", true}}}};
+  EXPECT_EQ(*Make(WithAdded(Added("<x>", 10)), named)->Encode("a<x> b", false), (Ids{0, 10, 6, 1}));
+}
+
+// Folders that were saved before configs listed their added tokens.
+TEST(TokenizerTest, OlderFoldersListTheirAddedTokensInAFileOfTheirOwn) {
+  const std::string folder = testing::TempDir() + "older_tokenizer";
+  std::filesystem::create_directories(folder);
+  const auto write = [&](const char* name, std::string_view text) {
+    std::ofstream(folder + "/" + name) << text;
+  };
+  write("tokenizer.json", WithAdded(Added("<a>", 10, true, false, true)));
+  write("added_tokens.json", R"({"<|im_start|>": 12, "<|im_end|>": 11, "<a>": 10})");
+  write("special_tokens_map.json", R"({"eos_token": {"content": "<|im_end|>", "rstrip": true}})");
+  write("tokenizer_config.json", R"({"eos_token": "<other>"})");
+  auto tokenizer = Tokenizer::Load(folder);
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  EXPECT_EQ(*(*tokenizer)->Encode("<|im_start|>a<|im_end|> b<a> c", false),
+            (Ids{12, 0, 11, 6, 1, 10, 2}));
+  EXPECT_EQ((*tokenizer)->eos_id(), 11);
+  EXPECT_TRUE((*tokenizer)->IsSpecial(11));
+  EXPECT_FALSE((*tokenizer)->IsSpecial(12));
+
+  write("tokenizer_config.json", R"({"eos_token": "<other>", "added_tokens_decoder": {}})");
+  tokenizer = Tokenizer::Load(folder);
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  EXPECT_EQ((*tokenizer)->TokenToId("<|im_start|>"), std::nullopt);
+  EXPECT_EQ((*tokenizer)->eos_id(), 11);
+  EXPECT_EQ((*tokenizer)->special_tokens().at("eos_token"), "<other>");
 }
 
 // kBpe lacks most bytes: they are left out, and what stood around them joins.
@@ -191,8 +295,8 @@ TEST(TokenizerTest, LongTextsTakeLinearTime) {
 
 TEST(TokenizerTest, HostileFilesAreErrors) {
   std::string deep(5000, '[');
-  const std::string huge_id =
-      std::string(kBpe).replace(std::string(kBpe).find("\"id\":10"), 7, "\"id\":4000000000");
+  std::string huge_id = kBpe;
+  huge_id.replace(huge_id.find("\"abc\":9"), 7, "\"abc\":4000000000");
   for (const std::string& text :
        {std::string(), std::string("{}"), std::string("[]"), std::string("null"), deep,
         std::string(R"({"model":{"type":"BPE","vocab":{},"merges":[["a"]]}})"),

@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What tokenizer_config.json changes about a tokenizer.json, as transformers applies it when it
-//! loads both: special tokens that the file lacks are added, add_bos_token and add_eos_token replace
-//! the post-processor of the classes that have them. Truncation and padding are requests' business, never the tokenizer's.
+//! loads both: the added tokens (added_tokens.rs); add_bos_token and add_eos_token replace the
+//! post-processor of the classes that have them. Truncation and padding are requests' business, never the tokenizer's.
 
+use crate::added_tokens;
 use serde_json::{json, Map, Value};
-use std::collections::HashMap;
-
-const NAMED: [&str; 7] =
-    ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
 pub struct AddedToken<'a> {
     pub content: &'a str,
@@ -32,9 +29,9 @@ pub fn model_type(document: &Value) -> &str {
     }
 }
 
-pub fn model_tokens(document: &Value) -> Result<Vec<(&str, u64)>, String> {
+pub fn model_tokens(vocabulary: &Value) -> Result<Vec<(&str, u64)>, String> {
     let bad = || "tokenizer.json: model.vocab is not a vocabulary".to_string();
-    match &document["model"]["vocab"] {
+    match vocabulary {
         Value::Object(vocab) => vocab
             .iter()
             .map(|(token, id)| Ok((token.as_str(), id.as_u64().ok_or_else(bad)?)))
@@ -68,7 +65,8 @@ pub fn token_content(value: &Value) -> Option<&str> {
     value.as_str().or_else(|| value["content"].as_str())
 }
 
-pub fn apply(document: &mut Value, config: &Value) -> Result<(), String> {
+/// What it returns is a warning, if there is one.
+pub fn apply(document: &mut Value, config: &Value) -> Result<Option<String>, String> {
     if !document.is_object() || !document["model"].is_object() {
         return Err("tokenizer.json: expected an object with a model".to_string());
     }
@@ -77,13 +75,13 @@ pub fn apply(document: &mut Value, config: &Value) -> Result<(), String> {
     if document["model"]["dropout"].is_number() {
         document["model"]["dropout"] = Value::Null; // it makes the ids random
     }
-    if config.is_object() {
-        add_missing_tokens(document, config)?;
-    }
-    keep_added_ids(document)?;
+    let warning = added_tokens::settle(document, config)?;
     let flags = config["add_bos_token"].is_boolean() || config["add_eos_token"].is_boolean();
     if config["bos_eos_by_flags"] == true {
-        return if flags { set_post_processor(document, config) } else { Ok(()) };
+        if flags {
+            set_post_processor(document, config)?;
+        }
+        return Ok(warning);
     }
     // Beside a tokenizer.json, transformers drops the flags: the file's post-processor decides. This
     // one class still builds its own.
@@ -91,140 +89,13 @@ pub fn apply(document: &mut Value, config: &Value) -> Result<(), String> {
         let mut own = config.clone();
         own["add_bos_token"] = Value::Bool(true);
         own["add_eos_token"] = Value::Bool(false);
-        return set_post_processor(document, &own);
+        set_post_processor(document, &own)?;
     }
-    Ok(())
+    Ok(warning)
 }
 
-fn flag(token: &Value, name: &str, fallback: bool) -> bool {
+pub fn flag(token: &Value, name: &str, fallback: bool) -> bool {
     token[name].as_bool().unwrap_or(fallback)
-}
-
-/// The tokens that the config names: those with an id in the order of their ids, then the named
-/// ones, then the extra ones.
-fn config_tokens(config: &Value) -> Vec<(&Value, bool)> {
-    let mut tokens: Vec<(&Value, bool)> = Vec::new();
-    if let Some(decoder) = config["added_tokens_decoder"].as_object() {
-        let mut listed: Vec<(u64, &Value)> =
-            decoder.iter().filter_map(|(id, token)| Some((id.parse().ok()?, token))).collect();
-        listed.sort_by_key(|entry| entry.0);
-        tokens.extend(listed.into_iter().map(|(_, token)| (token, flag(token, "special", false))));
-    }
-    tokens.extend(NAMED.iter().map(|name| (&config[*name], true)));
-    for name in ["additional_special_tokens", "extra_special_tokens"] {
-        match &config[name] {
-            Value::Array(list) => tokens.extend(list.iter().map(|token| (token, true))),
-            Value::Object(map) => tokens.extend(map.values().map(|token| (token, true))),
-            _ => {}
-        }
-    }
-    tokens
-}
-
-fn add_missing_tokens(document: &mut Value, config: &Value) -> Result<(), String> {
-    let wanted = config_tokens(config);
-    let mut known: HashMap<String, usize> = HashMap::new();
-    for (index, token) in added_tokens(document)?.iter().enumerate() {
-        known.insert(token.content.to_string(), index);
-    }
-    // What the vocabulary lacks is numbered on from the size of both together.
-    let mut missing: Vec<(Map<String, Value>, Option<u64>)> = Vec::new();
-    let mut make_special: Vec<usize> = Vec::new();
-    {
-        let needs_vocabulary = wanted
-            .iter()
-            .any(|(token, _)| token_content(token).is_some_and(|content| !known.contains_key(content)));
-        let vocabulary: HashMap<&str, u64> =
-            if needs_vocabulary { model_tokens(document)?.into_iter().collect() } else { HashMap::new() };
-        let existing = known.len();
-        let outside =
-            added_tokens(document)?.iter().filter(|token| !vocabulary.contains_key(token.content)).count();
-        let mut next = (vocabulary.len() + outside) as u64;
-        for (token, special) in wanted {
-            let Some(content) = token_content(token) else { continue };
-            if content.is_empty() {
-                continue;
-            }
-            if let Some(&index) = known.get(content) {
-                if special && index < existing {
-                    make_special.push(index);
-                }
-                continue;
-            }
-            known.insert(content.to_string(), usize::MAX);
-            let id = vocabulary.get(content).copied().unwrap_or_else(|| {
-                next += 1;
-                next - 1
-            });
-            let entry = json!({
-                "id": id, "content": content, "special": special,
-                "single_word": flag(token, "single_word", false),
-                "lstrip": flag(token, "lstrip", false),
-                "rstrip": flag(token, "rstrip", false),
-                "normalized": flag(token, "normalized", !special),
-            });
-            let Value::Object(entry) = entry else { continue };
-            missing.push((entry, Some(id)));
-        }
-    }
-    if missing.is_empty() && make_special.is_empty() {
-        return Ok(());
-    }
-    if !document["added_tokens"].is_array() {
-        document["added_tokens"] = json!([]);
-    }
-    let Some(list) = document["added_tokens"].as_array_mut() else { return Ok(()) };
-    for index in make_special {
-        list[index]["special"] = Value::Bool(true);
-    }
-    list.extend(missing.into_iter().map(|(entry, _)| Value::Object(entry)));
-    list.sort_by_key(|token| token["id"].as_u64());
-    Ok(())
-}
-
-/// The libraries number added tokens that the model's vocabulary lacks on from its size, whatever the
-/// file says. Where that is not what it says, the vocabulary gets them, so that its ids hold. A
-/// token that the vocabulary has keeps the vocabulary's id, as with the libraries.
-fn keep_added_ids(document: &mut Value) -> Result<(), String> {
-    let listed: HashMap<&str, u64> =
-        if document["model"]["vocab"].is_array() { model_tokens(document)?.into_iter().collect() } else { HashMap::new() };
-    let vocab_id = |content: &str| match &document["model"]["vocab"] {
-        Value::Object(vocab) => vocab.get(content).and_then(Value::as_u64),
-        _ => listed.get(content).copied(),
-    };
-    let mut next = document["model"]["vocab"].as_object().map_or(listed.len(), Map::len) as u64;
-    let mut outside: Vec<(String, u64)> = Vec::new();
-    let mut renumbered: Vec<(usize, u64)> = Vec::new();
-    let mut as_stated = true;
-    for (index, token) in added_tokens(document)?.iter().enumerate() {
-        match vocab_id(token.content) {
-            Some(id) if id == token.id => {}
-            Some(id) => renumbered.push((index, id)),
-            None => {
-                as_stated &= token.id == next;
-                next += 1;
-                outside.push((token.content.to_string(), token.id));
-            }
-        }
-    }
-    for (index, id) in renumbered {
-        document["added_tokens"][index]["id"] = json!(id);
-    }
-    if as_stated {
-        return Ok(());
-    }
-    let mut owners: HashMap<u64, String> =
-        model_tokens(document)?.into_iter().map(|(token, id)| (id, token.to_string())).collect();
-    let Some(vocab) = document["model"]["vocab"].as_object_mut() else {
-        return Err("tokenizer.json: added tokens whose ids do not follow the vocabulary's".to_string());
-    };
-    for (content, id) in outside {
-        if let Some(other) = owners.insert(id, content.clone()).filter(|other| *other != content) {
-            return Err(format!("tokenizer.json: id {id} is of \"{other}\" and of \"{content}\""));
-        }
-        vocab.insert(content, json!(id));
-    }
-    Ok(())
 }
 
 fn set_post_processor(document: &mut Value, config: &Value) -> Result<(), String> {

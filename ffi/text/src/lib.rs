@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The C ABI of banyan_text.h: memory, panics and strings; the work is done in the modules.
 
+mod added_tokens;
 mod engine;
 mod hf_config;
 mod jinja;
@@ -159,6 +160,13 @@ pub unsafe extern "C" fn bt_tokenizer_decoder(tokenizer: *const Tokenizer, data:
 #[no_mangle]
 pub unsafe extern "C" fn bt_tokenizer_model(tokenizer: *const Tokenizer, data: *mut *const u8, size: *mut usize) {
     lend((*tokenizer).model(), data, size);
+}
+
+/// # Safety
+/// As above.
+#[no_mangle]
+pub unsafe extern "C" fn bt_tokenizer_warning(tokenizer: *const Tokenizer, data: *mut *const u8, size: *mut usize) {
+    lend((*tokenizer).warning(), data, size);
 }
 
 /// # Safety

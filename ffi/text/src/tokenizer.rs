@@ -30,11 +30,15 @@ impl<'a> Source<'a> {
 
     /// The same, but with an empty list in the place of the model's merges, which are returned as
     /// they stand in the file: half a million pairs of strings are most of a start's time and
-    /// memory as a tree, and nothing here looks into them. None where they are not pairs.
-    pub fn document_beside_merges(&self) -> Result<(Value, Option<&'a str>), String> {
-        let Some((mut document, merges)) = without_merges(self.json) else { return Ok((self.document()?, None)) };
-        hf_config::apply(&mut document, self.config)?;
-        Ok((document, Some(merges)))
+    /// memory as a tree, and nothing here looks into them. None where they are not pairs. Then the
+    /// warning, if there is one.
+    pub fn document_beside_merges(&self) -> Result<(Value, Option<&'a str>, Option<String>), String> {
+        let (mut document, merges) = match without_merges(self.json) {
+            Some((document, merges)) => (document, Some(merges)),
+            None => (serde_json::from_slice(self.json).map_err(|error| format!("tokenizer.json: {error}"))?, None),
+        };
+        let warning = hf_config::apply(&mut document, self.config)?;
+        Ok((document, merges, warning))
     }
 }
 
@@ -67,6 +71,7 @@ pub struct Tokenizer {
     vocabulary: Vocabulary,
     decoder: String,
     model: String,
+    warning: String,
 }
 
 impl Tokenizer {
@@ -77,13 +82,13 @@ impl Tokenizer {
             serde_json::from_slice(config).map_err(|error| format!("tokenizer_config.json: {error}"))?
         };
         let source = Source { json, config: &config };
-        let (document, merges) = source.document_beside_merges()?;
+        let (document, merges, warning) = source.document_beside_merges()?;
         let vocabulary = Vocabulary::new(&document)?;
         let decoder = document.get("decoder").unwrap_or(&Value::Null).to_string();
         let model = hf_config::model_type(&document).to_string();
         let split_special = config.get("split_special_tokens").and_then(Value::as_bool).unwrap_or(false);
         let engine = Engine::new(document, merges, source, split_special)?;
-        Ok(Tokenizer { engine, vocabulary, decoder, model })
+        Ok(Tokenizer { engine, vocabulary, decoder, model, warning: warning.unwrap_or_default() })
     }
 
     pub fn encode(&self, text: &str, add_special: bool) -> Result<Vec<u32>, String> {
@@ -98,6 +103,9 @@ impl Tokenizer {
     pub fn model(&self) -> &str {
         &self.model
     }
+    pub fn warning(&self) -> &str {
+        &self.warning
+    }
     pub fn is_fast(&self) -> bool {
         self.engine.is_fast()
     }
@@ -111,7 +119,7 @@ pub struct Vocabulary {
 
 impl Vocabulary {
     fn new(document: &Value) -> Result<Vocabulary, String> {
-        let model: Vec<(&str, u64)> = hf_config::model_tokens(document)?;
+        let model: Vec<(&str, u64)> = hf_config::model_tokens(&document["model"]["vocab"])?;
         let added = hf_config::added_tokens(document)?;
         let largest = model.iter().map(|token| token.1).chain(added.iter().map(|token| token.id)).max();
         let bound = largest.map_or(0, |id| id.saturating_add(1));
