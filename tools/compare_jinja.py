@@ -32,6 +32,7 @@ CONTEXT = {
         "type": "object", "properties": {"z": {"type": "string"}, "a": {"type": ["integer", "null"]}}, "required": ["z"]}}}],
     "s": "Hello, World", "e": "", "u": "\u00c4\u00d6\u0130\u01c6 \u1e9e\ufb01 x\u0301\t\u2028z\u0660\u00b2\u2460", "m": "line one\n  line two\n\nlast\r\nx",
     "num": "  0x1F ", "p": "a-b_c d's e.f (g) {h", "h": "<a href='x'>B & C</a>",
+    "w": "See (https://a.bc/d_(e)?f#g), <me@x-y.org> or www.h.com:80; ftp://i.j -- a well-known, so--called [http://[::1]:8/] http://1.2.3.4. mailto:k@l.mn",
     "i": 7, "j": -3, "z": 0, "big": 123456789012345678901234567890123456789012345, "f": 2.5, "g": -0.1, "hf": 1e16,
     "t": True, "n": None, "l": [3, 1, 2], "ls": ["b", "A", "c", "a"], "ll": [[1, 2], [3], []], "el": [], "ed": {},
     "d": {"b": 1, "a": 2, "C": 3}, "dd": {"x": {"y": [1, {"z": "deep"}]}, "items": 5, "1": "one"},
@@ -67,18 +68,19 @@ ARGUMENTS = {  # (positional maker, keyword maker) pairs by name; {} stands for 
     "tojson": ["", "indent=2", "4", "ensure_ascii=true", "separators=(',',':')", "sort_keys=true", "true,2", "indent=0", "indent='\\t'", "indent=2,separators=(',',':')", "indent=none", "false,none,none,true"],
     "trim": ["", "'H'", "chars=' '", "'dlo'", "none"], "truncate": ["5", "5,true", "5,false,'..'", "5,true,'',0", "", "leeway=0,length=9"],
     "unique": ["", "true", "attribute='name'", "attribute='age'"], "wordwrap": ["5", "8,false", "10,true,'|'", "", "width=6,break_on_hyphens=false"],
-    "xmlattr": ["", "false"], "urlize": [""],
+    "xmlattr": ["", "false"], "pprint": [""], "urlencode": [""],
+    "urlize": ["", "5", "nofollow=true", "9,true,'_blank'", "rel='a b'", "extra_schemes=['ftp:']", "-3"],
 }
 KINDS = {  # what a filter or method is mostly given, so that most templates render
-    "str": ["s", "u", "p", "m", "h", "e", "num", "'Hello'", "'a,b c'", "'<i>x</i>'|safe", "h|e", "messages[1].content", "x", "'it\\'s \"q\"'", "'aXbX'"],
+    "str": ["s", "u", "p", "m", "h", "w", "e", "num", "'Hello'", "'a,b c'", "'<i>x</i>'|safe", "h|e", "messages[1].content", "x", "'it\\'s \"q\"'", "'aXbX'"],
     "num": ["i", "j", "z", "f", "g", "hf", "big", "t", "0", "1.5", "-2", "'12'", "2.675", "1e22", "x", "'0b11'"],
     "list": ["l", "ls", "ll", "el", "mix", "people", "messages", "tools", "(1,'a')", "range(4)", "s", "d.items()", "ls|map('upper')", "x"],
     "people": ["people", "messages", "[people[0]]", "d.items()", "tools"],
     "dict": ["d", "ed", "dd", "messages[0]", "tools[0]", "people[0]", "{'a': none, 1: 2.5, 'k': {'z': [True]}}", "x"],
 }
 KIND_OF = {name: kind for kind, names in {
-    "str": "capitalize center e escape forceescape format indent lower replace safe striptags string title trim truncate upper urlencode wordcount int float",
-    "num": "abs round filesizeformat", "people": "selectattr rejectattr groupby", "dict": "dictsort items tojson",
+    "str": "capitalize center e escape forceescape format indent lower replace safe striptags string title trim truncate upper urlencode urlize wordcount wordwrap int float",
+    "num": "abs round filesizeformat", "people": "selectattr rejectattr groupby", "dict": "dictsort items pprint tojson urlencode xmlattr",
     "list": "batch first join last length count list map max min reject reverse select slice sort sum unique tojson"}.items() for name in names.split()}
 TESTS = ["boolean", "callable", "defined", "divisibleby 2", "divisibleby(z)", "eq 1", "escaped", "even", "false", "filter", "float", "ge 2", "gt 1", "in l",
          "in 'Hello'", "in d", "integer", "iterable", "le 3", "lower", "lt 3", "mapping", "ne 1", "none", "number", "odd", "sameas true",

@@ -104,6 +104,34 @@ const Case kCases[] = {
     {"{% for self in [1, 2] %}{{ self }}{{ loop }}{% if loop %}{{ loop|length }}{% endif %}"
      "{% endfor %}",
      "1<LoopContext 1/2>22<LoopContext 2/2>2"},
+    // Texts laid out and links.
+    {"{{ {'b': 1, 'a': ['x' * 30, 'y' * 30, 'one two ' * 9, ''], 'c': ('q' * 60,)}|pprint }}",
+     "{'a': ['xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx',\n       'yyyyyyyyyyyyyyyyyyyyyyyyyyyyyy',\n"
+     "       'one two one two one two one two one two one two one two one two one '\n"
+     "       'two ',\n       ''],\n 'b': 1,\n"
+     " 'c': ('qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq',)}"},
+    {"{{ 'A well-known fact -- or: so--called supercalifragilistic'|wordwrap(10) }}|"
+     "{{ 'abcdefgh i'|wordwrap(4, false, '+') }}",
+     "A well-\nknown fact\n-- or: so\n--called s\nupercalifr\nagilistic|abcdefgh+i"},
+    {"{{ 'see (http://a.bc/x_(y)). <me@x.org>, www.foo.com:80! ftp://q'|"
+     "urlize(9, true, '_blank', extra_schemes=['ftp:']) }}",
+     "see (<a href=\"http://a.bc/x_(y)\" rel=\"nofollow noopener\" "
+     "target=\"_blank\">http://a....</a>)."
+     " &lt;<a href=\"mailto:me@x.org\">me@x.org</a>&gt;, www.foo.com:80! "
+     "<a href=\"ftp://q\" rel=\"nofollow noopener\" target=\"_blank\">ftp://q</a>"},
+    {"{{ {'id': 'x\"<', 'no': none, 'n': 3}|xmlattr }}|{{ {'a': 1}|xmlattr(false) }}",
+     " id=\"x&#34;&lt;\" n=\"3\"|a=\"1\""},
+    {"{{ {'a b': '/x', 'c': [1]}|urlencode }}|{{ [('k', 'é')]|urlencode }}|{{ '/a b'|urlencode }}",
+     "a+b=%2Fx&c=%5B1%5D|k=%C3%A9|/a%20b"},
+    {"{{ '0x_1F'|int(7, 0) }} {{ '012'|int(7, 0) }} {{ '0b11'|int(0, 0) }} {{ '00'|int(7, 0) }} "
+     "{{ '5'|int(7, 1) }} {{ [1, 2]|truncate(3) }} {{ ('<a b c d>'|safe)|truncate(5, end='<', "
+     "leeway=0) }}",
+     "31 12 3 0 5 [1, 2] <a&lt;"},
+    {"{{ [1]|truncate(2) }}", "error: chat template: expected length >= 3, got 2"},
+    {"{{ {'a=b': 1}|xmlattr }}",
+     "error: chat template: Invalid character in attribute name: 'a=b'"},
+    {"{{ [1, 2]|random }}",
+     "error: chat template: the filter 'random' is not supported in chat templates"},
     {"{{ strftime_now('%d %b %Y, %A %j %-I:%M %p') }}", "26 Jul 2024, Friday 208 12:34 PM"},
     // Errors.
     {"{{ raise_exception('no ' ~ 1) }}", "error: chat template: no 1"},

@@ -5,7 +5,7 @@ use super::letters::{capitalize, is_alnum, lower, upper};
 use super::render::{CallArgs, Renderer};
 use super::text::{escape_html, is_space, split_lines};
 use super::value::Value;
-use super::{format, json, sequences};
+use super::{format, json, links, pretty, sequences};
 use super::{Error, Result};
 use std::sync::Arc;
 
@@ -17,9 +17,9 @@ const NAMES: [&str; 54] = [
     "truncate", "unique", "upper", "urlencode", "urlize", "wordcount", "wordwrap", "xmlattr",
 ];
 
-const WITHOUT_ARGUMENTS: [&str; 20] = [
+const WITHOUT_ARGUMENTS: [&str; 21] = [
     "abs", "capitalize", "count", "e", "escape", "first", "forceescape", "items", "last", "length", "list", "lower",
-    "reverse", "safe", "string", "striptags", "title", "upper", "urlencode", "wordcount",
+    "pprint", "reverse", "safe", "string", "striptags", "title", "upper", "urlencode", "wordcount",
 ];
 
 pub fn is_known(name: &str) -> bool {
@@ -143,11 +143,14 @@ pub fn apply(renderer: &Renderer, name: &str, value: Value, args: CallArgs) -> R
                 Value::Undefined(format!("'{}' has no attribute '{name}'", value.type_repr()).into())
             }))
         }
-        "random" | "urlize" | "xmlattr" | "pprint" => {
-            Err(Error::new(format!("the filter '{name}' is not supported in chat templates")))
-        }
-        "capitalize" | "lower" | "upper" | "title" | "trim" | "replace" | "center" | "indent" | "truncate"
-        | "wordcount" | "wordwrap" | "striptags" | "urlencode" | "format" | "filesizeformat" => {
+        "random" => Err(Error::new("the filter 'random' is not supported in chat templates")),
+        "truncate" => truncate(renderer, &value, args),
+        "pprint" => pretty::pprint(renderer, &value).map(Value::str),
+        "urlencode" => links::url_encode(renderer, &value).map(Value::str),
+        "urlize" => links::urlize(renderer, &value, args).map(Value::str),
+        "xmlattr" => links::xml_attributes(renderer, &value, args).map(Value::str),
+        "capitalize" | "lower" | "upper" | "title" | "trim" | "replace" | "center" | "indent"
+        | "wordcount" | "wordwrap" | "striptags" | "format" | "filesizeformat" => {
             on_text(renderer, name, &value, args)
         }
         other => sequences::apply(renderer, other, value, args),
@@ -155,11 +158,10 @@ pub fn apply(renderer: &Renderer, name: &str, value: Value, args: CallArgs) -> R
 }
 
 fn on_text(renderer: &Renderer, name: &str, value: &Value, args: CallArgs) -> Result<Value> {
-    // These two work on the object itself, not on its text.
-    if matches!(name, "indent" | "truncate") && value.as_str().is_none() {
+    // These work on the object itself, not on its text.
+    if matches!(name, "indent" | "wordwrap") && value.as_str().is_none() {
         return match value {
-            Value::Undefined(message) if name == "indent" => Err(Error::new(message.to_string())),
-            other if name == "truncate" && other.length()? <= 255 => Ok(other.clone()),
+            Value::Undefined(message) => Err(Error::new(message.to_string())),
             other => Err(Error::new(format!("'{}' object is not a string", other.type_name()))),
         };
     }
@@ -196,13 +198,8 @@ fn on_text(renderer: &Renderer, name: &str, value: &Value, args: CallArgs) -> Re
             let words = text.split(|c: char| !(is_alnum(c) || c == '_')).filter(|word| !word.is_empty());
             Ok(Value::Int(words.count() as i128))
         }
-        "truncate" => truncate(&text, args).map(Value::str),
-        "wordwrap" => Err(Error::new("the filter 'wordwrap' is not supported in chat templates")),
+        "wordwrap" => pretty::word_wrap(renderer, &text, args).map(Value::str),
         "striptags" => Ok(Value::str(strip_tags(&text))),
-        "urlencode" if matches!(value, Value::List(_) | Value::Tuple(_) | Value::Dict(_) | Value::Range(_)) => {
-            Err(Error::new("urlencode of pairs is not supported in chat templates"))
-        }
-        "urlencode" => Ok(Value::str(url_encode(&text))),
         "filesizeformat" => file_size(value, args),
         _ if !args.keyword.is_empty() && !args.positional.is_empty() => {
             Err(Error::new("can't handle positional and keyword arguments at the same time"))
@@ -252,24 +249,30 @@ fn indent(renderer: &Renderer, text: &str, args: CallArgs, safe: bool) -> Result
     Ok(Value::Str(out.into(), safe))
 }
 
-fn truncate(text: &str, args: CallArgs) -> Result<String> {
+fn truncate(renderer: &Renderer, value: &Value, args: CallArgs) -> Result<Value> {
     let mut bound = Bound::new("truncate", args, &["length", "killwords", "end", "leeway"])?;
-    let length = bound.integer(0)?.unwrap_or(255).max(0) as usize;
+    let length = bound.integer(0)?.unwrap_or(255);
     let kill_words = bound.flag(1);
     let end = bound.take(2).map_or_else(|| "...".into(), |end| end.to_text());
-    let leeway = bound.integer(3)?.unwrap_or(5).max(0) as usize;
-    if text.chars().count() <= length.saturating_add(leeway) {
-        return Ok(text.to_string());
+    let leeway = bound.integer(3)?.unwrap_or(5);
+    let kept = length - end.chars().count() as i128;
+    if kept < 0 {
+        return Err(Error::new(format!("expected length >= {}, got {length}", length - kept)));
     }
-    let kept = length
-        .checked_sub(end.chars().count())
-        .ok_or_else(|| Error::new(format!("expected length >= {}, got {length}", end.chars().count())))?;
-    let cut: String = text.chars().take(kept).collect();
-    if kill_words {
-        return Ok(cut + &end);
+    if leeway < 0 {
+        return Err(Error::new(format!("expected leeway >= 0, got {leeway}")));
     }
-    let words = cut.rsplit_once(' ').map_or(&*cut, |(words, _)| words);
-    Ok(format!("{words}{end}"))
+    if value.length()? as i128 <= length.saturating_add(leeway) {
+        return Ok(value.clone());
+    }
+    let Value::Str(text, safe) = value else {
+        return Err(Error::new(format!("'{}' object is not a string", value.type_name())));
+    };
+    renderer.charge_bytes(2 * text.len() + 6 * end.len())?;
+    let cut: String = text.chars().take(kept as usize).collect();
+    let words = if kill_words { &*cut } else { cut.rsplit_once(' ').map_or(&*cut, |(words, _)| words) };
+    let end = if *safe { escape_html(&end).into() } else { end };
+    Ok(Value::Str(format!("{words}{end}").into(), *safe))
 }
 
 /// Markup.striptags, without the entities.
@@ -293,17 +296,6 @@ fn strip_tags(text: &str) -> String {
         .replace("&#34;", "\"")
         .replace("&#39;", "'")
         .replace("&amp;", "&")
-}
-
-fn url_encode(text: &str) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-' | b'~' | b'/' => out.push(byte as char),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
 }
 
 fn file_size(value: &Value, args: CallArgs) -> Result<Value> {
@@ -369,13 +361,26 @@ fn parse_int(text: &str, base: u32) -> Option<Value> {
         Some(digits) => (if text.starts_with('-') { "-" } else { "" }, digits),
         None => ("", text),
     };
-    let prefix = match base {
+    let prefix = |base| match base {
         16 => ["0x", "0X"],
         8 => ["0o", "0O"],
         2 => ["0b", "0B"],
         _ => ["\0", "\0"],
     };
-    let digits = prefix.iter().find_map(|prefix| digits.strip_prefix(prefix)).unwrap_or(digits);
+    let after = |base| prefix(base).iter().find_map(|prefix| digits.strip_prefix(prefix));
+    let any_base = base == 0;
+    // Base 0: as the prefix says, and without one not with zeros in front.
+    let base = match base {
+        0 => [16, 8, 2].into_iter().find(|base| after(*base).is_some()).unwrap_or(10),
+        base => base,
+    };
+    if any_base && base == 10 && digits.starts_with('0') && digits.contains(|c| c != '0' && c != '_') {
+        return None;
+    }
+    let digits = match after(base) {
+        Some(rest) => rest.strip_prefix('_').unwrap_or(rest),
+        None => digits,
+    };
     if digits.starts_with('_') || digits.ends_with('_') || digits.contains("__") || !(2..=36).contains(&base) {
         return None;
     }
