@@ -24,9 +24,24 @@ spdlog::level::level_enum SpdlogLevel(LogLevel level) {
   return spdlog::level::err;
 }
 
+// Not registered under its name, so that there may be another later.
+void SetLogger(spdlog::level::level_enum level) {
+  auto logger = std::make_shared<spdlog::logger>(
+      "banyan", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+  logger->set_pattern("[%Y-%m-%d %H:%M:%S.%e] %^%l%$ %v");
+  logger->set_level(level);
+  spdlog::set_default_logger(std::move(logger));
+}
+
+// spdlog's own default writes to stdout, among the results of a command that sets up no log.
+void LeaveStdoutAlone() {
+  [[maybe_unused]] static const bool done = (SetLogger(spdlog::level::info), true);
+}
+
 }  // namespace
 
 void LogMessage(LogLevel level, fmt::string_view format, fmt::format_args args) {
+  LeaveStdoutAlone();
   const auto of_spdlog = SpdlogLevel(level);
   if (!spdlog::default_logger_raw()->should_log(of_spdlog)) return;
   const std::string message = fmt::vformat(format, args);
@@ -40,12 +55,8 @@ Status InitLog(std::string_view level) {
     return InvalidArgument("log level '{}' is none of debug, info, warning, error, critical, off",
                            name);
   }
-  // Not registered under its name, so that this may be called again.
-  auto logger = std::make_shared<spdlog::logger>(
-      "banyan", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
-  logger->set_pattern("[%Y-%m-%d %H:%M:%S.%e] %^%l%$ %v");
-  logger->set_level(parsed);
-  spdlog::set_default_logger(std::move(logger));
+  LeaveStdoutAlone();
+  SetLogger(parsed);
   return OkStatus();
 }
 
