@@ -296,6 +296,14 @@ TEST(CompletionRequest, FieldsOfItsOwn) {
        {R"("suffix":"x")", R"("best_of":2)", R"("logprobs":true)", R"("json_schema":"{}")",
         R"("messages":[])", R"("echo":1)", R"("rid":["a","b"])", R"("max_tokens":1.5)"})
     EXPECT_FALSE(Completion(bad).ok()) << bad;
+  const auto in_session = [](const std::string& rest) {
+    return Completion(R"("session_params":{"id":"s",)" + rest).status();
+  };
+  EXPECT_NE(Message(in_session(R"("rid":"a"},"echo":true,"logprobs":0)")).find("'echo'"),
+            std::string::npos);
+  EXPECT_TRUE(in_session(R"("rid":"a"},"echo":true)").ok());
+  EXPECT_TRUE(in_session(R"("rid":"a"},"logprobs":0)").ok());
+  EXPECT_TRUE(in_session(R"("rid":""},"echo":true,"logprobs":0)").ok());
 }
 
 TEST(GenerateBody, OneAndMany) {

@@ -229,6 +229,9 @@ StatusOr<CompletionRequest> ParseCompletionRequest(const json::object& body,
     options.logprobs = true;
     options.top_logprobs = *top;
   }
+  // The past is in the log-probabilities of the prompt, and not in the text that is repeated.
+  if (request.echo && options.logprobs && options.session && !options.session->rid.empty())
+    fields.Fail("echo", "does not go with 'logprobs' where session_params names a 'rid'");
   if (auto best = fields.Maybe<int>("best_of", {0, 20}); best && *best > options.sampling.n)
     fields.Fail("best_of", "is not supported: all samples are returned; use 'n'");
   CheckLengths(fields, options.sampling);
