@@ -339,6 +339,15 @@ def test_named_templates_of_a_gguf_file(tmp_path):
     assert done.returncode != 0 and "--hf-chat-template-name" in done.stderr
 
 
+def test_render_gives_a_models_template_what_transformers_gives(tmp_path):
+    source = "{% if tools is not none %}[{{ tools|length }}]{% endif %}{% if documents is defined %}D{% endif %}x"
+    (tmp_path / "chat_template.jinja").write_text(source + "{{ add_generation_prompt }}")
+    (tmp_path / "t.jinja").write_text(source.replace("tools is not none", "tools is defined"))
+    for flags, text in ((["--model", str(tmp_path)], "DxFalse"), (["--template", str(tmp_path / "t.jinja")], "x")):
+        done = subprocess.run([BANYAN, "render", *flags], input="{}\n", capture_output=True, text=True, timeout=30)
+        assert json.loads(done.stdout) == {"text": text}, done.stderr
+
+
 TINY = pathlib.Path(__file__).resolve().parents[1] / "golden/models/llama"
 
 
