@@ -4,19 +4,20 @@
 #include <cmath>
 
 #include "ops/elementwise.h"
+#include "ops/reference/half.h"
 
 namespace banyan::nn {
 namespace {
 
 // ALiBi's slopes (Press et al. 2022): powers of 2^(-8 / n) for n the power of two at most the
-// number of heads, the rest from the odd powers for 2n.
-std::vector<float> AlibiSlopes(int heads, float scale) {
+// number of heads, the rest from the odd powers for 2n. Rounded to bf16, as Falcon has them.
+std::vector<float> AlibiSlopes(int heads) {
   int power = 1;
   while (power * 2 <= heads) power *= 2;
   std::vector<float> slopes;
   for (int i = 1; i <= heads; ++i) {
     const double exponent = i <= power ? -8.0 * i / power : -4.0 * (2 * (i - power) - 1) / power;
-    slopes.push_back(static_cast<float>(std::exp2(exponent)) * scale);
+    slopes.push_back(ops::FromBf16(ops::ToBf16(static_cast<float>(std::exp2(exponent)))));
   }
   return slopes;
 }
@@ -58,7 +59,7 @@ Attention::Attention(Scope& scope, const std::string& name, const AttentionSpec&
   const int key_dim = mask_ ? DynamicMask::KeyDim(spec.head_dim) : spec.head_dim;
   group_ = scope.AddKv(index, spec.kv_heads, key_dim, spec.head_dim,
                        {.window = layer.window, .chunk = layer.chunk});
-  if (spec.alibi_scale != 0.0f) alibi_slopes_ = AlibiSlopes(spec.heads, spec.alibi_scale);
+  if (spec.alibi) alibi_slopes_ = AlibiSlopes(spec.heads);
 }
 
 void Attention::Forward(const StepInputs& step, const Tensor& in, const Tensor& out) const {

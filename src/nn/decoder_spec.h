@@ -34,10 +34,10 @@ struct AttentionSpec {
   int head_dim = 0;
   bool qkv_bias = false;
   bool output_bias = false;
-  float scale = 0.0f;        // of the products of queries and keys
-  float softcap = 0.0f;      // 0: none
-  float alibi_scale = 0.0f;  // 0: none; else ALiBi's slopes times this, after `scale`
-  float clip_qkv = 0.0f;     // 0: none; else q, k, v are clamped to [-clip, clip], normed
+  float scale = 0.0f;     // of the products of queries and keys
+  float softcap = 0.0f;   // 0: none
+  bool alibi = false;     // as ops/attention.h has it
+  float clip_qkv = 0.0f;  // 0: none; else q, k, v are clamped to [-clip, clip], normed
 
   // Norms of queries and keys.
   enum class QkNorm : uint8_t {

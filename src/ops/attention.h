@@ -67,8 +67,9 @@ struct AttentionParams {
   int chunk = 0;         // 0: none; else a query sees only positions of its own chunk (Llama 4)
   // [heads] f32 or empty: one more logit per head in the softmax's sum (gpt-oss).
   Tensor sink_logits;
-  // [heads] f32 or empty: slope * (key position - query position) is added to the scaled logits
-  // (Press et al. 2022).
+  // [heads] f32 or empty: ALiBi (Press et al. 2022) as Falcon has it: scale * (b - slope * query
+  // position) is added to the scaled logits, b being slope * key position, rounded to bf16 before
+  // and after.
   Tensor alibi_slopes;
   // Or empty; not with a window, chunks or slopes.
   ChosenPositions chosen;

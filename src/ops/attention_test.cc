@@ -11,6 +11,13 @@
 namespace banyan::ops {
 namespace {
 
+// bf16 has so many of a number, the first included.
+double EightBits(double x) {
+  int exponent = 0;
+  const double mantissa = std::frexp(x, &exponent);
+  return std::ldexp(std::nearbyint(mantissa * 256) / 256, exponent);
+}
+
 OpTable Table() {
   OpTable table;
   FillReference(table);
@@ -38,7 +45,9 @@ std::vector<float> Naive(const AttentionCase& spec, const AttentionStage& stage,
         if (spec.params.softcap > 0)
           dot = spec.params.softcap * std::tanh(dot / spec.params.softcap);
         if (!spec.params.alibi_slopes.empty())
-          dot += spec.params.alibi_slopes.data<float>()[h] * (j - i);
+          dot += spec.params.scale *
+                 (EightBits(spec.params.alibi_slopes.data<float>()[h] * static_cast<float>(j)) -
+                  static_cast<double>(spec.params.alibi_slopes.data<float>()[h]) * i);
         weights.push_back(visible(i, j) ? std::exp(dot) : 0.0);
         sum += weights.back();
       }

@@ -41,7 +41,7 @@ void DefineFalcon(Config& config, Definition& definition) {
   fields.Ignore({"num_ln_in_parallel_attn"});
   config.Rope(spec, 2048);
   if (fields.Optional<bool>("alibi", false)) {
-    attention.alibi_scale = attention.scale;
+    attention.alibi = true;
     for (nn::LayerSpec& layer : spec.layers) layer.rope = -1;
   }
   config.Tied(spec, true);

@@ -39,8 +39,11 @@ double Logit(const AttentionTask& task, const float* q, int64_t head, int64_t po
     logit += static_cast<double>(q[i]) * Load(task.dtype, task.keys, base + i);
   logit *= task.scale;
   if (task.softcap > 0.0f) logit = task.softcap * std::tanh(logit / task.softcap);
-  if (task.alibi_slopes != nullptr)
-    logit += task.alibi_slopes[head] * static_cast<double>(key - position);
+  if (task.alibi_slopes != nullptr) {
+    const float slope = task.alibi_slopes[head];
+    const float rounded = FromBf16(ToBf16(slope * FromBf16(ToBf16(static_cast<float>(key)))));
+    logit += task.scale * (rounded - static_cast<double>(slope) * static_cast<double>(position));
+  }
   return logit;
 }
 

@@ -385,10 +385,13 @@ struct Attention {
       for (int64_t v = 0; v < kBlockVecs; ++v) s[v] = cap * Math<V>::Tanh(s[v] / cap);
     }
     if (task.alibi_slopes != nullptr) {
-      const F slope = V::Set(task.alibi_slopes[head]);
+      const F slope = V::Set(task.alibi_slopes[head]), scale = V::Set(task.scale);
+      const F own = slope * V::Set(static_cast<float>(position));
       for (int64_t v = 0; v < kBlockVecs; ++v) {
-        const auto distance = static_cast<float>(block + v * kLanes - position);
-        s[v] = V::Fma(slope, V::Set(distance) + V::Iota(), s[v]);
+        uint16_t rounded[kLanes];
+        V::StoreBf16(rounded, V::Set(static_cast<float>(block + v * kLanes)) + V::Iota());
+        V::StoreBf16(rounded, slope * V::LoadBf16(rounded));
+        s[v] = V::Fma(scale, V::LoadBf16(rounded) - own, s[v]);
       }
     }
     if (first > block || position < block + kBlock - 1) {
