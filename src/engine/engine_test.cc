@@ -356,10 +356,10 @@ TEST(Engine, TheWatchdogGivesUpAStuckStep) {
   Receiver receiver;
   GenerateRequest request = Request("a", 100);
   request.rid = "my-request";
-  testing::internal::CaptureStdout();  // where the log goes before InitLog
+  testing::internal::CaptureStderr();  // where the log goes before InitLog
   ASSERT_TRUE(engine->Submit(request, receiver.Sink(0)).ok());
   const auto sample = receiver.End(0);
-  const std::string log = testing::internal::GetCapturedStdout();
+  const std::string log = testing::internal::GetCapturedStderr();
   EXPECT_THAT(log, HasSubstr("the device is in layer 3 attention of step 3"));
   EXPECT_THAT(log, HasSubstr("Ending its requests: my-request"));
   EXPECT_EQ(sample.last.finish->kind, FinishReason::Kind::kAbort);

@@ -95,9 +95,9 @@ TEST_F(StepBudgetTest, LogitsOfAllRequestsOrAWordAboutIt) {
   config_.max_running_requests = 64;
   for (const int64_t fit : {64, 16}) {
     const int64_t available = fit << 25;  // half is for steps, of which a quarter is for logits
-    testing::internal::CaptureStdout();
+    testing::internal::CaptureStderr();
     const auto plan = Plan(available, available);
-    const std::string log = testing::internal::GetCapturedStdout();
+    const std::string log = testing::internal::GetCapturedStderr();
     ASSERT_TRUE(plan.ok()) << Message(plan.status());
     EXPECT_EQ(shape_.logit_rows, fit);
     EXPECT_EQ(log.find("logits of 16 requests fit at a time (4096 KB each") != std::string::npos,
