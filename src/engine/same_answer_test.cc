@@ -198,15 +198,16 @@ TEST_P(SameAnswer, OnTwoRanks) {
 
 // Full attention, windows without and with sinks, chunks of positions, experts with each kind of
 // routing, latents without and with a choice of positions (own and shared), differences of two
-// maps, positions chosen by their values.
+// maps, positions chosen by their values, ropes that look at how long the text is.
 const std::vector<const char*> kFamilies = {
-    "llama",        "mistral",     "gemma2",       "gemma3_text",
-    "cohere2",      "exaone4",     "gpt_oss",      "qwen3_moe",
-    "llama4_text",  "glm4_moe",    "phimoe",       "qwen2_moe_mixed",
-    "deepseek_v2",  "deepseek_v3", "deepseek_v32", "glm_moe_dsa_shared",
-    "minicpm3",     "mamba2",      "falcon_h1",    "jamba",
-    "lfm2",         "minimax",     "nemotron_h",   "qwen3_next_mixed",
-    "qwen3_5_text", "diffllama",   "doge"};
+    "llama",         "mistral",       "gemma2",       "gemma3_text",
+    "cohere2",       "exaone4",       "gpt_oss",      "qwen3_moe",
+    "llama4_text",   "glm4_moe",      "phimoe",       "qwen2_moe_mixed",
+    "deepseek_v2",   "deepseek_v3",   "deepseek_v32", "glm_moe_dsa_shared",
+    "minicpm3",      "mamba2",        "falcon_h1",    "jamba",
+    "lfm2",          "minimax",       "nemotron_h",   "qwen3_next_mixed",
+    "qwen3_5_text",  "diffllama",     "doge",         "phi3_long",
+    "llama_dynamic", "llama_longrope"};
 // A window, a latent, recurrent state beside full attention and alone.
 const std::vector<const char*> kOfEachKind = {"llama", "gemma3_text", "deepseek_v32",
                                               "qwen3_next_mixed", "mamba2"};
