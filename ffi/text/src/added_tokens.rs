@@ -71,10 +71,6 @@ impl<'a> Table<'a> {
         Ok(Table { vocabulary, places, size, next: size, tokens: Vec::new(), known: HashMap::new() })
     }
 
-    fn is_known(&self, content: &str) -> bool {
-        self.known.contains_key(content)
-    }
-
     /// Adds a token, or changes the flags of one that is there.
     fn add(&mut self, token: &Value, special: bool) {
         let Some(content) = token_content(token).filter(|content| !content.is_empty()) else { return };
@@ -143,33 +139,43 @@ impl<'a> Table<'a> {
     /// `listed`: the ids that tokenizer.json states.
     fn add_of_config(&mut self, config: &Value, listed: &HashSet<u64>) {
         let named = named_tokens(config);
+        let complete = config["added_tokens_decoder"].as_object();
+        let list = |name: &str| config[name].as_array().map_or(&[][..], Vec::as_slice);
+        // The older name counts where the newer one is missing; of special_tokens_map.json also beside
+        // tokens with names.
         let extra = match &config["extra_special_tokens"] {
             Value::Array(list) => list.as_slice(),
-            Value::Object(_) => &[],
-            _ => config["additional_special_tokens"].as_array().map_or(&[][..], Vec::as_slice),
+            Value::Object(_) if complete.is_some() => &[],
+            _ => list("additional_special_tokens"),
         };
-        let is_named = |content: &str| named.iter().any(|token| token_content(token) == Some(content));
+        let names: HashSet<&str> = named.iter().filter_map(|token| token_content(token)).collect();
+        // What transformers looks at before it makes objects of the configuration's tokens.
+        let texts: HashSet<&str> = named
+            .iter()
+            .copied()
+            .chain(list("extra_special_tokens"))
+            .filter(|token| token["__type"].is_null())
+            .filter_map(token_content)
+            .collect();
 
         let mut numbered: Vec<(u64, Value)> = Vec::new();
-        let complete = config["added_tokens_decoder"].as_object();
         if let Some(tokens) = complete {
             numbered.extend(tokens.iter().filter_map(|(id, token)| Some((id.parse().ok()?, token.clone()))));
         } else if let Some(tokens) = config["added_tokens.json"].as_object() {
             for (content, id) in tokens {
                 let Some(id) = id.as_u64().filter(|id| !listed.contains(id)) else { continue };
-                let special =
-                    is_named(content) || extra.iter().any(|token| token_content(token) == Some(content));
-                numbered.push((id, json!({"content": content, "special": special})));
+                numbered.push((id, json!({"content": content, "special": texts.contains(content.as_str())})));
             }
         }
         numbered.sort_by_key(|entry| entry.0);
         for (_, token) in &numbered {
             let content = token_content(token).unwrap_or("");
-            self.add(token, flag(token, "special", false) || is_named(content));
+            self.add(token, flag(token, "special", false) || names.contains(content));
         }
+        let before: HashSet<String> = self.known.keys().cloned().collect();
         for token in &named {
             let Some(content) = token_content(token) else { continue };
-            if !self.is_known(content) {
+            if !before.contains(content) {
                 self.add(token, true);
             } else if complete.is_none() || config["bos_eos_by_flags"] == true {
                 // The file's own tokens were added again, by their names special.
@@ -178,7 +184,7 @@ impl<'a> Table<'a> {
             }
         }
         for token in extra {
-            if token_content(token).is_some_and(|content| !self.is_known(content)) {
+            if token_content(token).is_some_and(|content| !before.contains(content)) {
                 self.add(token, true);
             }
         }
