@@ -18,9 +18,12 @@ TEST(LoadTest, RetractionsAreCountedSinceTheStartAndOfTheLastInterval) {
   config.dp_size = 2;
   config.test_retract_interval = 3;
   config.decode_log_interval = 12;
-  std::latch ended(kRequests);
+  std::latch ended(kRequests), paused(1);
   std::atomic<int64_t> most{0};  // seen at one moment
   const auto engine = Engine::Start(config).value();
+  // All begin together, so that every rank has others to retract for.
+  engine->Pause(PauseMode::kInPlace, [&](const Status&) { paused.count_down(); });
+  paused.wait();
   for (int i = 0; i < kRequests; ++i) {
     GenerateRequest request;
     request.input_ids = std::vector<TokenId>(kPrompt, 'a' + i);
@@ -32,6 +35,7 @@ TEST(LoadTest, RetractionsAreCountedSinceTheStartAndOfTheLastInterval) {
     };
     ASSERT_TRUE(engine->Submit(std::move(request), sink).ok());
   }
+  engine->Continue([](const Status&) {});
   ended.wait();
   // Each rank publishes its figures before it answers.
   std::latch answered(1);
