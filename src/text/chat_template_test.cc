@@ -215,6 +215,8 @@ TEST(ChatTemplateTest, HostileTemplatesEndWithAnError) {
   std::string nested, open, sum = "1";
   for (int i = 0; i < 20000; ++i) nested += "(", open += "{% for x in [1] %}";
   for (int i = 0; i < 200000; ++i) sum += "+1";
+  std::string attributes;
+  for (int i = 0; i < 10000; ++i) attributes += fmt::format("'k{}': s, ", i);
   const std::string sources[] = {
       Doubled('[', ']', "{{ n.x == n.y }}"),
       Doubled('[', ']', "{{ n.x in [n.y] }}"),
@@ -223,8 +225,13 @@ TEST(ChatTemplateTest, HostileTemplatesEndWithAnError) {
       Doubled('[', ']', "{{ [n.x, n.y] | max }}"),
       Doubled('[', ']', "{% for i in [1, 2] %}{{ loop.changed(n.x) }}{% endfor %}"),
       Doubled('[', ']', "{{ n.x }}"),
+      Doubled('[', ']', "{{ n.x | pprint }}"),
       Doubled('(', ')', "{{ {n.x: 1} }}"),
       Doubled('(', ')', "{{ [n.x] | unique | list | length }}"),
+      "{% set s = ('x' * 4000000) | safe %}{{ {" + attributes + "} | xmlattr }}",
+      "{{ ('a ' * 5000000) | urlize(extra_schemes=['ab:'] * 1000000) }}",
+      "{{ 'a b' | urlize(extra_schemes=['a' * 4000000 ~ ':'] * 10000) }}",
+      "{{ ('a' * 40000000) | wordwrap(1) }}",
       "{{ range(99999999) | list }}",
       "{{ '{:1000000000}'.format(1) }}",
       "{{ 10 ** 1000000 }}",
@@ -246,6 +253,23 @@ TEST(ChatTemplateTest, HostileTemplatesEndWithAnError) {
   };
   for (const std::string& source : sources)
     EXPECT_TRUE(Render(source).starts_with("error: ")) << source.substr(0, 80);
+}
+
+TEST(ChatTemplateTest, PprintPutsKeysWithoutAnOrderIntoOne) {
+  EXPECT_EQ(
+      Render("{{ {(2, 0): 0, ('nan'|float, 1): 1, (1, 2): 2, none: 3, 'a': 4, 2: 5}|pprint }}"),
+      "{None: 3, 2: 5, 'a': 4, (1, 2): 2, (2, 0): 0, (nan, 1): 1}");
+  EXPECT_EQ(
+      Render("{{ {18014398509481985: 0, 18014398509481984.0: 1, 18014398509481983: 2}|pprint }}"),
+      "{18014398509481983: 2, 1.8014398509481984e+16: 1, 18014398509481985: 0}");
+  std::string entries;
+  for (int i = 0; i < 300; ++i)
+    entries += fmt::format("({}, {}): 0, ",
+                           i % 3 == 0   ? "'nan'|float"
+                           : i % 3 == 1 ? "'x'"
+                                        : "7",
+                           i * 37 % 300);
+  EXPECT_TRUE(Render("{{ {" + entries + "}|pprint }}").starts_with("{(7, 2): 0,\n (7, 5): 0,"));
 }
 
 TEST(ChatTemplateTest, CyclesAndLongChainsEnd) {

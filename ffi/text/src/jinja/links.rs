@@ -37,7 +37,10 @@ pub fn xml_attributes(renderer: &Renderer, value: &Value, args: CallArgs) -> Res
         if name.contains([' ', '\t', '\n', '\r', '\x0b', '\x0c', '/', '>', '=']) {
             return Err(Error::new(format!("Invalid character in attribute name: {}", key.repr())));
         }
-        items.push(format!("{}=\"{}\"", escaped(renderer, key)?, escaped(renderer, value)?));
+        let (key, value) = (escaped(renderer, key)?, escaped(renderer, value)?);
+        // Text that is safe already is copied here for the first time: once, and again when joined.
+        renderer.charge_bytes(2 * (key.len() + value.len() + 4))?;
+        items.push(format!("{key}=\"{value}\""));
     }
     let space = if auto_space && !items.is_empty() { " " } else { "" };
     Ok(format!("{space}{}", items.join(" ")))
@@ -112,12 +115,15 @@ pub fn urlize(renderer: &Renderer, value: &Value, args: CallArgs) -> Result<Stri
         attributes += &format!(" target=\"{}\"", escaped(renderer, &target)?);
     }
     let mut schemes = Vec::new();
+    let mut scheme_steps = 0; // to compare a word with all of them
     if let Some(list) = bound.take(4).filter(|value| value.is_true()) {
         for scheme in renderer.items(&list)? {
             let text = renderer.text(&scheme)?;
+            renderer.charge_bytes(text.len())?;
             if !is_scheme(&text) {
                 return Err(Error::new(format!("{} is not a valid URI scheme prefix.", scheme.repr())));
             }
+            scheme_steps += 1 + text.len() / 64;
             schemes.push(text);
         }
     }
@@ -153,6 +159,7 @@ pub fn urlize(renderer: &Renderer, value: &Value, args: CallArgs) -> Result<Stri
             link(&format!("mailto:{middle}"), "", &middle)?
         } else {
             let mut middle = middle;
+            renderer.charge(scheme_steps)?;
             for scheme in &schemes {
                 if middle != **scheme && middle.starts_with(&**scheme) {
                     middle = link(&middle, &attributes, &middle)?;

@@ -7,6 +7,7 @@ use super::render::{CallArgs, Renderer};
 use super::text::{is_space, repr_str, split_lines};
 use super::value::Value;
 use super::{Error, Result};
+use std::cmp::Ordering;
 
 const WIDTH: i64 = 80;
 
@@ -27,14 +28,34 @@ fn repr_of(text: &str) -> String {
     out
 }
 
-/// A dict's entries by their keys; such as have no order between them, by their types' names.
+/// A dict's entries by their keys.
 fn sorted(dict: &super::value::Dict) -> Vec<(&Value, &Value)> {
     let mut entries: Vec<(&Value, &Value)> = dict.entries.iter().map(|(key, value)| (key, value)).collect();
-    entries.sort_by(|(a, _), (b, _)| match a.order(b, "<") {
-        Ok(Some(order)) => order,
-        _ => a.type_name().cmp(b.type_name()),
-    });
+    entries.sort_by(|(a, _), (b, _)| key_order(a, b));
     entries
+}
+
+/// Python's order where it has one. Of the others, which a sort needs an order of too: by the names of
+/// their types, then by place; NaN after all numbers.
+fn key_order(a: &Value, b: &Value) -> Ordering {
+    let kind = |value: &Value| match (value, value.as_number()) {
+        (_, Some(number)) => ("float", number.is_nan()),
+        (Value::Str(..), _) => ("str", false),
+        _ => (value.type_name(), false),
+    };
+    // Integers that are one number as floats are told apart by the second part.
+    let number = |value: &Value| {
+        let size = value.as_number().unwrap_or(0.0);
+        (size, value.as_int().unwrap_or(size as i128))
+    };
+    kind(a).cmp(&kind(b)).then_with(|| match (a, b) {
+        (Value::Str(a, _), Value::Str(b, _)) => a.cmp(b),
+        (Value::Tuple(a), Value::Tuple(b)) => {
+            let mut orders = a.items.iter().zip(&b.items).map(|(a, b)| key_order(a, b));
+            orders.find(|order| order.is_ne()).unwrap_or_else(|| a.items.len().cmp(&b.items.len()))
+        }
+        _ => number(a).partial_cmp(&number(b)).unwrap_or(Ordering::Equal),
+    })
 }
 
 /// repr() with dicts in the order of their keys.
@@ -205,9 +226,12 @@ pub fn word_wrap(renderer: &Renderer, text: &str, args: CallArgs) -> Result<Stri
         if width <= 0 {
             return Err(Error::new(format!("invalid width {width} (must be > 0)")));
         }
+        let size = line.chars().count();
+        renderer.charge(size)?;
+        let width = width.min(size as i128 + 1) as usize;
+        // Its characters, as many parts and as many lines as it can have.
+        renderer.charge_bytes(20 * size + 56 * (size / width + 1))?;
         let chars: Vec<char> = line.chars().collect();
-        renderer.charge(chars.len())?;
-        let width = width.min(chars.len() as i128 + 1) as usize;
         let wrapped = wrap(&chars, width, break_long, at_hyphens);
         renderer.charge_bytes(wrapped.iter().map(|line| line.len() + between.len()).sum())?;
         lines.push(wrapped.join(&*between));
