@@ -159,11 +159,18 @@ std::string Added(std::string_view content, int64_t id, bool special = true,
                                       {"special", special}});
 }
 
+// A configuration whose added_tokens_decoder holds such a token.
+json::object InConfig(const std::string& added) {
+  const json::object token = *ParseJsonObject(added, "token");
+  json::object tokens;
+  tokens[std::to_string(token.at("id").as_int64())] = token;
+  return {{"added_tokens_decoder", tokens}};
+}
+
 // kBpe with other added tokens.
-std::string WithAdded(std::string_view tokens, std::string_view normalizer = "null") {
+std::string WithAdded(std::string_view tokens) {
   std::string json = kBpe;
-  const std::size_t begin = json.find("{\"id\":10"), end = json.find("],\"normalizer\":null");
-  json.replace(end + 2, 17, fmt::format("\"normalizer\":{}", normalizer));
+  const std::size_t begin = json.find("{\"id\":10"), end = json.find("],\"normalizer\"");
   return json.replace(begin, end - begin, tokens);
 }
 
@@ -215,36 +222,118 @@ TEST(TokenizerTest, AddedTokensAreNumberedAsTheLibrariesDo) {
 
 // transformers adds the tokens of added_tokens_decoder anew: their flags count, not the file's.
 TEST(TokenizerTest, AddedTokensDecoderDecidesFlags) {
-  const auto config = [](bool special, bool normalized, bool rstrip) {
-    return json::object{{"added_tokens_decoder",
-                         {{"10",
-                           {{"content", "<x>"},
-                            {"single_word", false},
-                            {"lstrip", false},
-                            {"rstrip", rstrip},
-                            {"normalized", normalized},
-                            {"special", special}}}}}};
-  };
   for (const bool rstrip : {false, true}) {
-    auto tokenizer =
-        Make(WithAdded(Added("<x>", 10, false, false, !rstrip)), config(false, false, rstrip));
+    auto tokenizer = Make(WithAdded(Added("<x>", 10, false, false, !rstrip)),
+                          InConfig(Added("<x>", 10, false, false, rstrip)));
     ASSERT_TRUE(tokenizer);
     EXPECT_EQ(*tokenizer->Encode("a<x>  b", false),
               rstrip ? (Ids{0, 10, 1}) : (Ids{0, 10, 6, 6, 1}));
   }
-  // Once special always special, and searched for as it was then.
-  auto special = Make(WithAdded(Added("<x>", 10)), config(false, false, false));
-  EXPECT_TRUE(special->IsSpecial(10));
-  const char* lower = R"({"type":"Lowercase"})";
-  for (const bool first : {false, true}) {
-    auto both =
-        Make(WithAdded(Added("<x>", 10, false, first), lower), config(false, !first, false));
-    ASSERT_TRUE(both);
-    EXPECT_EQ(*both->Encode("a<X>b<x>", false), (Ids{0, 10, 1, 10})) << first;
-  }
   // A role decides nothing about a token that the file has.
   const json::object named = {{"mask_token", {{"content", "<x>"}, {"rstrip", true}}}};
   EXPECT_EQ(*Make(WithAdded(Added("<x>", 10)), named)->Encode("a<x> b", false), (Ids{0, 10, 6, 1}));
+}
+
+// A BPE of single characters in lower case: where <X> is a token, it was searched for in what the
+// normalizer makes of a text.
+std::string Lowercase(std::string_view added = "") {
+  return fmt::format(R"({{"version":"1.0","truncation":null,"padding":null,"added_tokens":[{}],
+      "normalizer":{{"type":"Lowercase"}},"pre_tokenizer":null,"post_processor":null,
+      "decoder":null,"model":{{"type":"BPE","dropout":null,"unk_token":null,
+      "continuing_subword_prefix":null,"end_of_word_suffix":null,"fuse_unk":false,
+      "byte_fallback":false,"vocab":{{"a":0,"b":1,"c":2,"<":3,"x":4,">":5,"d":6}},"merges":[]}}}})",
+                     added);
+}
+
+Ids LowercaseIds(bool normalized) {
+  return normalized ? Ids{0, 7, 1, 7} : Ids{0, 3, 4, 5, 1, 7};  // of "a<X>b<x>"
+}
+
+// The last flags count, as in tokenizers 0.23, but what was special once is never shown again.
+TEST(TokenizerTest, TokensAddedAgainHaveTheLastFlags) {
+  for (int flags = 0; flags < 16; ++flags) {
+    const bool special = flags & 1, normalized = flags & 2, was_special = flags & 4;
+    const std::string was = Added("<x>", 7, was_special, flags & 8);
+    const auto tokenizer = Make(Lowercase(was), InConfig(Added("<x>", 7, special, normalized)));
+    ASSERT_TRUE(tokenizer);
+    EXPECT_EQ(*tokenizer->Encode("a<X>b<x>", false), LowercaseIds(normalized)) << flags;
+    EXPECT_EQ(tokenizer->IsSpecial(7), special || was_special) << flags;
+  }
+}
+
+// As transformers 5.17 settles what the entries leave open.
+TEST(TokenizerTest, RolesAndFlagsOfAddedTokens) {
+  struct Case {
+    const char* config;
+    bool special, normalized;
+  };
+  const Case cases[] = {
+      {R"({"added_tokens_decoder":{},"extra_special_tokens":["<x>"]})", true, false},
+      {R"({"added_tokens_decoder":{},"extra_special_tokens":[
+          {"__type":"AddedToken","content":"<x>"}]})",
+       false, true},
+      {R"({"added_tokens_decoder":{},"extra_special_tokens":[
+          {"__type":"AddedToken","content":"<x>","normalized":true,"special":true}]})",
+       true, true},
+      {R"({"added_tokens_decoder":{},"extra_special_tokens":{"q":"<x>"}})", true, false},
+      {R"({"model_specific_special_tokens":{"q":"<x>"}})", true, false},
+      {R"({"added_tokens_decoder":{"7":{"content":"<x>"}}})", false, true},
+      {R"({"added_tokens_decoder":{"7":{"content":"<x>"}},"eos_token":"<x>"})", true, false},
+      {R"({"added_tokens_decoder":{"7":{"content":"<x>"}},"image_token":"<x>"})", true, false},
+      {R"({"added_tokens_decoder":{"7":{"content":"<x>"}},"extra_special_tokens":["<x>"]})", false,
+       true},
+      {R"({"added_tokens_decoder":{},"eos_token":{"__type":"AddedToken","content":"<x>"}})", true,
+       false},
+      {R"({"added_tokens_decoder":{},"eos_token":"<x>","pad_token":
+          {"__type":"AddedToken","content":"<x>","normalized":true}})",
+       true, true},
+      {R"({"added_tokens.json":{"<x>":7}})", false, true},
+      {R"({"added_tokens.json":{"<x>":7},"eos_token":"<x>"})", true, false},
+      {R"({"added_tokens.json":{"<x>":7},"extra_special_tokens":["<x>"]})", true, false},
+      {R"({"added_tokens.json":{"<x>":7},"image_token":"<x>"})", true, true},
+      {R"({"added_tokens.json":{"<x>":7},"extra_special_tokens":{"q":"<x>"}})", true, true},
+      {R"({"added_tokens.json":{"<x>":7},"eos_token":{"__type":"AddedToken","content":"<x>"}})",
+       true, true},
+  };
+  for (const Case& test : cases) {
+    const auto tokenizer = Make(Lowercase(), *ParseJsonObject(test.config, "config"));
+    ASSERT_TRUE(tokenizer);
+    EXPECT_EQ(*tokenizer->Encode("a<X>b<x>", false), LowercaseIds(test.normalized)) << test.config;
+    EXPECT_EQ(tokenizer->IsSpecial(7), test.special) << test.config;
+  }
+}
+
+TEST(TokenizerTest, ExtraTokensOfTwoFilesAreJoined) {
+  const std::string folder = testing::TempDir() + "extra_tokens";
+  std::filesystem::create_directories(folder);
+  std::ofstream(folder + "/tokenizer.json") << Lowercase();
+  struct Case {
+    const char *config, *map;
+    std::optional<TokenId> a, b;
+  };
+  const Case cases[] = {
+      {R"({"extra_special_tokens":["<a>"]})", R"({"extra_special_tokens":["<b>"]})", 7, 8},
+      {R"({"additional_special_tokens":["<a>"]})", R"({"extra_special_tokens":["<b>","<a>"]})", 7,
+       8},
+      {R"({"extra_special_tokens":["<a>"]})", R"({"extra_special_tokens":[{"content":"<b>"}]})", 7,
+       8},
+      {R"({"extra_special_tokens":["<a>"]})", R"({"additional_special_tokens":["<b>"]})", 7, {}},
+      {R"({"extra_special_tokens":["<a>"]})", R"({"extra_special_tokens":{"q":"<b>"}})", {}, 7},
+      {R"({"extra_special_tokens":{"q":"<a>"}})", R"({"extra_special_tokens":["<b>"]})", 7, 8},
+      {R"({"extra_special_tokens":{"q":"<a>"}})", R"({"extra_special_tokens":{"r":"<b>"}})", 7, 8},
+      {R"({"extra_special_tokens":{"q":"<a>"}})", R"({"additional_special_tokens":["<b>"]})", 7, 8},
+      {R"({"extra_special_tokens":null})", R"({"additional_special_tokens":["<b>"]})", {}, {}},
+  };
+  for (const Case& test : cases) {
+    std::ofstream(folder + "/tokenizer_config.json") << test.config;
+    std::ofstream(folder + "/special_tokens_map.json") << test.map;
+    const auto tokenizer = Tokenizer::Load(folder);
+    ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+    for (const auto& [text, id] : {std::pair{"<a>", test.a}, {"<b>", test.b}}) {
+      EXPECT_EQ((*tokenizer)->TokenToId(text), id) << test.config << " " << test.map;
+      EXPECT_TRUE(!id || (*tokenizer)->IsSpecial(*id)) << test.config << " " << test.map;
+    }
+  }
 }
 
 // Folders that were saved before configs listed their added tokens.

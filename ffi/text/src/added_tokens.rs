@@ -3,7 +3,7 @@
 //! or changes, each with the id and the flags that transformers ends up with when it loads both.
 
 use crate::hf_config::{flag, model_tokens, token_content};
-use serde_json::{json, Value};
+use serde_json::{json, Map, Value};
 use std::collections::{HashMap, HashSet};
 
 const NAMED: [&str; 7] =
@@ -58,7 +58,7 @@ struct Table<'a> {
     size: u64,
     next: u64,
     tokens: Vec<Value>,
-    known: HashMap<String, usize>, // by content, the last of `tokens`
+    known: HashMap<String, usize>, // by content, its place in `tokens`
 }
 
 impl<'a> Table<'a> {
@@ -71,29 +71,21 @@ impl<'a> Table<'a> {
         Ok(Table { vocabulary, places, size, next: size, tokens: Vec::new(), known: HashMap::new() })
     }
 
-    /// Adds a token, or changes the flags of one that is there.
+    /// Adds a token, or gives one that is there other flags.
     fn add(&mut self, token: &Value, special: bool) {
         let Some(content) = token_content(token).filter(|content| !content.is_empty()) else { return };
-        // A role makes a token special without a say in how it is searched for.
-        let declared = if token.is_object() { flag(token, "special", false) } else { special };
         let mut entry = json!({
             "id": 0, "content": content, "special": special,
             "single_word": flag(token, "single_word", false),
             "lstrip": flag(token, "lstrip", false),
             "rstrip": flag(token, "rstrip", false),
-            "normalized": flag(token, "normalized", !declared),
+            "normalized": flag(token, "normalized", !special),
         });
         if let Some(&at) = self.known.get(content) {
             let old = &mut self.tokens[at];
             entry["id"] = old["id"].clone();
             if old["special"] == true {
-                // Once special always special, and searched for as it was then.
-                entry["special"] = Value::Bool(true);
-                entry["normalized"] = old["normalized"].clone();
-            } else if !special && entry["normalized"] != old["normalized"] {
-                // Searched for both in the text and in what the normalizer makes of it.
-                self.known.insert(content.to_string(), self.tokens.len());
-                return self.tokens.push(entry);
+                entry["special"] = Value::Bool(true); // decoding leaves it out ever after
             }
             *old = entry;
             return;
@@ -143,16 +135,17 @@ impl<'a> Table<'a> {
         let list = |name: &str| config[name].as_array().map_or(&[][..], Vec::as_slice);
         // The older name counts where the newer one is missing; of special_tokens_map.json also beside
         // tokens with names.
-        let extra = match &config["extra_special_tokens"] {
-            Value::Array(list) => list.as_slice(),
-            Value::Object(_) if complete.is_some() => &[],
+        let extra = match config.get("extra_special_tokens") {
+            Some(Value::Array(list)) => list.as_slice(),
+            Some(Value::Null) => &[],
+            Some(Value::Object(_)) if complete.is_some() => &[],
             _ => list("additional_special_tokens"),
         };
         let names: HashSet<&str> = named.iter().filter_map(|token| token_content(token)).collect();
         // What transformers looks at before it makes objects of the configuration's tokens.
-        let texts: HashSet<&str> = named
+        let texts: HashSet<&str> = NAMED
             .iter()
-            .copied()
+            .map(|name| &config[*name])
             .chain(list("extra_special_tokens"))
             .filter(|token| token["__type"].is_null())
             .filter_map(token_content)
@@ -164,7 +157,8 @@ impl<'a> Table<'a> {
         } else if let Some(tokens) = config["added_tokens.json"].as_object() {
             for (content, id) in tokens {
                 let Some(id) = id.as_u64().filter(|id| !listed.contains(id)) else { continue };
-                numbered.push((id, json!({"content": content, "special": texts.contains(content.as_str())})));
+                let special = texts.contains(content.as_str());
+                numbered.push((id, json!({"content": content, "special": special, "normalized": !special})));
             }
         }
         numbered.sort_by_key(|entry| entry.0);
@@ -184,9 +178,8 @@ impl<'a> Table<'a> {
             }
         }
         for token in extra {
-            if token_content(token).is_some_and(|content| !before.contains(content)) {
-                self.add(token, true);
-            }
+            let Some(content) = token_content(token).filter(|content| !before.contains(*content)) else { continue };
+            self.add(token, token.is_string() || flag(token, "special", false) || names.contains(content));
         }
     }
 }
@@ -198,8 +191,8 @@ fn named_tokens(config: &Value) -> Vec<&Value> {
         let own = members.iter().filter(|(name, _)| name.ends_with("_token") && !NAMED.contains(&name.as_str()));
         named.extend(own.map(|(_, token)| token));
     }
-    if let Some(tokens) = config["extra_special_tokens"].as_object() {
-        named.extend(tokens.values());
+    for list in ["model_specific_special_tokens", "extra_special_tokens"] {
+        named.extend(config[list].as_object().into_iter().flat_map(Map::values));
     }
     named.retain(|token| token_content(token).is_some());
     named
