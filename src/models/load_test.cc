@@ -8,6 +8,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "models/model_def.h"
 #include "models/testing.h"
 #include "weights/testing.h"
 
@@ -232,6 +233,49 @@ TEST_F(LoadTest, MixturesThatDoNotFitAreRefused) {
   config_["num_local_experts"] = 6;
   RenameTensor("mlp.experts.5.up_proj.weight", "mlp.experts.6.up_proj.weight");
   ExpectError(StatusCode::kInvalidArgument, "mlp.experts.5.up_proj.weight' is missing");
+}
+
+// llama.cpp turns sequences beyond the trained length by them, in these two families alike.
+TEST_F(LoadTest, LongRopeFactorsOfGgufFilesCount) {
+  for (const char* name : {"phi3", "phimoe"}) {
+    const std::string arch = name;
+    weights::testing::GgufWriter writer;
+    writer.String("general.architecture", arch)
+        .U32(arch + ".block_count", 1)
+        .U32(arch + ".context_length", 512)
+        .U32(arch + ".embedding_length", 16)
+        .U32(arch + ".feed_forward_length", 32)
+        .U32(arch + ".attention.head_count", 4)
+        .U32(arch + ".attention.head_count_kv", 4)
+        .F32(arch + ".attention.layer_norm_rms_epsilon", 1e-6f)
+        .U32(arch + ".rope.dimension_count", 4)
+        .U32(arch + ".rope.scaling.original_context_length", 128)
+        .F32(arch + ".rope.scaling.attn_factor", 1.25f)
+        .Tensor("token_embd.weight", 0, {16, 3}, std::string(192, '\0'))
+        .Tensor("rope_factors_short.weight", 0, {2}, writer.Raw(1.0f) + writer.Raw(2.0f))
+        .Tensor("rope_factors_long.weight", 0, {2}, writer.Raw(1.0f) + writer.Raw(8.0f));
+    if (arch == "phimoe")
+      writer.U32("phimoe.expert_count", 2)
+          .U32("phimoe.expert_used_count", 1)
+          .Tensor("blk.0.ffn_gate_inp.weight", 0, {16, 2}, std::string(128, '\0'))
+          .Tensor("blk.0.ffn_up_exps.weight", 0, {16, 8, 2}, std::string(1024, '\0'));
+    const auto checkpoint = weights::Checkpoint::Open(folder_.Write("model.gguf", writer.Bytes()));
+    ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+    Registry registry;
+    RegisterModels(registry);
+    Config config(**checkpoint);
+    Definition definition;
+    registry.Find(arch == "phi3" ? "Phi3ForCausalLM" : "PhimoeForCausalLM")
+        ->define(config, definition);
+    ASSERT_TRUE(config.status().ok()) << config.status();
+    ASSERT_EQ(definition.spec.ropes.size(), 1u) << arch;
+    const nn::RopeSpec& rope = definition.spec.ropes[0];
+    EXPECT_EQ(rope.trained_length, 128) << arch;
+    EXPECT_EQ(rope.factors, (std::vector<float>{1, 2})) << arch;
+    EXPECT_EQ(rope.long_factors, (std::vector<float>{1, 8})) << arch;
+    EXPECT_EQ(rope.attention_factor, 1.25) << arch;
+    EXPECT_EQ(rope.long_attention_factor, 1.25) << arch;
+  }
 }
 
 TEST_F(LoadTest, TokensOutsideTheVocabularyAreRefused) {

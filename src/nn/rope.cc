@@ -115,13 +115,14 @@ void ParseLongrope(Fields& rope, const RopeDefaults& defaults, RopeSpec& spec) {
       factor <= 1.0
           ? 1.0
           : std::sqrt(1.0 + std::log(factor) / std::log(static_cast<double>(spec.trained_length)));
-  // Phi 3.5 MoE has a factor for each of the two.
-  const auto of_short = rope.Maybe<double>("short_mscale", kPositive);
-  const auto of_long = rope.Maybe<double>("long_mscale", kPositive);
-  const double common = rope.Optional<double>("attention_factor", implied, kPositive);
-  spec.attention_factor = of_short.value_or(common);
-  spec.long_attention_factor = of_long.value_or(common);
-  if (defaults.short_factors_only) long_factors = short_factors;
+  spec.attention_factor = rope.Optional<double>("attention_factor", implied, kPositive);
+  spec.long_attention_factor = spec.attention_factor;
+  if (defaults.short_factors_only) {
+    spec.attention_factor = rope.Optional<double>("short_mscale", spec.attention_factor, kPositive);
+    spec.long_attention_factor =
+        rope.Optional<double>("long_mscale", spec.long_attention_factor, kPositive);
+    long_factors = short_factors;
+  }
   spec.factors = std::move(short_factors);
   if (long_factors != spec.factors || spec.long_attention_factor != spec.attention_factor)
     spec.long_factors = std::move(long_factors);
@@ -264,8 +265,9 @@ StatusOr<RopeSpec> ParseRope(Fields& config, const RopeDefaults& defaults,
 
   // What other types read, and what repeats the config, changes nothing here.
   rope.Ignore({"factor", "attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim",
-               "truncate", "short_factor", "long_factor", "low_freq_factor", "high_freq_factor",
-               "max_position_embeddings", "mrope_section", "mrope_interleaved", "finetuned"});
+               "truncate", "short_factor", "long_factor", "short_mscale", "long_mscale",
+               "low_freq_factor", "high_freq_factor", "max_position_embeddings", "mrope_section",
+               "mrope_interleaved", "finetuned"});
   for (const std::string& key : rope.Unread()) rope.Fail(key, "is not known");
   BANYAN_RETURN_IF_ERROR(rope.status());
   return spec;

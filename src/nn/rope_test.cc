@@ -136,8 +136,21 @@ TEST(Rope, LongropeGoesByTheLength) {
   // Where the two are the same, as in the files of other rules, lengths make no difference.
   const auto same = Parse(config("1,1,1,1,1,1,1,1"));
   EXPECT_EQ(LengthsOf({&*same, 1}).limit, 0);
-  const auto scaled = Parse(config("1,1,1,1,1,1,1,1", R"(, "long_mscale": 3)"));
+  // Of factors for each of the two, too, which only Phi 3.5 MoE has.
+  const std::string mscales =
+      config("2,2,2,2,2,2,2,2", R"(, "attention_factor": 2, "short_mscale": 4, "long_mscale": 3)");
+  const auto common = Parse(mscales);
+  ASSERT_TRUE(common.ok()) << common.status();
+  EXPECT_EQ(common->attention_factor, 2.0);
+  EXPECT_EQ(common->long_attention_factor, 2.0);
+  RopeDefaults phimoe = Defaults();
+  phimoe.short_factors_only = true;
+  const auto scaled = Parse(mscales, phimoe);
+  ASSERT_TRUE(scaled.ok()) << scaled.status();
+  EXPECT_EQ(scaled->attention_factor, 4.0);
+  EXPECT_EQ(scaled->long_attention_factor, 3.0);
   EXPECT_EQ(LengthsOf({&*scaled, 1}).limit, 64);
+  EXPECT_EQ(RopeFrequencies(*scaled, 65)[0], 1.0f);
 }
 
 TEST(Rope, LimitsOfTwoRules) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // BitNet b1.58 (Microsoft 2025): norms before attention's and the MLP's last matrices, squared
-// ReLU. Its ternary matrices: weights/ternary.h.
+// ReLU. Its ternary matrices: weights/ternary.h. Of GGUF files those load whose matrices have their
+// scales in them, in plain or K types; tensors of scales and ternary types are refused by name.
 #include "models/model_def.h"
 
 namespace banyan::models {

@@ -13,7 +13,8 @@ void DefinePhimoe(Config& config, Definition& definition) {
   config.Biases(spec);
   nn::RopeDefaults rope;
   rope.theta = 1000000.0;
-  rope.recompute = rope.short_factors_only = true;
+  rope.recompute = true;
+  rope.short_factors_only = !config.gguf();  // llama.cpp turns long sequences by the long ones
   config.Rope(spec, 131072, std::move(rope));
   for (nn::LayerSpec& layer : spec.layers) layer.window = config.Window("sliding_window", 0);
   config.Moe(spec, "intermediate_size");
