@@ -45,12 +45,16 @@ class Output::Loop {
   void Handle(std::vector<StreamOpened>& streams) {
     for (StreamOpened& opened : streams) {
       const RequestId id = opened.id;
-      const int index = opened.index;
+      const int index = opened.index, prompt_tokens = opened.prompt_tokens;
+      const bool logged = opened.log_metrics;
+      const double since_arrival = Seconds(now_ - opened.arrived);
       const std::shared_ptr<const GenerateSink> sink = opened.sink;
-      metrics_->Arrived(opened.log_metrics, Seconds(now_ - opened.arrived));
+      metrics_->Arrived(logged, since_arrival);
       try {
         streams_.emplace(id, std::make_unique<Stream>(std::move(opened), tokenizer_));
       } catch (const std::exception& error) {
+        metrics_->Ended(logged, {.kind = FinishReason::Kind::kAbort}, since_arrival, prompt_tokens,
+                        0, 0);
         Refuse(id, index, *sink, error.what());
       }
     }

@@ -102,6 +102,9 @@ TEST(Output, ASampleThatCannotBeginEndsAlone) {
   EXPECT_EQ(good[0].tokens, std::vector<TokenId>{'a'});
   EXPECT_THAT(bench.calls,
               ElementsAre("left_queue 7", "abort 7", "ended 7", "left_queue 8", "ended 8"));
+  for (const char* series : {"num_requests_total 2", "num_aborted_requests_total 1",
+                             "e2e_request_latency_seconds_count 2"})
+    EXPECT_THAT(bench.registry->Print(), HasSubstr(fmt::format("\nsglang:{}\n", series)));
 }
 
 TEST(Output, ARequestMayStayOutOfTheSeriesOfRequests) {

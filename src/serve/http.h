@@ -112,9 +112,9 @@ struct HttpConfig {
   std::size_t max_header_bytes = 64 << 10;
   std::size_t max_body_bytes = 64 << 20;
   // What of one stream may wait for its client whatever that does. Beyond it the stream goes on
-  // only while the client takes bytes at least every stall_timeout, up to max_backlog_bytes, and
-  // while all streams' bytes together are below max_total_backlog_bytes. A stream of which nothing
-  // waits takes an event of any size.
+  // only while the client takes bytes of it at least every stall_timeout, up to max_backlog_bytes,
+  // and while all streams' bytes together are below max_total_backlog_bytes. A stream of which
+  // nothing waits takes an event of any size.
   std::size_t max_pending_bytes = 8 << 20;
   std::size_t max_backlog_bytes = 256 << 20;
   std::size_t max_total_backlog_bytes = std::size_t{1} << 30;

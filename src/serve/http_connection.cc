@@ -21,6 +21,8 @@ using boost::system::error_code;
 constexpr std::size_t kWritePart = 64 << 10;
 constexpr auto kUseTask = net::as_tuple_t<net::use_awaitable_t<Executor>>{};
 
+Clock::rep Ticks(Clock::time_point time) { return time.time_since_epoch().count(); }
+
 std::string_view View(boost::beast::string_view text) { return {text.data(), text.size()}; }
 
 std::string_view Reason(int status) {
@@ -120,37 +122,30 @@ void Exchange::StartStream(std::string_view content_type) {
 }
 
 bool Exchange::Write(std::string_view bytes) {
-  bool taken;
-  {
-    std::lock_guard lock(mutex_);
-    if (gone_ || done_ || !streaming_) return false;
-    if (cut_ == nullptr) cut_ = TooSlow(bytes.size());
-    if (cut_ == nullptr) {
-      try {
-        pending_ += bytes;
-        io_->shared().backlog += bytes.size();
-      } catch (const std::bad_alloc&) {
-        cut_ = "out of memory, its request is ended";  // a stream has no holes
-      }
+  std::lock_guard lock(mutex_);
+  if (gone_ || done_ || !streaming_) return false;
+  if (cut_ == nullptr) cut_ = TooSlow(bytes.size());
+  if (cut_ == nullptr) {
+    try {
+      if (pending_.empty()) moved_ = Ticks(Clock::now());
+      pending_ += bytes;
+      io_->shared().backlog += bytes.size();
+    } catch (const std::bad_alloc&) {
+      cut_ = "out of memory, its request is ended";  // a stream has no holes
     }
-    taken = cut_ == nullptr;
-    if (queued_) return taken;
-    queued_ = true;
   }
-  io_->Ready(shared_from_this());
-  return taken;
+  Enqueue();
+  return cut_ == nullptr;
 }
 
 // A large event, or many that come before the I/O thread has had its turn, say nothing about the
-// client; that a write stands still does.
+// client; that nothing goes out for long does, or that the stream waits behind another request.
 const char* Exchange::TooSlow(std::size_t more) const {
   const HttpShared& shared = io_->shared();
   const HttpConfig& config = shared.config;
   if (pending_.empty() || pending_.size() + more <= config.max_pending_bytes) return nullptr;
-  const Clock::rep last = connection_->progress_.load(std::memory_order_relaxed);
-  if (last != Connection::kNoWrite &&
-      Clock::now() - Clock::time_point(Clock::duration(last)) >= config.stall_timeout)
-    return "the client reads too slowly, its request is ended";
+  if (Clock::duration(Ticks(Clock::now()) - moved_) >= config.stall_timeout)
+    return "the client has taken nothing of a stream for too long, its request is ended";
   if (pending_.size() + more > config.max_backlog_bytes)
     return "the stream is faster than its client by too many bytes, its request is ended";
   if (shared.backlog + more > config.max_total_backlog_bytes)
@@ -182,16 +177,17 @@ void Exchange::OnGone(std::function<void()> callback) {
 
 void Exchange::Abandon() { Fail(500, "the request was dropped without an answer"); }
 
-// A stream that ended here as it should would pass for whole.
+// A stream that ended here as it should would pass for whole. What is complete is woken once more:
+// the failure may have been that it could not be.
 void Exchange::Fail(int status, const char* why) {
-  bool streaming;
+  bool answered;
   {
     std::lock_guard lock(mutex_);
-    if (done_ || gone_) return;
-    streaming = streaming_;
-    if (streaming && cut_ == nullptr) cut_ = why;
+    if (gone_) return;
+    answered = answered_;
+    if (streaming_ && !done_ && cut_ == nullptr) cut_ = why;
   }
-  if (streaming) {
+  if (answered) {
     Wake();
   } else {
     Send(ErrorResponse(status, why));
@@ -215,12 +211,14 @@ void Exchange::Guard(F&& work) {
 }
 
 void Exchange::Wake() {
-  {
-    std::lock_guard lock(mutex_);
-    if (queued_ || gone_) return;
-    queued_ = true;
-  }
+  std::lock_guard lock(mutex_);
+  Enqueue();
+}
+
+void Exchange::Enqueue() {
+  if (queued_ || gone_) return;
   io_->Ready(shared_from_this());
+  queued_ = true;
 }
 
 void Exchange::MarkGone() {
@@ -235,7 +233,7 @@ void Exchange::MarkGone() {
     std::string().swap(pending_);
     connection = std::move(connection_);
   }
-  if (callback) callback();
+  if (callback) Guard(callback);
 }
 
 Connection::Connection(IoThread& io, Socket socket, std::string remote)
@@ -254,12 +252,12 @@ Connection::~Connection() {
 auto Connection::OnExit() {
   return [self = shared_from_this()](std::exception_ptr thrown) {
     if (thrown == nullptr) return;
+    self->Gone();
     try {
       std::rethrow_exception(thrown);
     } catch (const std::exception& error) {
       LogError("{}: the connection is ended: {}", self->remote_, error.what());
     }
-    self->Gone();
   };
 }
 
@@ -444,9 +442,9 @@ void Connection::Dispatch(std::shared_ptr<Exchange> exchange) {
 
 void Connection::Answer(HttpRequest request, bool http11, bool keep, HttpResponse response) {
   auto exchange = std::make_shared<Exchange>(shared_from_this(), std::move(request), http11, keep);
+  exchanges_.push_back(exchange);
   ++io_->shared().active;
   if (io_->shared().hooks.began) io_->shared().hooks.began(exchange->request);
-  exchanges_.push_back(exchange);
   exchange->Send(std::move(response));
 }
 
@@ -554,14 +552,13 @@ Task<void> Connection::WriteOut() {
     parts = {net::buffer(head), net::buffer(frame), net::buffer(body),
              net::buffer(last.data(), last.size())};
     // Asked before each part of a write: so it learns that the one before has gone out.
-    const auto progress = [this](error_code failed, std::size_t) -> std::size_t {
+    const auto progress = [this, &exchange](error_code failed, std::size_t) -> std::size_t {
       const Clock::time_point now = Clock::now();
-      progress_.store(now.time_since_epoch().count(), std::memory_order_relaxed);
+      exchange->moved_ = Ticks(now);
       write_deadline_ = now + io_->shared().config.write_timeout;
       return failed ? 0 : kWritePart;
     };
     auto [error, bytes] = co_await net::async_write(socket_, parts, progress, kUseTask);
-    progress_.store(kNoWrite, std::memory_order_relaxed);
     write_deadline_ = Clock::time_point::max();
     if (closed_) co_return;
     if (error) break;
@@ -595,8 +592,12 @@ void Connection::Linger() {
 void Connection::Ended(Exchange& exchange, int status) {
   HttpShared& shared = io_->shared();
   --shared.active;
-  if (shared.hooks.ended)
+  if (!shared.hooks.ended) return;
+  try {
     shared.hooks.ended({exchange.request, status, Clock::now() - exchange.began});
+  } catch (const std::exception&) {
+    // No memory to log or to count it: that is no reason to leave others waiting.
+  }
 }
 
 void Connection::Gone() {
@@ -605,6 +606,12 @@ void Connection::Gone() {
   reading_ = Reading::kDone;
   auto self = shared_from_this();
   error_code ignored;
+  // Where the end of the connection is the end of the stream, one that breaks off ends in a reset.
+  if (!exchanges_.empty()) {
+    const Exchange& first = *exchanges_.front();
+    if (first.head_written_ && first.streaming_ && !first.http11)
+      socket_.set_option(net::socket_base::linger(true, 0), ignored);
+  }
   socket_.close(ignored);
   changed_.cancel();
   std::deque<std::shared_ptr<Exchange>> ended;

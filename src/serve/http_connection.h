@@ -17,7 +17,6 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <deque>
-#include <limits>
 #include <mutex>
 #include <thread>
 #include <unordered_set>
@@ -65,7 +64,7 @@ class IoThread {
   void Start();
   void Stop();  // closes every connection and joins
   void Adopt(Socket socket, std::string remote);
-  void Ready(std::shared_ptr<Exchange> exchange);  // any thread
+  void Ready(std::shared_ptr<Exchange> exchange);  // any thread; where it throws, it is not queued
   void CloseIdle();                                // any thread
   net::io_context& context() { return context_; }
   HttpShared& shared() { return *shared_; }
@@ -113,6 +112,7 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   friend class Connection;
   friend class IoThread;
   void Wake();
+  void Enqueue();  // mutex_ is held
   void MarkGone();
   void Fail(int status, const char* why);
   const char* TooSlow(std::size_t more) const;  // mutex_ is held; null: it is not
@@ -128,6 +128,8 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   std::string pending_;        // a stream's bytes that are not written yet
   std::function<void()> on_gone_;
 
+  // When the client last took bytes of this reply, or when the first of those in pending_ came.
+  std::atomic<Clock::rep> moved_{0};
   bool head_written_ = false;  // I/O thread only
 };
 
@@ -137,7 +139,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   ~Connection();
 
   void Start();
-  void Flush();  // starts writing what the first exchange has
+  void Flush();  // starts writing what the first exchange has; where it throws, end the connection
   void Gone();   // closes; ends every exchange
   void CutOff(const char* why);
   bool Overdue(Clock::time_point now) const {
@@ -175,10 +177,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Clock::time_point read_deadline_ = Clock::time_point::max();
   Clock::time_point body_deadline_ = Clock::time_point::max();
   Clock::time_point write_deadline_ = Clock::time_point::max();
-  // When the client last took bytes of the write that is under way; kNoWrite between writes. Read
-  // by threads that fill replies.
-  static constexpr Clock::rep kNoWrite = std::numeric_limits<Clock::rep>::max();
-  std::atomic<Clock::rep> progress_{kNoWrite};
 };
 
 }  // namespace banyan::serve

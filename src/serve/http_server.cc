@@ -32,6 +32,16 @@ std::string Describe(const net::generic::stream_protocol::endpoint& endpoint) {
   return fmt::format("{}:{}", address.address().to_string(), address.port());
 }
 
+// What fails for one connection, for want of memory, ends that one: the others have their turn.
+template <typename F>
+void OrEnd(Connection& connection, F&& work) {
+  try {
+    work();
+  } catch (const std::exception&) {
+    connection.Gone();
+  }
+}
+
 class Server final : public HttpServer {
  public:
   Server(HttpConfig config, std::shared_ptr<const Router> router, HttpHooks hooks)
@@ -227,7 +237,12 @@ void IoThread::Ready(std::shared_ptr<Exchange> exchange) {
     if (woken_) return;
     woken_ = true;
   }
-  net::post(context_, [this] { WriteReady(); });
+  try {
+    net::post(context_, [this] { WriteReady(); });
+  } catch (const std::exception&) {  // Tick finds it
+    std::lock_guard lock(ready_mutex_);
+    woken_ = false;
+  }
 }
 
 void IoThread::WriteReady() {
@@ -244,7 +259,7 @@ void IoThread::WriteReady() {
       exchange->queued_ = false;
       connection = exchange->connection_;
     }
-    if (connection != nullptr) connection->Flush();
+    if (connection != nullptr) OrEnd(*connection, [&] { connection->Flush(); });
   }
 }
 
@@ -265,7 +280,8 @@ void IoThread::Tick() {
   std::vector<std::shared_ptr<Connection>> overdue;
   for (Connection* connection : connections_)
     if (connection->Overdue(now)) overdue.push_back(connection->shared_from_this());
-  for (const auto& connection : overdue) connection->TimeOut(now);
+  for (const auto& connection : overdue) OrEnd(*connection, [&] { connection->TimeOut(now); });
+  WriteReady();
 }
 
 StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(HttpConfig config,

@@ -84,11 +84,6 @@ class Http : public testing::Test {
     router->Add("GET", "/throw_after", Access::kNormal, false, [](HttpRequest, ReplyPtr reply) {
       reply->RunAfter(milliseconds(1), [reply] { throw std::runtime_error("x"); });
     });
-    router->Add("GET", "/throw_within", Access::kNormal, false, [](HttpRequest, ReplyPtr reply) {
-      reply->StartStream("text/event-stream");
-      reply->Write("data: 1\n\n");
-      reply->RunAfter(milliseconds(20), [reply] { throw std::bad_alloc(); });
-    });
     HttpHooks hooks;
     hooks.admit = [](const HttpRequest& request) -> std::optional<HttpResponse> {
       if (request.Header("X-Refuse").empty()) return std::nullopt;
@@ -97,6 +92,7 @@ class Http : public testing::Test {
     hooks.ended = [this](const HttpAccess& access) {
       ++ended_;
       last_status_ = access.status;
+      if (!access.request.Header("X-Unlogged").empty()) throw std::bad_alloc();
     };
     auto server = HttpServer::Start(config, router, hooks);
     ASSERT_TRUE(server.ok()) << server.status();
@@ -390,43 +386,70 @@ TEST_F(Http, OnGoneAfterTheClientWentIsCalledAtOnce) {
   EXPECT_TRUE(called);
 }
 
-// Writes events of 10 kB until one is refused; the bytes taken.
-int64_t WriteUntilRefused(Reply& reply, milliseconds pause) {
-  const std::string event(10000, 'x');
+TEST_F(Http, AClientThatGoesEndsItsRequestEvenWhereThatCannotBeLogged) {
+  Start();
+  TestClient client(port());
+  client.Send("GET /stream HTTP/1.1\r\nHost: t\r\nX-Unlogged: 1\r\n\r\n");
+  ReplyPtr reply = TakeWaiting();
+  client.Reset();
+  EXPECT_TRUE(Eventually([this] { return gone_ == 1; }));
+  EXPECT_EQ(server_->active_requests(), 0);
+}
+
+// Writes events until one is refused or `most` bytes have been taken; how many those are.
+int64_t WriteUntilRefused(Reply& reply, std::size_t event_bytes, milliseconds pause, int64_t most) {
+  const std::string event(event_bytes, 'x');
   int64_t sent = 0;
-  while (reply.Write(event) && sent < (256 << 20)) {
-    sent += static_cast<int64_t>(event.size());
-    if (sent > (8 << 20) && pause.count() > 0) std::this_thread::sleep_for(pause);
+  while (sent < most && reply.Write(event)) {
+    sent += static_cast<int64_t>(event_bytes);
+    if (pause.count() > 0) std::this_thread::sleep_for(pause);
   }
   return sent;
 }
 
 TEST_F(Http, AClientThatDoesNotReadIsCutOff) {
-  Start({.max_pending_bytes = 1 << 20, .stall_timeout = milliseconds(50)});
+  constexpr int64_t kMost = 1 << 30;  // more than sockets hold
+  Start({.max_pending_bytes = 1 << 20,
+         .max_backlog_bytes = 2 * kMost,
+         .max_total_backlog_bytes = 2 * kMost,
+         .stall_timeout = milliseconds(50)});
   TestClient client(port(), 4096);
   client.Send("GET /stream HTTP/1.1\r\nHost: t\r\n\r\n");
-  EXPECT_LT(WriteUntilRefused(*TakeWaiting(), milliseconds(5)), 64 << 20);
+  EXPECT_LT(WriteUntilRefused(*TakeWaiting(), 1 << 20, milliseconds(5), kMost), kMost);
   EXPECT_TRUE(Eventually([this] { return gone_ == 1; }));
   EXPECT_EQ(last_status_, 499);
 }
 
+// Behind a request that is not answered yet: no socket takes any of it.
 TEST_F(Http, WhatWaitsForAClientIsBounded) {
-  const HttpConfig each{.max_pending_bytes = 1 << 20, .max_backlog_bytes = 4 << 20};
-  const HttpConfig all{.max_pending_bytes = 1 << 20, .max_total_backlog_bytes = 4 << 20};
-  for (const HttpConfig& config : {each, all}) {
+  constexpr auto kLong = std::chrono::minutes(10);
+  const HttpConfig each{
+      .max_pending_bytes = 1 << 20, .max_backlog_bytes = 4 << 20, .stall_timeout = kLong};
+  const HttpConfig all{
+      .max_pending_bytes = 1 << 20, .max_total_backlog_bytes = 4 << 20, .stall_timeout = kLong};
+  const HttpConfig stalled{.max_pending_bytes = 1 << 20, .stall_timeout = milliseconds(50)};
+  for (const HttpConfig* config : {&each, &all, &stalled}) {
     gone_ = 0;
-    Start(config);
-    TestClient client(port(), 4096);
-    client.Send("GET /stream HTTP/1.1\r\nHost: t\r\n\r\n");
-    // One bound waits, one may be under way, and the sockets hold some.
-    EXPECT_LT(WriteUntilRefused(*TakeWaiting(), milliseconds(0)), 32 << 20);
+    Start(*config);
+    TestClient client(port());
+    client.Send("GET /later HTTP/1.1\r\nHost: t\r\n\r\nGET /stream HTTP/1.1\r\nHost: t\r\n\r\n");
+    ReplyPtr first = TakeWaiting(), stream = TakeWaiting();
+    if (config == &stalled) {
+      EXPECT_LT(WriteUntilRefused(*stream, 100'000, milliseconds(5), 128 << 20), 128 << 20);
+    } else {
+      const int64_t taken = WriteUntilRefused(*stream, 10'000, milliseconds(0), 128 << 20);
+      EXPECT_GT(taken, 3 << 20);
+      EXPECT_LE(taken, 4 << 20);
+    }
+    first->Send({.body = "first"});
+    EXPECT_EQ(client.Receive().body, "first");
     EXPECT_TRUE(Eventually([this] { return gone_ == 1; }));
     server_.reset();
   }
 }
 
 TEST_F(Http, LargeEventsAndBurstsAreNoSlowClient) {
-  Start({.max_pending_bytes = 1 << 16});
+  Start({.max_pending_bytes = 1 << 16, .stall_timeout = std::chrono::minutes(10)});
   TestClient client(port(), 4096);
   client.Send("GET /stream HTTP/1.1\r\nHost: t\r\n\r\n");
   ReplyPtr reply = TakeWaiting();
@@ -460,8 +483,10 @@ TEST_F(Http, AnUnansweredRequestGets500) {
 TEST_F(Http, AStreamThatBreaksOffDoesNotPassForWhole) {
   Start();
   TestClient thrown(port());
-  thrown.Send("GET /throw_within HTTP/1.1\r\nHost: t\r\n\r\n");
+  thrown.Send("GET /stream HTTP/1.1\r\nHost: t\r\n\r\n");
   EXPECT_NE(thrown.ReceiveUntil("data: 1\n\n"), "");
+  ReplyPtr kept = TakeWaiting();
+  kept->Run([] { throw std::bad_alloc(); });
   EXPECT_EQ(thrown.ReceiveUntil("0\r\n\r\n"), "");
   TestClient dropped(port());
   // Behind another, which is answered first.
@@ -472,6 +497,20 @@ TEST_F(Http, AStreamThatBreaksOffDoesNotPassForWhole) {
   EXPECT_EQ(dropped.Receive().body, "first");
   EXPECT_EQ(dropped.ReceiveUntil("0\r\n\r\n"), "");
   EXPECT_TRUE(Eventually([this] { return server_->connections() == 0; }));
+}
+
+// Without chunks, the end of the connection is the end of the stream.
+TEST_F(Http, AStreamOnHttp10ThatBreaksOffEndsInAReset) {
+  Start();
+  TestClient dropped(port()), stopped(port());
+  for (TestClient* client : {&dropped, &stopped}) {
+    client->Send("GET /stream HTTP/1.0\r\n\r\n");
+    EXPECT_NE(client->ReceiveUntil("data: 1\n\n"), "");
+    ReplyPtr reply = TakeWaiting();
+    if (client == &stopped) server_.reset();
+    reply.reset();
+    EXPECT_TRUE(client->WasReset());
+  }
 }
 
 TEST_F(Http, ConnectionsAreLimited) {

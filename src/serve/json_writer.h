@@ -34,7 +34,7 @@ class JsonWriter {
   JsonWriter& End(char bracket);
   JsonWriter& Key(std::string_view key);
   JsonWriter& Null() { return Raw("null"); }
-  JsonWriter& Raw(std::string_view json);  // one value, already JSON
+  JsonWriter& Raw(std::string_view json);  // JSON: a value, or several with their commas
   JsonWriter& Value(std::string_view text);
   JsonWriter& Value(const char* text) { return Value(std::string_view(text)); }
   JsonWriter& Value(const std::string& text) { return Value(std::string_view(text)); }

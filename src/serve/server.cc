@@ -6,6 +6,7 @@
 #include <atomic>
 #include <map>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "serve/admin/handlers.h"
 #include "serve/auth.h"
@@ -66,6 +67,7 @@ class ServerImpl final : public Server {
   }
 
   void Serve(Engine& engine) override {
+    BANYAN_CHECK(context_owner_ == nullptr);
     auto context = std::make_unique<ServeContext>(engine, config_, log_.get());
     // Checked by Open.
     (void)ParseSamplingParams(config_.preferred_sampling_params, "", context->native_defaults);

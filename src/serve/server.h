@@ -35,7 +35,7 @@ class Server {
   virtual ~Server() = default;  // closes everything at once
 
   // From now on requests go to `engine`, which must outlive the last of them: until Shutdown has
-  // returned.
+  // returned. Called once.
   virtual void Serve(Engine& engine) = 0;
   virtual int port() const = 0;
   // /health and /ready say no from now on; requests are still taken until the engine refuses them.

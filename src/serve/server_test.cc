@@ -21,10 +21,11 @@ const char kChat[] = R"({"model":"fake","messages":[{"role":"user","content":"hi
 
 class ServerTest : public testing::Test {
  protected:
-  void Start(ServeConfig config = {}, bool with_template = true) {
+  void Start(ServeConfig config = {}, bool with_template = true, std::string served_name = {}) {
     config.http.port = 0;
     config.log_access = false;
     engine_ = std::make_unique<FakeEngine>(with_template ? MakeFakeTemplate() : nullptr);
+    if (!served_name.empty()) engine_->config_.served_model_name = std::move(served_name);
     auto server = Server::Start(std::move(config));
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
@@ -504,8 +505,10 @@ TEST_F(ServerTest, Models) {
             std::string::npos);
   EXPECT_EQ(Get("/v1/models/fake/").status, 200);
   EXPECT_EQ(Get("/v1/models/").status, 200);
-  engine_->config_.served_model_name = "/models/fake/";
-  server_->Serve(*engine_);
+}
+
+TEST_F(ServerTest, AModelsNameMayBeAPath) {
+  Start({}, true, "/models/fake/");
   EXPECT_NE(Get("/v1/models").body.find(R"("id":"/models/fake/")"), std::string::npos);
   for (const char* path :
        {"/v1/models//models/fake/", "/v1/models//models/fake", "/v1/models/%2Fmodels%2Ffake%2F"})

@@ -29,6 +29,7 @@ class TestClient {
   // Whatever comes until `text` has been seen; empty at the end of the connection.
   std::string ReceiveUntil(std::string_view text);
   bool AtEnd();      // waits for the server to close
+  bool WasReset();   // the same, with RST
   void HalfClose();  // no more bytes from here
   void Reset();      // closes with RST
   TestResponse Get(std::string_view path);
@@ -40,14 +41,14 @@ class TestClient {
   std::string buffer_;
 };
 
-// Polls until `condition` holds or three seconds have passed.
+// Polls until `condition` holds or half a minute has passed: a sanitizer on a busy machine is slow.
 template <typename F>
 bool Eventually(F condition);
 void SleepMs(int ms);
 
 template <typename F>
 bool Eventually(F condition) {
-  for (int i = 0; i < 600; ++i) {
+  for (int i = 0; i < 6000; ++i) {
     if (condition()) return true;
     SleepMs(5);
   }

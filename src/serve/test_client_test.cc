@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <charconv>
 #include <thread>
 
@@ -106,6 +107,11 @@ bool TestClient::AtEnd() {
   if (!buffer_.empty()) return false;
   char byte;
   return ::recv(socket_, &byte, 1, 0) == 0;
+}
+
+bool TestClient::WasReset() {
+  char byte;
+  return buffer_.empty() && ::recv(socket_, &byte, 1, 0) < 0 && errno == ECONNRESET;
 }
 
 void TestClient::HalfClose() { ::shutdown(socket_, SHUT_WR); }
