@@ -85,21 +85,21 @@ DIFFERENCES = """\
   share the weights; `--max-total-tokens` is of each. `--load-balance-method auto` is `round_robin`; `cache_aware` is Banyan's
   own: the rank that has at least half of the prompt, unless it has 32 requests and half as many again more than the least;
   else the rank with the fewest tokens. A session stays on one rank.
-- **KV events** have hashes of 64 bits that begin with the `extra_key` (SGLang: of the tokens alone); the medium is `"GPU"`
+- **KV events** have hashes of 64 bits that begin with the `extra_key`, behind the bytes `\\xFF<length>:` for a text beyond the length that the model's rope looks at (SGLang: of the tokens alone); the medium is `"GPU"`
   on a CPU too: the tier that attention reads. A block is stored while a request could resume at its end or behind it.
   `GET /cache_blocks` (Banyan's own, a control path) gives the blocks of one rank and the number of the first event that is
   not in them, for a consumer that comes after `buffer_steps`.
 - **`--enable-cache-report`** adds `cached_tokens_details` to `meta_info`, and to OpenAI replies within `sglext`:
   `{"device", "host", "miss_reason"}`, where `miss_reason` (Banyan's own) says why the hit ended where it did: `new`, `evicted`
-  (the next page was there not long ago), `extra_key` (another key or salt has it), `no_state_checkpoint`, `window_gone`,
+  (the next page was there not long ago), `extra_key` (another key or salt has it, or a text on the other side of the length that the model's rope looks at), `no_state_checkpoint`, `window_gone`,
   `disabled`, or null. With several prompts it is that of the first. A request's `return_cached_tokens_details` adds the counts
   alone: the reason tells what others have sent, so only the operator's flag shows it.
 - **`cache_salt` and `extra_key`** together are a key of their own: ("a", "bc") shares nothing with ("ab", "c"), as it does in
   SGLang, which joins the two. Each has 4,096 bytes at most: the cache keeps them.
 - **`log_metrics: false`** keeps a request out of the series that SGLang's tokenizer manager counts (requests, tokens, time to
   the first token, between tokens and to the end); steps, queue, stages and aborts have every request.
-- **Clients that read slowly**: a stream is cut when more than 8 MiB wait and its client has taken nothing for 5 seconds, when
-  256 MiB wait, or when all streams together have 1 GiB waiting (SGLang keeps any amount).
+- **Clients that read slowly**: a stream of which more than 8 MiB wait is cut when its client has taken none of it for 5
+  seconds, when 256 MiB of it wait, or when 1 GiB of all streams together do (SGLang keeps any amount).
 - **`/v1/loads`** is JSON; `/metrics` is the page for Prometheus (`format=prometheus` is refused).
 - **`/pause_generation`** answers when no step is under way any more; deadlines go on while generation stands still. While
   the server shuts down it is refused (503).

@@ -2,6 +2,7 @@
 #include "app/config_file.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <fstream>
 
@@ -9,7 +10,8 @@ namespace banyan {
 namespace {
 
 std::string Write(std::string_view text) {
-  const std::string path = testing::TempDir() + "banyan_config_test.yaml";
+  const std::string path =
+      testing::TempDir() + "banyan_config_test_" + std::to_string(::getpid()) + ".yaml";
   std::ofstream(path) << text;
   return path;
 }

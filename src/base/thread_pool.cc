@@ -138,15 +138,14 @@ struct ThreadPool::Impl {
   std::atomic<const std::function<void(int)>*> all{nullptr};
   std::atomic<uint32_t> all_count{0};
 
+  int64_t threads() const { return static_cast<int64_t>(cores.size()); }
+
   // The first part that each thread takes: three quarters of the job are shared out at once, so
   // that each thread reads one long run; the rest evens out what threads and items differ in.
-  int64_t FirstPart(int64_t units) const {
-    return units * 3 / (4 * (static_cast<int64_t>(workers.size()) + 1));
-  }
+  int64_t FirstPart(int64_t units) const { return units * 3 / (4 * threads()); }
 
   // Takes parts of the job of `epoch` until none is left: large ones first, down to the grain.
   void Work(uint32_t epoch) {
-    const int64_t threads = static_cast<int64_t>(workers.size()) + 1;
     while (true) {
       uint64_t seen = claim.load(std::memory_order_acquire);
       if (static_cast<uint32_t>(seen >> 32) != epoch) return;
@@ -158,7 +157,8 @@ struct ThreadPool::Impl {
       const auto first = static_cast<int64_t>(seen & 0xffffffff);
       if (first >= units) return;
       const int64_t left = units - first;
-      int64_t take = std::max(smallest, left > units / 4 ? FirstPart(units) : left / (2 * threads));
+      const int64_t part = FirstPart(units);
+      int64_t take = std::max(smallest, first < threads() * part ? part : left / (2 * threads()));
       if (left - take < smallest) take = left;
       if (!claim.compare_exchange_weak(seen, seen + static_cast<uint64_t>(take),
                                        std::memory_order_acq_rel)) {

@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -54,6 +56,27 @@ TEST(ThreadPool, ManySmallJobs) {
       std::vector<std::atomic<int>> ran(4);
       pool.RunOnAll([&](int thread) { ++ran[static_cast<std::size_t>(thread)]; });
       for (const auto& count : ran) ASSERT_EQ(count, 1);
+    }
+  }
+}
+
+// Of items that take as long, no thread does much more than its share.
+TEST(ThreadPool, PartsAreShared) {
+  for (const int threads : {2, 4, 7}) {
+    ThreadPool pool(Cores(threads));
+    for (const int64_t n : {36, 60, 192, 1000}) {
+      std::mutex mutex;
+      std::vector<int64_t> parts;
+      pool.ParallelFor(n, 1, [&](int64_t begin, int64_t end) {
+        std::lock_guard lock(mutex);
+        parts.push_back(end - begin);
+      });
+      // As if each thread took the next part when it is done with its last.
+      std::sort(parts.rbegin(), parts.rend());
+      std::vector<int64_t> shares(static_cast<std::size_t>(threads));
+      for (const int64_t part : parts) *std::min_element(shares.begin(), shares.end()) += part;
+      EXPECT_LE(*std::max_element(shares.begin(), shares.end()), n / threads + 2)
+          << n << " items on " << threads << " threads";
     }
   }
 }

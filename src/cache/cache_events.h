@@ -37,10 +37,10 @@ class TreeObserver {
 
 // Why a hit ended where it did.
 enum class CacheMiss : uint8_t {
-  kNone,          // it did not: all that can be shared was found
-  kNew,           // nobody had such a prompt before, as far as is known
-  kEvicted,       // its next page was there not long ago
-  kNamespace,     // another namespace (extra_key, salt) has it, which must not be shared
+  kNone,       // it did not: all that can be shared was found
+  kNew,        // nobody had such a prompt before, as far as is known
+  kEvicted,    // its next page was there not long ago
+  kNamespace,  // another namespace (extra_key, salt, RopeLengths) has it, which must not be shared
   kNoCheckpoint,  // more tokens are known, but no recurrent state was kept so far on
   kWindowGone,    // more tokens are known, but the entries of a window before them were given back
   kDisabled,      // there is no prefix cache

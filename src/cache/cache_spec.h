@@ -52,8 +52,9 @@ struct CacheGroupSpec {
 };
 
 // Models that turn their keys by how long the sequence is (nn/rope.h). A row's rope length is that
-// of its prompt where it is beyond the limit, else 0; it is part of the name under which its keys
-// are shared, so that with the tokens it decides what they hold.
+// of its prompt (with `recompute`, of its text when it was last begun) where it is beyond the
+// limit, else 0; it is part of the name under which its keys are shared, so that with the tokens it
+// decides what they hold.
 struct RopeLengths {
   int64_t limit = 0;   // tokens, up to which all sequences are turned alike; 0: there is no limit
   bool exact = false;  // each length beyond has keys of its own (dynamic NTK), else all the same

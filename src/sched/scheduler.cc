@@ -236,14 +236,13 @@ Request* SchedulerImpl::Find(RequestId id) {
   return found->second.get();
 }
 
-// For a text of `length` tokens. A number and a colon come first where there is a limit at all, so
-// that no namespace from outside reads like another's with a rope length.
+// For a text of `length` tokens. A rope length comes after a byte that no UTF-8 text has, so that
+// no namespace from outside reads like another's with a rope length.
 void SchedulerImpl::ChooseRope(Request& request, int64_t length) const {
+  const std::string& name = request.arrival.cache_namespace;
   request.rope_length = config_.rope_lengths.Of(length);
   request.cache_namespace =
-      config_.rope_lengths.limit == 0
-          ? request.arrival.cache_namespace
-          : fmt::format("{}:{}", request.rope_length, request.arrival.cache_namespace);
+      request.rope_length == 0 ? name : fmt::format("\xFF{}:{}", request.rope_length, name);
 }
 
 RequestEvent& SchedulerImpl::EventOf(Request& request) {
