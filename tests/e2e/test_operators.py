@@ -109,11 +109,8 @@ def test_variables(start):
     assert "no effect" in server.await_line("SGLANG_NO_SUCH_THING")
     # Honoured: so nothing is said of it, and a request that takes longer is ended.
     assert "SGLANG_REQ_RUNNING_TIMEOUT" not in server.lines()
-    params = {"max_new_tokens": 250, "ignore_eos": True, "n": 128}
-    began = time.time()
-    status = 200
-    while status == 200 and time.time() - began < 20:
-        status, reply, _ = generate(server.url, text=["go"] * 16, sampling_params=params)
+    params = {"max_new_tokens": 20_000, "ignore_eos": True, "n": 128}
+    status, reply, _ = generate(server.url, text="go", sampling_params=params)
     assert status == 503 and "ran longer than the server allows" in reply["error"]["message"]
 
 
@@ -267,5 +264,5 @@ def test_histograms_have_the_bounds_asked_for(start):
     ],
 )
 def test_wrong_values_of_such_flags_are_named(flags):
-    done = subprocess.run([BANYAN, "serve", "--model-path", "echo", *flags], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([BANYAN, "serve", "--model-path", "echo", *flags], capture_output=True, text=True, timeout=120)
     assert done.returncode != 0 and flags[0] in done.stderr, done.stderr

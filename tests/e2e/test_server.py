@@ -212,13 +212,13 @@ def test_a_second_signal_when_all_requests_have_ended_is_no_failure(start):
     with socket.socket() as sock:
         # A client that does not read its reply, which is more than the kernel takes.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.settimeout(120)
         parts = urllib.parse.urlsplit(server.url)
         sock.connect((parts.hostname, parts.port))
         sock.sendall(post("/v1/completions", {"prompt": "x", "n": 128, "max_tokens": 4000, "logprobs": 5, "ignore_eos": True}))
         assert sock.recv(12) == b"HTTP/1.1 200"
         server.process.send_signal(signal.SIGTERM)
-        server.await_line("shutting down")
-        time.sleep(0.2)
+        server.await_line("all requests have ended")
         assert server.process.poll() is None
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(20) == 0
@@ -260,13 +260,13 @@ def test_port_in_use(start):
         [BANYAN, "serve", "--model-path", "echo", "--port", str(server.port)],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
     assert second.returncode == 1 and "cannot listen" in second.stderr
 
 
 def run(*args):
-    return subprocess.run([BANYAN, *args], capture_output=True, text=True, timeout=30)
+    return subprocess.run([BANYAN, *args], capture_output=True, text=True, timeout=120)
 
 
 @pytest.mark.parametrize(
@@ -306,7 +306,7 @@ def test_the_clock_of_render_is_no_variable(tmp_path):
     template.write_text("{{ now is defined }} {{ x }} {{ strftime_now('%Y') }}")
     line = '{"now": "2024-07-26T12:34:56", "x": 99999999999999999999}\n'
     done = subprocess.run(
-        [BANYAN, "render", "--template", str(template)], input=line, capture_output=True, text=True, timeout=30
+        [BANYAN, "render", "--template", str(template)], input=line, capture_output=True, text=True, timeout=120
     )
     assert json.loads(done.stdout) == {"text": "False 99999999999999999999 2024"}, done.stderr
 
@@ -329,7 +329,7 @@ def test_named_templates_of_a_gguf_file(tmp_path):
 
     def render(*flags):
         command = [BANYAN, "render", "--model", str(model), *flags]
-        done = subprocess.run(command, input=lines, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(command, input=lines, capture_output=True, text=True, timeout=120)
         return [json.loads(line).get("text") for line in done.stdout.splitlines()] or done.stderr
 
     assert render() == ["plain", "1 tools"]
@@ -344,7 +344,7 @@ def test_render_gives_a_models_template_what_transformers_gives(tmp_path):
     (tmp_path / "chat_template.jinja").write_text(source + "{{ add_generation_prompt }}")
     (tmp_path / "t.jinja").write_text(source.replace("tools is not none", "tools is defined"))
     for flags, text in ((["--model", str(tmp_path)], "DxFalse"), (["--template", str(tmp_path / "t.jinja")], "x")):
-        done = subprocess.run([BANYAN, "render", *flags], input="{}\n", capture_output=True, text=True, timeout=30)
+        done = subprocess.run([BANYAN, "render", *flags], input="{}\n", capture_output=True, text=True, timeout=120)
         assert json.loads(done.stdout) == {"text": text}, done.stderr
 
 
@@ -362,7 +362,7 @@ def tiny(tmp_path, **changes):
 
 
 def problems(*args, env=None):
-    done = subprocess.run([BANYAN, "doctor", "--json", *args], capture_output=True, text=True, timeout=30, env=env)
+    done = subprocess.run([BANYAN, "doctor", "--json", *args], capture_output=True, text=True, timeout=120, env=env)
     return {row["topic"]: row["text"] for row in json.loads(done.stdout) if not row["ok"]}
 
 

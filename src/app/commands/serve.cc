@@ -131,19 +131,16 @@ constexpr unsigned kStopSeconds = 5;
 // Signals and the engine's end of draining wake the main thread.
 sem_t wake;
 std::atomic<int> signals{0};
-std::atomic<bool> drained{false};
-std::atomic<int> cut_status{EXIT_FAILURE};  // of a process that the alarm ends
+std::atomic<bool> drained{false};  // no request is left
+std::atomic<bool> stopped{false};  // requests were ended by a second signal
 
 void OnSignal(int) {
-  if (signals.fetch_add(1) == 1) {
-    const bool nothing_left = drained;
-    if (nothing_left) cut_status = EXIT_SUCCESS;
-    alarm(nothing_left ? static_cast<unsigned>(kLastEvents.count()) : kStopSeconds);
-  }
+  if (signals.fetch_add(1) == 1)
+    alarm(drained ? static_cast<unsigned>(kLastEvents.count()) : kStopSeconds);
   sem_post(&wake);
 }
 
-void OnAlarm(int) { _exit(cut_status); }
+void OnAlarm(int) { _exit(drained && !stopped ? EXIT_SUCCESS : EXIT_FAILURE); }
 
 void CatchSignals() {
   sem_init(&wake, 0, 0);
@@ -192,8 +189,11 @@ Status Run(Options options) {
   while (!drained && signals < 2) Wait();
   const bool stop = !drained;
   if (stop) {
+    stopped = true;
     LogWarning("a second signal: ending the requests that are left");
     engine->Stop();
+  } else {
+    LogInfo("all requests have ended: waiting for clients to read their last replies");
   }
   server->Shutdown(stop ? kLastEvents : kLastReplies);
   engine.reset();
