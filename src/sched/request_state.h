@@ -69,8 +69,8 @@ class Request {
   std::vector<TokenLogprob> prompt_logprobs;
   bool prompt_logprobs_told = false;
 
-  // RopeLengths: what its keys are turned for. With the arrival's namespace it names the part of the
-  // cache that they are shared in.
+  // RopeLengths: what its keys are turned for. With the arrival's namespace it names the part of
+  // the cache that they are shared in.
   int32_t rope_length = 0;
   std::string cache_namespace;
 
