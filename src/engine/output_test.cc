@@ -9,6 +9,7 @@
 #include <future>
 
 #include "engine/byte_tokenizer.h"
+#include "text/wrapped_tokenizer.h"
 
 namespace banyan {
 namespace {
@@ -17,30 +18,10 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 // The byte tokenizer, without the memory to begin a text.
-class ThrowingTokenizer final : public text::Tokenizer {
+class ThrowingTokenizer final : public text::WrappedTokenizer {
  public:
-  StatusOr<std::vector<TokenId>> Encode(std::string_view text, bool special) const override {
-    return bytes_->Encode(text, special);
-  }
-  StatusOr<std::string> Decode(std::span<const TokenId> ids, bool skip) const override {
-    return bytes_->Decode(ids, skip);
-  }
-  std::string TokenBytes(TokenId id) const override { return bytes_->TokenBytes(id); }
-  std::optional<std::string_view> TokenText(TokenId id) const override {
-    return bytes_->TokenText(id);
-  }
-  std::optional<TokenId> TokenToId(std::string_view token) const override {
-    return bytes_->TokenToId(token);
-  }
-  bool IsSpecial(TokenId id) const override { return bytes_->IsSpecial(id); }
-  int vocab_size() const override { return bytes_->vocab_size(); }
-  std::optional<TokenId> bos_id() const override { return bytes_->bos_id(); }
-  std::optional<TokenId> eos_id() const override { return bytes_->eos_id(); }
+  ThrowingTokenizer() : WrappedTokenizer(*MakeByteTokenizer()) {}
   const text::Decoder& decoder() const override { throw std::bad_alloc(); }
-  const json::object& special_tokens() const override { return bytes_->special_tokens(); }
-
- private:
-  std::shared_ptr<const text::Tokenizer> bytes_ = *MakeByteTokenizer();
 };
 
 // An output thread, and what it has called.

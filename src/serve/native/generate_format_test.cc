@@ -6,40 +6,21 @@
 
 #include "base/json.h"
 #include "engine/byte_tokenizer.h"
+#include "text/wrapped_tokenizer.h"
 
 namespace banyan::serve {
 namespace {
 
 // Counts the tokens that it is asked to spell.
-class CountingTokenizer final : public text::Tokenizer {
+class CountingTokenizer final : public text::WrappedTokenizer {
  public:
-  StatusOr<std::vector<TokenId>> Encode(std::string_view text, bool special) const override {
-    return bytes_->Encode(text, special);
-  }
-  StatusOr<std::string> Decode(std::span<const TokenId> ids, bool skip) const override {
-    return bytes_->Decode(ids, skip);
-  }
+  CountingTokenizer() : WrappedTokenizer(*MakeByteTokenizer()) {}
   std::string TokenBytes(TokenId id) const override {
     ++spelled;
-    return bytes_->TokenBytes(id);
+    return WrappedTokenizer::TokenBytes(id);
   }
-  std::optional<std::string_view> TokenText(TokenId id) const override {
-    return bytes_->TokenText(id);
-  }
-  std::optional<TokenId> TokenToId(std::string_view token) const override {
-    return bytes_->TokenToId(token);
-  }
-  bool IsSpecial(TokenId id) const override { return bytes_->IsSpecial(id); }
-  int vocab_size() const override { return bytes_->vocab_size(); }
-  std::optional<TokenId> bos_id() const override { return bytes_->bos_id(); }
-  std::optional<TokenId> eos_id() const override { return bytes_->eos_id(); }
-  const text::Decoder& decoder() const override { return bytes_->decoder(); }
-  const json::object& special_tokens() const override { return bytes_->special_tokens(); }
 
   mutable int spelled = 0;
-
- private:
-  std::shared_ptr<const text::Tokenizer> bytes_ = *MakeByteTokenizer();
 };
 
 TokenLogprob Logprob(char token, std::optional<float> logprob) {
