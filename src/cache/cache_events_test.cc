@@ -71,8 +71,8 @@ std::vector<Kinds> AllKinds() {
           {"all", {full, window, state}}};
 }
 
-std::unique_ptr<PrefixCache> MakeCache(std::vector<CacheGroupSpec> groups, int64_t pages,
-                                       int page_size, TreeObserver* observer = nullptr) {
+std::unique_ptr<PrefixCache> MakeObservedCache(std::vector<CacheGroupSpec> groups, int64_t pages,
+                                               int page_size, TreeObserver* observer = nullptr) {
   PrefixCacheConfig config;
   config.pages_per_group.assign(groups.size(), pages);
   config.groups = std::move(groups);
@@ -101,7 +101,7 @@ TEST(CacheEvents, AMirrorHoldsWhatTheTreeHolds) {
       SCOPED_TRACE(testing::Message() << kinds.name << ", pages of " << page_size);
       std::mt19937 rng(7);
       Mirror mirror;
-      auto cache = MakeCache(kinds.groups, 40, page_size, &mirror);
+      auto cache = MakeObservedCache(kinds.groups, 40, page_size, &mirror);
       std::vector<Tokens> seen = {{}};
       for (int time = 0; time < 600; ++time) {
         Tokens tokens = seen[rng() % seen.size()];
@@ -126,7 +126,7 @@ TEST(CacheEvents, AMirrorHoldsWhatTheTreeHolds) {
   }
 }
 
-Tokens Count(TokenId first, int n) {
+Tokens Consecutive(TokenId first, int n) {
   Tokens tokens(n);
   std::iota(tokens.begin(), tokens.end(), first);
   return tokens;
@@ -137,39 +137,40 @@ CacheMiss Explain(const PrefixCache& cache, std::string_view name, const Tokens&
 }
 
 TEST(CacheEvents, MissesAreExplained) {
-  auto cache = MakeCache({{.name = "full"}}, 16, 4);
-  const Tokens first = Count(0, 32);
+  auto cache = MakeObservedCache({{.name = "full"}}, 16, 4);
+  const Tokens first = Consecutive(0, 32);
   EXPECT_EQ(Explain(*cache, "", first), CacheMiss::kNew);
   Use(*cache, "", first);
   EXPECT_EQ(Explain(*cache, "", first), CacheMiss::kNone);
-  EXPECT_EQ(Explain(*cache, "", Count(0, 35)), CacheMiss::kNone) << "no whole page is missing";
-  EXPECT_EQ(Explain(*cache, "", Count(0, 36)), CacheMiss::kNew);
+  EXPECT_EQ(Explain(*cache, "", Consecutive(0, 35)), CacheMiss::kNone)
+      << "no whole page is missing";
+  EXPECT_EQ(Explain(*cache, "", Consecutive(0, 36)), CacheMiss::kNew);
   EXPECT_EQ(Explain(*cache, "salt", first), CacheMiss::kNamespace);
-  EXPECT_EQ(Explain(*cache, "salt", Count(100, 8)), CacheMiss::kNew);
+  EXPECT_EQ(Explain(*cache, "salt", Consecutive(100, 8)), CacheMiss::kNew);
   // A branch inside the first node, then all of it pushed out by others.
-  Tokens branch = Count(0, 16);
+  Tokens branch = Consecutive(0, 16);
   branch.resize(32, 7);
   Use(*cache, "", branch);
-  Use(*cache, "", Count(1000, 60));
+  Use(*cache, "", Consecutive(1000, 60));
   EXPECT_EQ(Explain(*cache, "", first), CacheMiss::kEvicted);
   EXPECT_EQ(Explain(*cache, "", branch), CacheMiss::kEvicted);
-  EXPECT_EQ(Explain(*cache, "salt", Count(1000, 8)), CacheMiss::kNamespace);
+  EXPECT_EQ(Explain(*cache, "salt", Consecutive(1000, 8)), CacheMiss::kNamespace);
   EXPECT_GT(cache->evicted_tokens(), 0);
 }
 
 TEST(CacheEvents, AMissingStateAndAWindowThatIsGoneAreTold) {
   const CacheGroupSpec full = {.name = "full"};
-  auto states = MakeCache({full, {.type = CacheKindType::kState, .name = "state"}}, 64, 4);
-  Use(*states, "", Count(0, 32));
+  auto states = MakeObservedCache({full, {.type = CacheKindType::kState, .name = "state"}}, 64, 4);
+  Use(*states, "", Consecutive(0, 32));
   // Known as far as 16, but the only state lies at 32.
-  EXPECT_EQ(Explain(*states, "", Count(0, 16)), CacheMiss::kNoCheckpoint);
-  EXPECT_EQ(Explain(*states, "", Count(0, 32)), CacheMiss::kNone);
+  EXPECT_EQ(Explain(*states, "", Consecutive(0, 16)), CacheMiss::kNoCheckpoint);
+  EXPECT_EQ(Explain(*states, "", Consecutive(0, 32)), CacheMiss::kNone);
 
   const CacheGroupSpec window = {.type = CacheKindType::kWindow, .window = 8, .name = "window"};
-  auto windows = MakeCache({full, window}, 64, 4);
-  Use(*windows, "", Count(0, 40));
-  EXPECT_EQ(Explain(*windows, "", Count(0, 16)), CacheMiss::kWindowGone);
-  EXPECT_EQ(Explain(*windows, "", Count(0, 40)), CacheMiss::kNone);
+  auto windows = MakeObservedCache({full, window}, 64, 4);
+  Use(*windows, "", Consecutive(0, 40));
+  EXPECT_EQ(Explain(*windows, "", Consecutive(0, 16)), CacheMiss::kWindowGone);
+  EXPECT_EQ(Explain(*windows, "", Consecutive(0, 40)), CacheMiss::kNone);
 }
 
 TEST(CacheEvents, NothingIsFoundWithoutACache) {
@@ -178,7 +179,7 @@ TEST(CacheEvents, NothingIsFoundWithoutACache) {
   config.pages_per_group = {16};
   config.disabled = true;
   auto cache = PrefixCache::Create(std::move(config)).value();
-  EXPECT_EQ(Explain(*cache, "", Count(0, 8)), CacheMiss::kDisabled);
+  EXPECT_EQ(Explain(*cache, "", Consecutive(0, 8)), CacheMiss::kDisabled);
 }
 
 TEST(RecentHashes, ForgetsTheOldest) {

@@ -14,7 +14,7 @@
 namespace banyan::ops {
 namespace {
 
-constexpr int64_t kRows = 2;
+constexpr int64_t kTableRows = 2;
 constexpr int64_t kCols = 768;
 constexpr DType kTypes[] = {DType::kF32,  DType::kF16,  DType::kBF16, DType::kQ4_0, DType::kQ4_1,
                             DType::kQ5_0, DType::kQ5_1, DType::kQ8_0, DType::kQ2_K, DType::kQ3_K,
@@ -32,9 +32,9 @@ class DequantizeTest : public testing::TestWithParam<DType> {
     const std::string name(Name(GetParam()));
     blocks_ = ReadGolden(name + ".bin");
     expected_ = ReadGolden(name + ".f32");
-    ASSERT_EQ(static_cast<int64_t>(blocks_.size()), Bytes(GetParam(), kRows * kCols));
-    ASSERT_EQ(expected_.size(), kRows * kCols * sizeof(float));
-    table_ = Tensor(blocks_.data(), GetParam(), {kRows, kCols});
+    ASSERT_EQ(static_cast<int64_t>(blocks_.size()), Bytes(GetParam(), kTableRows * kCols));
+    ASSERT_EQ(expected_.size(), kTableRows * kCols * sizeof(float));
+    table_ = Tensor(blocks_.data(), GetParam(), {kTableRows, kCols});
   }
 
   std::vector<char> blocks_;
@@ -43,8 +43,8 @@ class DequantizeTest : public testing::TestWithParam<DType> {
 };
 
 TEST_P(DequantizeTest, EqualsTheGgufPackage) {
-  std::vector<float> got(kRows * kCols);
-  Dequantize(table_, Tensor(got.data(), DType::kF32, {kRows, kCols}));
+  std::vector<float> got(kTableRows * kCols);
+  Dequantize(table_, Tensor(got.data(), DType::kF32, {kTableRows, kCols}));
   for (std::size_t i = 0; i < got.size(); ++i) {
     ASSERT_EQ(std::memcmp(&got[i], expected_.data() + 4 * i, 4), 0)
         << "element " << i << ": " << got[i];

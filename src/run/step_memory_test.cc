@@ -23,7 +23,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kPage = 4;
+constexpr int kPageTokens = 4;
 constexpr int kRows = 3;
 constexpr int kTokens = 20;
 constexpr int kLength = 24;
@@ -64,14 +64,14 @@ TEST_P(StepMemoryTest, IsWhatTheStepsTake) {
                                    .length = kLength,
                                    .cached_tokens = int64_t{kRows} * kLength,
                                    .logit_rows = 8,
-                                   .page_size = kPage});
+                                   .page_size = kPageTokens});
   ASSERT_TRUE(memory.ok()) << Message(memory.status());
   EXPECT_EQ(model->PlaceName(place), "logits");
 
   const std::vector<CacheGroupSpec>& groups = model->info().cache_groups;
-  const std::vector<int64_t> pages(groups.size(), int64_t{kRows} * kLength / kPage);
+  const std::vector<int64_t> pages(groups.size(), int64_t{kRows} * kLength / kPageTokens);
   Runner runner(device_->context(), model,
-                *nn::CachePools::Allocate(device_->backend(), groups, pages, kPage),
+                *nn::CachePools::Allocate(device_->backend(), groups, pages, kPageTokens),
                 {.max_rows = kRows, .max_logit_bytes = memory->logit_bytes});
   ASSERT_TRUE(runner.Reserve(*memory).ok());
   const auto run = [&](const StepPlan& plan) {
@@ -89,8 +89,8 @@ TEST_P(StepMemoryTest, IsWhatTheStepsTake) {
     plan.opened.push_back({.row = row, .sampling = {.temperature = 1}});
     for (KindId group = 0; group < static_cast<KindId>(groups.size()); ++group) {
       const bool state = groups[group].type == CacheKindType::kState;
-      for (int i = 0; i < (state ? 1 : kLength / kPage); ++i)
-        plan.pages.push_back({row, group, i, 1 + row * (state ? 1 : kLength / kPage) + i});
+      for (int i = 0; i < (state ? 1 : kLength / kPageTokens); ++i)
+        plan.pages.push_back({row, group, i, 1 + row * (state ? 1 : kLength / kPageTokens) + i});
     }
   }
   const auto span = [&](RowId row, int tokens, int length) {
@@ -137,7 +137,8 @@ TEST_F(NamedPlacesTest, TooLargeAStepIsRefusedWithoutATrace) {
   LimitedBackend backend(std::size_t{1} << 20);
   ops::OpContext context = device_->context();
   context.backend = &backend;
-  const StepShape shape{.tokens = 4096, .length = 64, .cached_tokens = 64, .page_size = kPage};
+  const StepShape shape{
+      .tokens = 4096, .length = 64, .cached_tokens = 64, .page_size = kPageTokens};
   EXPECT_EQ(MeasureStep(context, *model, shape).status().code(), StatusCode::kResourceExhausted);
   EXPECT_EQ(backend.held(), 0u);
 }

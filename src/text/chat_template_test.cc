@@ -11,7 +11,7 @@
 namespace banyan::text {
 namespace {
 
-const std::string kShared = std::string(BANYAN_SOURCE_DIR) + "/../shared/data/chat_templates";
+const std::string kTemplates = std::string(BANYAN_SOURCE_DIR) + "/../shared/data/chat_templates";
 constexpr int64_t kNow = 1721997296;  // 2024-07-26T12:34:56
 
 std::string Render(std::string_view source, std::string_view variables = "{}") {
@@ -339,12 +339,12 @@ TEST(ChatTemplateTest, WithoutADefaultTheNamesAreTold) {
 }
 
 TEST(ChatTemplateTest, RealTemplates) {
-  if (!std::filesystem::exists(kShared)) GTEST_SKIP() << "no " << kShared;
+  if (!std::filesystem::exists(kTemplates)) GTEST_SKIP() << "no " << kTemplates;
   const auto read = [](const std::string& name) {
-    return ParseJson(ReadFileIfAny(kShared + "/" + name)->value())->as_object();
+    return ParseJson(ReadFileIfAny(kTemplates + "/" + name)->value())->as_object();
   };
   const json::object templates = read("templates.json"), contexts = read("contexts.json");
-  std::ifstream lines(kShared + "/rendered.jsonl");
+  std::ifstream lines(kTemplates + "/rendered.jsonl");
   int count = 0;
   for (std::string line; std::getline(lines, line); ++count) {
     const json::object row = ParseJson(line)->as_object();
@@ -369,9 +369,9 @@ TEST(ChatTemplateTest, RealTemplates) {
 }
 
 TEST(ChatTemplateTest, AllRealTemplatesCompile) {
-  if (!std::filesystem::exists(kShared)) GTEST_SKIP() << "no " << kShared;
+  if (!std::filesystem::exists(kTemplates)) GTEST_SKIP() << "no " << kTemplates;
   const auto templates =
-      ParseJson(ReadFileIfAny(kShared + "/templates.json")->value())->as_object();
+      ParseJson(ReadFileIfAny(kTemplates + "/templates.json")->value())->as_object();
   for (const auto& [name, source] : templates) {
     auto compiled = ChatTemplate::Compile(View(source.as_string()));
     EXPECT_TRUE(compiled.ok()) << std::string_view(name) << ": " << compiled.status();

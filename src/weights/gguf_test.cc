@@ -23,7 +23,7 @@ StatusOr<std::unique_ptr<GgufMetadata>> Parse(const std::string& bytes) {
       "x.gguf", Buffer(copy->data(), copy->size(), [copy](void*, std::size_t) { delete copy; })));
 }
 
-std::string OpenError(const std::string& bytes) {
+std::string ErrorOf(const std::string& bytes) {
   TempFolder folder;
   auto checkpoint = Checkpoint::Open(folder.Write("m.gguf", bytes));
   EXPECT_FALSE(checkpoint.ok());
@@ -130,7 +130,7 @@ TEST(Gguf, RefusesWhatIsWrongByName) {
       {W().U32("x", 1).Bytes(), "'general.architecture' is missing"},
   };
   for (const auto& [bytes, problem] : cases)
-    EXPECT_THAT(OpenError(bytes), AllOf(HasSubstr("m.gguf: "), HasSubstr(problem)));
+    EXPECT_THAT(ErrorOf(bytes), AllOf(HasSubstr("m.gguf: "), HasSubstr(problem)));
 }
 
 // A folder with a set of `count` files of one tensor each; `wrong` may change the file's head.

@@ -20,7 +20,7 @@
 namespace banyan {
 namespace {
 
-struct Options {
+struct ChatOptions {
   EngineConfig config;
   std::string url = "http://127.0.0.1:30000";
   std::string api_key;
@@ -45,7 +45,7 @@ class Partner {
 
 class RemotePartner final : public Partner {
  public:
-  explicit RemotePartner(const Options& options) : options_(options) {}
+  explicit RemotePartner(const ChatOptions& options) : options_(options) {}
 
   StatusOr<std::string> Answer(const json::array& messages) override {
     json::object body{{"messages", messages}, {"stream", true}};
@@ -84,12 +84,12 @@ class RemotePartner final : public Partner {
   }
 
  private:
-  const Options& options_;
+  const ChatOptions& options_;
 };
 
 class LocalPartner final : public Partner {
  public:
-  LocalPartner(const Options& options, std::unique_ptr<Engine> engine)
+  LocalPartner(const ChatOptions& options, std::unique_ptr<Engine> engine)
       : options_(options),
         engine_(std::move(engine)),
         renderer_(engine_->tokenizer(), engine_->chat_template()) {}
@@ -119,7 +119,7 @@ class LocalPartner final : public Partner {
   }
 
  private:
-  const Options& options_;
+  const ChatOptions& options_;
   std::unique_ptr<Engine> engine_;
   serve::ChatRenderer renderer_;
 };
@@ -157,7 +157,7 @@ Status Converse(Partner& partner, const std::string& system) {
   return OkStatus();
 }
 
-Status Run(const Options& options) {
+Status RunChat(const ChatOptions& options) {
   if (options.config.model_path.empty()) {
     RemotePartner partner(options);
     return Converse(partner, options.system);
@@ -176,7 +176,7 @@ Status Run(const Options& options) {
 void RegisterChat(Commands& commands) {
   commands.push_back(
       {"chat", "talk to a model in the terminal", [](CLI::App& app) -> std::function<Status()> {
-         auto options = std::make_shared<Options>();
+         auto options = std::make_shared<ChatOptions>();
          AddEngineFlags(app, options->config);
          app.get_option("--model-path")->required(false);
          app.add_option("--url", options->url, "a running server, when no --model-path is given");
@@ -187,7 +187,7 @@ void RegisterChat(Commands& commands) {
          app.add_option("--max-tokens", options->max_tokens, "longest answer (as long as fits)");
          app.add_option("--seed", options->seed, "the same seed draws the same tokens");
          app.add_option("--log-level", options->log_level, "of the engine (warning)");
-         return [options] { return Run(*options); };
+         return [options] { return RunChat(*options); };
        }});
 }
 

@@ -55,7 +55,7 @@ void WriteRoutes(serve::JsonWriter& json, const serve::Router& router) {
   json.End(']');
 }
 
-Status Run(const CLI::App& app) {
+Status RunCompat(const CLI::App& app) {
   BANYAN_RETURN_IF_ERROR(InitLog("warning"));
   EngineConfig config;
   config.model_path = kEchoModel;
@@ -96,7 +96,7 @@ void RegisterCompat(Commands& commands) {
   commands.push_back({"compat", "what of SGLang's interface there is, as JSON",
                       [](CLI::App& app) -> std::function<Status()> {
                         app.group("");  // not in the help: it is for the documentation
-                        return [&app] { return Run(app); };
+                        return [&app] { return RunCompat(app); };
                       }});
 }
 

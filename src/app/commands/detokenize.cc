@@ -11,12 +11,12 @@
 namespace banyan {
 namespace {
 
-struct Options {
+struct DetokenizeOptions {
   std::string model;
   bool skip_special = false;
 };
 
-Status Run(const Options& options) {
+Status RunDetokenize(const DetokenizeOptions& options) {
   BANYAN_ASSIGN_OR_RETURN(auto tokenizer, LoadTokenizer(options.model));
   return RunJsonLines([&](const JsonLine& line) -> StatusOr<json::object> {
     Fields fields(line.object, "the line");
@@ -41,12 +41,12 @@ void RegisterDetokenize(Commands& commands) {
   commands.push_back(
       {"detokenize", "token ids to text, whole and as it would stream, JSON lines in and out",
        [](CLI::App& app) -> std::function<Status()> {
-         auto options = std::make_shared<Options>();
+         auto options = std::make_shared<DetokenizeOptions>();
          app.add_option("--model,--model-path", options->model,
                         "folder with a tokenizer, or .gguf file")
              ->required();
          app.add_flag("--skip-special", options->skip_special, "leave special tokens out");
-         return [options] { return Run(*options); };
+         return [options] { return RunDetokenize(*options); };
        }});
 }
 

@@ -19,7 +19,7 @@
 namespace banyan {
 namespace {
 
-struct Options {
+struct GenerateOptions {
   EngineConfig config;
   std::string log_level = "warning";
   std::string prompt;
@@ -34,7 +34,7 @@ struct Options {
   bool ignore_eos = false;
 };
 
-void Declare(CLI::App& app, Options& options) {
+void Declare(CLI::App& app, GenerateOptions& options) {
   AddEngineFlags(app, options.config);
   app.add_option("prompt", options.prompt, "the text to go on from; standard input when absent");
   app.add_flag("--chat", options.chat, "the prompt is a user's message: apply the chat template");
@@ -58,7 +58,7 @@ void Override(T& value, const std::optional<T>& given) {
   if (given) value = *given;
 }
 
-SamplingParams Sampling(const Options& options, SamplingParams sampling) {
+SamplingParams Sampling(const GenerateOptions& options, SamplingParams sampling) {
   sampling.max_new_tokens = options.max_new_tokens;
   Override(sampling.temperature, options.temperature);
   Override(sampling.top_p, options.top_p);
@@ -74,7 +74,7 @@ SamplingParams Sampling(const Options& options, SamplingParams sampling) {
 }
 
 // The prompt's ids, through the chat template when asked for.
-StatusOr<std::vector<TokenId>> Encode(const Engine& engine, const Options& options) {
+StatusOr<std::vector<TokenId>> Encode(const Engine& engine, const GenerateOptions& options) {
   if (engine.tokenizer() == nullptr)
     return InvalidArgument("generate works on text, and --skip-tokenizer-init leaves no tokenizer");
   if (!options.chat) return engine.tokenizer()->Encode(options.prompt, true);
@@ -88,7 +88,7 @@ StatusOr<std::vector<TokenId>> Encode(const Engine& engine, const Options& optio
   return engine.tokenizer()->Encode(text, false);
 }
 
-Status Run(Options options) {
+Status RunGenerate(GenerateOptions options) {
   using Clock = std::chrono::steady_clock;
   BANYAN_RETURN_IF_ERROR(InitLog(options.log_level));
   BANYAN_ASSIGN_OR_RETURN(const std::vector<std::string> warnings, ReadEnvironment(options.config));
@@ -134,9 +134,9 @@ Status Run(Options options) {
 void RegisterGenerate(Commands& commands) {
   commands.push_back({"generate", "continue one prompt and print it as it comes",
                       [](CLI::App& app) -> std::function<Status()> {
-                        auto options = std::make_shared<Options>();
+                        auto options = std::make_shared<GenerateOptions>();
                         Declare(app, *options);
-                        return [options] { return Run(*options); };
+                        return [options] { return RunGenerate(*options); };
                       }});
 }
 

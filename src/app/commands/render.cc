@@ -12,11 +12,11 @@
 namespace banyan {
 namespace {
 
-struct Options {
+struct RenderOptions {
   std::string model, template_file, template_name;
 };
 
-Status Run(const Options& options) {
+Status RunRender(const RenderOptions& options) {
   std::shared_ptr<const text::ChatTemplate> chat_template;
   json::object defaults;
   if (!options.model.empty()) {
@@ -55,14 +55,14 @@ Status Run(const Options& options) {
 void RegisterRender(Commands& commands) {
   commands.push_back({"render", "chat template variables to the prompt, JSON lines in and out",
                       [](CLI::App& app) -> std::function<Status()> {
-                        auto options = std::make_shared<Options>();
+                        auto options = std::make_shared<RenderOptions>();
                         app.add_option("--model,--model-path", options->model,
                                        "folder or .gguf file with a chat template");
                         app.add_option("--template", options->template_file,
                                        "a Jinja file instead");
                         app.add_option("--template-name", options->template_name,
                                        "one of several named templates");
-                        return [options] { return Run(*options); };
+                        return [options] { return RunRender(*options); };
                       }});
 }
 

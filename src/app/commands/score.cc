@@ -76,7 +76,7 @@ StatusOr<json::object> Score(Engine& engine, const json::object& object) {
                       {"output_top_logprobs", std::move(top)}};
 }
 
-Status Run(EngineConfig config, const std::string& log_level) {
+Status RunScore(EngineConfig config, const std::string& log_level) {
   BANYAN_RETURN_IF_ERROR(InitLog(log_level));
   BANYAN_ASSIGN_OR_RETURN(const std::vector<std::string> warnings, ReadEnvironment(config));
   for (const std::string& warning : warnings) LogWarning("{}", warning);
@@ -95,7 +95,7 @@ void RegisterScore(Commands& commands) {
          auto log_level = std::make_shared<std::string>("warning");
          AddEngineFlags(app, *config);
          app.add_option("--log-level", *log_level, "debug, info, warning, error (warning)");
-         return [=] { return Run(*config, *log_level); };
+         return [=] { return RunScore(*config, *log_level); };
        }});
 }
 

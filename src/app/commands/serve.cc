@@ -22,7 +22,7 @@
 namespace banyan {
 namespace {
 
-struct Options {
+struct ServeOptions {
   EngineConfig engine;
   serve::ServeConfig serve;
   std::string log_level = "info", log_level_http;
@@ -31,7 +31,7 @@ struct Options {
   int64_t max_body_bytes = 64 << 20;
 };
 
-void DeclareHttp(CLI::App& app, Options& options) {
+void DeclareHttp(CLI::App& app, ServeOptions& options) {
   serve::HttpConfig& http = options.serve.http;
   app.add_option("--host", http.host, "address to listen on")->take_last();
   app.add_option("--port", http.port, "port to listen on; 0: any free one")
@@ -47,7 +47,7 @@ void DeclareHttp(CLI::App& app, Options& options) {
   AddSizeOption(app, "--max-body-bytes", options.max_body_bytes, "largest request");
 }
 
-void DeclareAccess(CLI::App& app, Options& options) {
+void DeclareAccess(CLI::App& app, ServeOptions& options) {
   serve::ServeConfig& serve = options.serve;
   // An empty one, of a variable that was not set, would leave everything open.
   const auto given = [](const std::string& key) {
@@ -62,7 +62,7 @@ void DeclareAccess(CLI::App& app, Options& options) {
   app.add_option("--open-paths", serve.open_paths, "paths that need no key, such as /metrics");
 }
 
-void DeclareLogs(CLI::App& app, Options& options) {
+void DeclareLogs(CLI::App& app, ServeOptions& options) {
   serve::ServeConfig& serve = options.serve;
   const std::vector<std::string> levels = {"debug", "info", "warning", "error", "critical"};
   app.add_option("--log-level", options.log_level, "least important line that is logged")
@@ -87,7 +87,7 @@ void DeclareLogs(CLI::App& app, Options& options) {
                  "paths without a line per request");
 }
 
-void DeclareApi(CLI::App& app, Options& options) {
+void DeclareApi(CLI::App& app, ServeOptions& options) {
   serve::ServeConfig& serve = options.serve;
   app.add_option("--weight-version", serve.weight_version, "printed with every reply")->take_last();
   app.add_flag("--stream-response-default-include-usage", serve.stream_include_usage,
@@ -99,7 +99,7 @@ void DeclareApi(CLI::App& app, Options& options) {
       ->take_last();
 }
 
-Status Complete(Options& options) {
+Status Complete(ServeOptions& options) {
   serve::ServeConfig& serve = options.serve;
   if (!options.preferred_sampling_params.empty()) {
     BANYAN_ASSIGN_OR_RETURN(
@@ -157,7 +157,7 @@ void Wait() {
   }
 }
 
-Status Run(Options options) {
+Status RunServe(ServeOptions options) {
   // With glibc's eight arenas a core, each of which keeps its own largest use, memory creeps up for
   // hours; requests are no slower with one a core.
   mallopt(M_ARENA_MAX, static_cast<int>(UsableCores().size()));
@@ -206,13 +206,13 @@ Status Run(Options options) {
 void RegisterServe(Commands& commands) {
   commands.push_back({"serve", "serve a model over HTTP (OpenAI's and SGLang's interfaces)",
                       [](CLI::App& app) -> std::function<Status()> {
-                        auto options = std::make_shared<Options>();
+                        auto options = std::make_shared<ServeOptions>();
                         AddEngineFlags(app, options->engine);
                         DeclareHttp(app, *options);
                         DeclareAccess(app, *options);
                         DeclareLogs(app, *options);
                         DeclareApi(app, *options);
-                        return [options] { return Run(*options); };
+                        return [options] { return RunServe(*options); };
                       }});
 }
 

@@ -10,12 +10,12 @@
 namespace banyan {
 namespace {
 
-struct Options {
+struct TokenizeOptions {
   std::string model;
   bool no_specials = false;
 };
 
-Status Run(const Options& options) {
+Status RunTokenize(const TokenizeOptions& options) {
   BANYAN_ASSIGN_OR_RETURN(auto tokenizer, LoadTokenizer(options.model));
   return RunJsonLines([&](const JsonLine& line) -> StatusOr<json::object> {
     Fields fields(line.object, "the line");
@@ -31,13 +31,13 @@ Status Run(const Options& options) {
 void RegisterTokenize(Commands& commands) {
   commands.push_back({"tokenize", "text to token ids, JSON lines in and out",
                       [](CLI::App& app) -> std::function<Status()> {
-                        auto options = std::make_shared<Options>();
+                        auto options = std::make_shared<TokenizeOptions>();
                         app.add_option("--model,--model-path", options->model,
                                        "folder with a tokenizer, or .gguf file")
                             ->required();
                         app.add_flag("--no-specials", options->no_specials,
                                      "add no BOS or EOS; special tokens in the text still match");
-                        return [options] { return Run(*options); };
+                        return [options] { return RunTokenize(*options); };
                       }});
 }
 

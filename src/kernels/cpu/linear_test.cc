@@ -83,7 +83,7 @@ class LinearAtLevel : public testing::TestWithParam<IsaLevel> {
   }
 };
 
-struct Case {
+struct LinearCase {
   int64_t rows, cols, n;
 };
 
@@ -93,14 +93,14 @@ TEST_P(LinearAtLevel, EqualsTheReference) {
   Harness level(GetParam(), 3);
   for (DType dtype : kTypes) {
     const int64_t block = Info(dtype).block_elements;
-    std::vector<Case> cases = {{1, block, 1},       {16, 2 * block, 2},  {17, 3 * block, 3},
-                               {33, block, 5},      {40, 2 * block, 16}, {7, 3 * block, 33},
-                               {64, 5 * block, 12}, {48, 7 * block, 4}};
+    std::vector<LinearCase> cases = {{1, block, 1},       {16, 2 * block, 2},  {17, 3 * block, 3},
+                                     {33, block, 5},      {40, 2 * block, 16}, {7, 3 * block, 33},
+                                     {64, 5 * block, 12}, {48, 7 * block, 4}};
     cases.push_back({35, 2048, 23});  // more columns than a panel holds
     if (block == 1) {
       for (int64_t cols : {1, 15, 17, 31, 64, 100}) cases.push_back({9, cols, 1 + cols % 8});
     }
-    for (const Case& c : cases) {
+    for (const LinearCase& c : cases) {
       const Matrix w = RandomMatrix(dtype, c.rows, c.cols, random);
       const int64_t x_stride = c.cols + 5;
       std::vector<float> x = RandomFloats(static_cast<std::size_t>(c.n * x_stride), random);
@@ -176,7 +176,8 @@ TEST_P(LinearAtLevel, Bf16ComputeIsNearTheReference) {
   std::mt19937 random(4);
   Harness reference(IsaLevel::kReference, 1);
   Harness level(GetParam(), 2);
-  for (const Case& c : {Case{17, 64, 1}, Case{50, 100, 3}, Case{33, 577, 20}, Case{16, 2048, 40}}) {
+  for (const LinearCase& c : {LinearCase{17, 64, 1}, LinearCase{50, 100, 3},
+                              LinearCase{33, 577, 20}, LinearCase{16, 2048, 40}}) {
     const Matrix w = RandomMatrix(DType::kBF16, c.rows, c.cols, random);
     std::vector<float> x = RandomFloats(static_cast<std::size_t>(c.n * c.cols), random);
     const Tensor x_view(x.data(), DType::kF32, {c.n, c.cols});

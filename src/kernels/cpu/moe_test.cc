@@ -58,7 +58,7 @@ struct Weights {
   }
 };
 
-struct Case {
+struct MoeCase {
   DType up = DType::kF32, down = DType::kF32, compute = DType::kF32;
   int experts = 8, k = 2;
   int64_t n = 5, hidden = 48, cols = 64;
@@ -66,8 +66,8 @@ struct Case {
   bool limit = false;
 };
 
-std::vector<Case> Cases() {
-  std::vector<Case> cases;
+std::vector<MoeCase> MoeCases() {
+  std::vector<MoeCase> cases;
   for (int64_t n : {1, 2, 5, 40})
     for (bool shared : {false, true}) cases.push_back({.n = n, .shared = shared});
   for (DType type : {DType::kBF16, DType::kF16})
@@ -98,7 +98,7 @@ class MoeAtLevel : public testing::TestWithParam<IsaLevel> {
 
 // Rows of a case through the experts with one table.
 struct Rig {
-  Rig(const Case& c, std::mt19937& random)
+  Rig(const MoeCase& c, std::mt19937& random)
       : c(c),
         routed(c.experts, c.hidden, c.cols, c.up, c.down, c.gated, c.bias, random),
         shared(1, 2 * c.hidden, c.cols, c.up, c.down, c.gated, c.bias, random),
@@ -137,7 +137,7 @@ struct Rig {
     return out.Values();
   }
 
-  const Case c;
+  const MoeCase c;
   Weights routed, shared;
   TestTensor x, weights, shared_weights;
   std::vector<int32_t> ids;
@@ -152,7 +152,7 @@ TEST_P(MoeAtLevel, HasTheBitsOfTheComposition) {
   composed.moe.run = reference.moe.run;
   composed.moe.pack = reference.moe.pack;
   int number = 0;
-  for (const Case& c : Cases()) {
+  for (const MoeCase& c : MoeCases()) {
     SCOPED_TRACE(testing::Message() << "case " << number++ << ": " << Name(c.up) << ", n " << c.n);
     Rig rig(c, random);
     const auto got = rig.Run(level, 3, 0, c.n);

@@ -15,7 +15,7 @@
 namespace banyan::bench {
 namespace {
 
-struct Options {
+struct CacheOptions {
   int64_t nodes = 1000000;
   int length = 512;
   int page_size = 16;
@@ -33,7 +33,7 @@ int64_t Allocated() {
 
 // A tree of `nodes` nodes under prompts that share beginnings pairwise, through leases as the
 // scheduler does it.
-Status Tree(const Options& options, Report& report) {
+Status Tree(const CacheOptions& options, Report& report) {
   const int64_t prompts = options.nodes * 2 / 3;  // three nodes for two of them
   const int64_t page = options.page_size;
   const int64_t per_prompt = options.length / page * page;
@@ -101,7 +101,7 @@ Status Tree(const Options& options, Report& report) {
 }
 
 // Prompt tokens a second of the echo engine.
-StatusOr<double> EngineRate(const Options& options, bool disabled) {
+StatusOr<double> EngineRate(const CacheOptions& options, bool disabled) {
   EngineConfig config;
   config.model_path = kEchoModel;
   config.page_size = options.page_size;
@@ -120,7 +120,7 @@ StatusOr<double> EngineRate(const Options& options, bool disabled) {
 }
 
 // Seconds that the model takes for a prompt of which nothing is cached.
-StatusOr<double> ModelPrefill(const Options& options) {
+StatusOr<double> ModelPrefill(const CacheOptions& options) {
   EngineConfig config;
   config.model_path = options.model;
   config.page_size = options.page_size;
@@ -138,7 +138,7 @@ StatusOr<double> ModelPrefill(const Options& options) {
 
 // What the cache costs where it finds nothing: the same requests through an engine without a model,
 // with and without it, in turns.
-Status Cost(const Options& options, Report& report) {
+Status Cost(const CacheOptions& options, Report& report) {
   double with = 0, without = 0;
   for (int i = 0; i < 3; ++i) {
     BANYAN_ASSIGN_OR_RETURN(const double on, EngineRate(options, false));
@@ -157,7 +157,7 @@ Status Cost(const Options& options, Report& report) {
   return OkStatus();
 }
 
-Status Run(const Options& options) {
+Status RunCache(const CacheOptions& options) {
   BANYAN_RETURN_IF_ERROR(InitLog("warning"));
   Report report("cache");
   report.Setting("page size", fmt::format("{}", options.page_size));
@@ -176,7 +176,7 @@ Status Run(const Options& options) {
 }  // namespace
 
 std::function<Status()> DeclareCache(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<CacheOptions>();
   app.add_option("--nodes", options->nodes, "of the tree, about (1000000)")
       ->check(CLI::Range(2, 100000000));
   app.add_option("--length", options->length, "tokens of a prompt (512)")
@@ -193,7 +193,7 @@ std::function<Status()> DeclareCache(CLI::App& app) {
   app.add_option("--scale", options->replay.scale, "tokens of the trace for one here (32)")
       ->check(CLI::Range(1, 512));
   AddJsonFlag(app, options->json);
-  return [options] { return Run(*options); };
+  return [options] { return RunCache(*options); };
 }
 
 }  // namespace banyan::bench

@@ -14,7 +14,7 @@
 namespace banyan::bench {
 namespace {
 
-struct Options : EngineOptions {
+struct DecodeOptions : EngineOptions {
   std::vector<int> batches = {1, 8};
   int input = 128;
   int output = 128;
@@ -60,7 +60,7 @@ double SteadyRate(const Times& times) {
   return static_cast<double>(tokens) / std::max(1e-9, Seconds(end - begin));
 }
 
-Status Run(const Options& options) {
+Status RunDecode(const DecodeOptions& options) {
   BANYAN_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, StartEngine(options));
   Report report("decode");
   report.Setting("model", options.config.model_path);
@@ -104,7 +104,7 @@ Status Run(const Options& options) {
 }  // namespace
 
 std::function<Status()> DeclareDecode(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<DecodeOptions>();
   AddEngineOptions(app, *options);
   app.add_option("--batch-size", options->batches, "requests that decode together (1 8)")
       ->check(CLI::Range(1, 1 << 16));
@@ -112,7 +112,7 @@ std::function<Status()> DeclareDecode(CLI::App& app) {
       ->check(CLI::Range(1, 1 << 30));
   app.add_option("--output-len", options->output, "output tokens of each (128)")
       ->check(CLI::Range(2, 1 << 30));
-  return [options] { return Run(*options); };
+  return [options] { return RunDecode(*options); };
 }
 
 }  // namespace banyan::bench

@@ -26,7 +26,7 @@ namespace {
 constexpr double kSettled = 10;  // seconds, after which memory is to stay
 constexpr double kMemoryGrowth = 0.02, kWrongShare = 0.25;
 
-struct Options {
+struct OverloadOptions {
   std::string base_url, api_key;
   int pid = 0, vocab_size = 1000, input = 128, output = 64;
   double probe_rate = 50, probe_seconds = 15, seconds = 60, factor = 10, ttft_factor = 10;
@@ -52,7 +52,7 @@ struct Outcome {
 };
 
 // `seed`: another for each load, so that no prompt comes twice.
-Outcome Offer(LoadTarget& target, const Options& options, uint64_t seed, double rate,
+Outcome Offer(LoadTarget& target, const OverloadOptions& options, uint64_t seed, double rate,
               double seconds, const std::function<void(double)>& tick = {}) {
   const int count = std::max(1, static_cast<int>(rate * seconds));
   std::vector<LoadRequest> requests = MakeRequests(count, options.input, options.output, seed);
@@ -93,7 +93,7 @@ Status Check(bool good, std::string_view what) {
   return good ? OkStatus() : FailedPrecondition("{}", what);
 }
 
-Status Judge(const Options& options, const Outcome& calm, const Outcome& loaded,
+Status Judge(const OverloadOptions& options, const Outcome& calm, const Outcome& loaded,
              std::vector<double> ratios, double growth, Report& report) {
   std::vector<double> before = calm.first, after = loaded.first;
   const double calm_first = Percentile(before, 0.5), first = Percentile(after, 0.5);
@@ -124,7 +124,7 @@ Status Judge(const Options& options, const Outcome& calm, const Outcome& loaded,
   return Check(growth <= kMemoryGrowth, "the server's memory grew");
 }
 
-Status Run(const Options& options) {
+Status RunOverload(const OverloadOptions& options) {
   BANYAN_RETURN_IF_ERROR(InitLog("warning"));
   if (options.pid != 0 && ResidentMegabytes(options.pid) == 0)
     return NotFound("--server-pid: there is no process {}", options.pid);
@@ -171,7 +171,7 @@ Status Run(const Options& options) {
 }  // namespace
 
 std::function<Status()> DeclareOverload(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<OverloadOptions>();
   app.add_option("--base-url", options->base_url, "the server, http://host:port")->required();
   app.add_option("--api-key", options->api_key, "of that server");
   app.add_option("--server-pid", options->pid, "its process, to watch its memory");
@@ -195,7 +195,7 @@ std::function<Status()> DeclareOverload(CLI::App& app) {
       ->check(CLI::Range(1.0, 1e6));
   app.add_option("--seed", options->seed, "of times and prompts (1)");
   AddJsonFlag(app, options->json);
-  return [options] { return Run(*options); };
+  return [options] { return RunOverload(*options); };
 }
 
 }  // namespace banyan::bench

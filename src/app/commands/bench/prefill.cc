@@ -10,12 +10,12 @@
 namespace banyan::bench {
 namespace {
 
-struct Options : EngineOptions {
+struct PrefillOptions : EngineOptions {
   std::vector<int> lengths = {512};
   int repeats = 3;
 };
 
-Status Run(const Options& options) {
+Status RunPrefill(const PrefillOptions& options) {
   BANYAN_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, StartEngine(options));
   const nn::ModelInfo& model = engine->model();
   Report report("prefill");
@@ -57,13 +57,13 @@ Status Run(const Options& options) {
 }  // namespace
 
 std::function<Status()> DeclarePrefill(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<PrefillOptions>();
   AddEngineOptions(app, *options);
   app.add_option("--input-len", options->lengths, "prompt tokens (512)")
       ->check(CLI::Range(1, 1 << 30));
   app.add_option("--repeats", options->repeats, "the best of so many counts (3)")
       ->check(CLI::Range(1, 1000));
-  return [options] { return Run(*options); };
+  return [options] { return RunPrefill(*options); };
 }
 
 }  // namespace banyan::bench

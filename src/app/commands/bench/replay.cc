@@ -54,15 +54,15 @@ std::vector<TokenId> Prompt(const Recorded& one, int tokens_per_block, int scale
   return tokens;
 }
 
-struct Outcome {
+struct ReplayOutcome {
   double hit_rate = 0;
   double seconds = 0;  // of this machine
   int64_t steps = 0;
 };
 
 // The share of all prompt tokens that was found in a cache of `pages`.
-StatusOr<Outcome> Serve(const std::vector<Recorded>& trace, const ReplayOptions& options,
-                        const std::string& policy, int page_size, int64_t pages) {
+StatusOr<ReplayOutcome> Serve(const std::vector<Recorded>& trace, const ReplayOptions& options,
+                              const std::string& policy, int page_size, int64_t pages) {
   SchedulerConfig config;
   config.groups = {CacheGroupSpec{.name = "full"}};
   config.pages_per_group = {pages};
@@ -78,7 +78,7 @@ StatusOr<Outcome> Serve(const std::vector<Recorded>& trace, const ReplayOptions&
   // trace.
   const double fixed = 10e-3 * options.scale, per_token = 10e-6 * options.scale;
   const auto start = Clock::now();
-  Outcome out;
+  ReplayOutcome out;
   double now = trace.front().at;
   size_t next = 0;
   TokenId made = -1;  // outputs are never asked for again
@@ -186,7 +186,8 @@ Status Replay(const ReplayOptions& options, Report& report) {
     const double optimum = 100 * Optimum(trace, capacity);
     const int64_t pages = capacity * (options.block / options.scale / page_size);
     for (const char* policy : {"lru", "slru", "lfu", "fifo"}) {
-      BANYAN_ASSIGN_OR_RETURN(const Outcome out, Serve(trace, options, policy, page_size, pages));
+      BANYAN_ASSIGN_OR_RETURN(const ReplayOutcome out,
+                              Serve(trace, options, policy, page_size, pages));
       report.Figure(fmt::format("prompt found, cache of {} % of the blocks, {}", percent, policy),
                     100 * out.hit_rate, "%", optimum, "offline optimum");
       slowest = std::max(slowest, out.seconds);

@@ -16,7 +16,7 @@
 namespace banyan::bench {
 namespace {
 
-struct Options {
+struct SchedOptions {
   int running = 256, waiting = 10000;
   std::string policy;  // empty: all of them
   int batch = 64;
@@ -51,7 +51,8 @@ struct Planning {
 
 // Of one Step call, in processor time, while `running` rows decode and `waiting` requests wait;
 // with `churn`, about one row ends in each step and another begins.
-StatusOr<Planning> PlanningTime(const Options& options, const std::string& policy, bool churn) {
+StatusOr<Planning> PlanningTime(const SchedOptions& options, const std::string& policy,
+                                bool churn) {
   constexpr int kPrompt = 64, kSteps = 400, kWarmUp = 50;
   SchedulerConfig config;
   config.groups = {CacheGroupSpec{.name = "full"}};
@@ -93,7 +94,7 @@ StatusOr<Planning> PlanningTime(const Options& options, const std::string& polic
 }
 
 // Microseconds of processor time, and of time, of one decode step of the echo engine.
-StatusOr<std::pair<double, double>> HostWork(const Options& options) {
+StatusOr<std::pair<double, double>> HostWork(const SchedOptions& options) {
   EngineConfig config;
   config.model_path = kEchoModel;
   config.max_running_requests = options.batch;
@@ -122,7 +123,7 @@ StatusOr<std::pair<double, double>> HostWork(const Options& options) {
                    1e6 * Seconds(Clock::now() - start) / steps);
 }
 
-Status Run(const Options& options) {
+Status RunSched(const SchedOptions& options) {
   BANYAN_RETURN_IF_ERROR(InitLog("warning"));
   Report report("sched");
   report.Setting("requests",
@@ -148,7 +149,7 @@ Status Run(const Options& options) {
 }  // namespace
 
 std::function<Status()> DeclareSched(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<SchedOptions>();
   app.add_option("--running", options->running, "rows (256)")->check(CLI::Range(1, 1 << 16));
   app.add_option("--waiting", options->waiting, "requests waiting (10000)")
       ->check(CLI::Range(0, 1 << 24));
@@ -158,7 +159,7 @@ std::function<Status()> DeclareSched(CLI::App& app) {
   app.add_option("--output-len", options->output, "steps to measure over (2000)")
       ->check(CLI::Range(2, 30000));
   AddJsonFlag(app, options->json);
-  return [options] { return Run(*options); };
+  return [options] { return RunSched(*options); };
 }
 
 }  // namespace banyan::bench

@@ -12,7 +12,7 @@
 namespace banyan::bench {
 namespace {
 
-struct Options : EngineOptions {
+struct ServeOptions : EngineOptions {
   std::string base_url, api_key, trace;
   int requests = 100;
   double rate = std::numeric_limits<double>::infinity();
@@ -67,7 +67,7 @@ Status Summarize(const std::vector<LoadRequest>& requests, const std::vector<Loa
   return OkStatus();
 }
 
-Status Run(Options options) {
+Status RunServe(ServeOptions options) {
   BANYAN_RETURN_IF_ERROR(InitLog(options.log_level));
   std::vector<LoadRequest> requests;
   if (options.trace.empty()) {
@@ -106,7 +106,7 @@ Status Run(Options options) {
 }  // namespace
 
 std::function<Status()> DeclareServe(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ServeOptions>();
   AddEngineOptions(app, *options);
   app.get_option("--model-path")->required(false);
   app.add_option("--base-url", options->base_url, "a running server, http://host:port")
@@ -125,7 +125,7 @@ std::function<Status()> DeclareServe(CLI::App& app) {
   app.add_option("--output-len", options->output, "mean output tokens without a trace (213)")
       ->check(CLI::Range(4, 1 << 24));
   app.add_option("--seed", options->seed, "of lengths, times and prompts (1)");
-  return [options] { return Run(*options); };
+  return [options] { return RunServe(*options); };
 }
 
 }  // namespace banyan::bench

@@ -25,7 +25,7 @@ namespace {
 
 constexpr char kReady[] = "ready\n";
 
-struct Options : EngineOptions {
+struct StartupOptions : EngineOptions {
   int repeats = 5;
   bool once = false;
 };
@@ -37,7 +37,7 @@ struct Started {
 };
 
 // One start in this process. Says when it is ready, and then what there is to say of it.
-Status Once(const Options& options) {
+Status Once(const StartupOptions& options) {
   json::object phases;
   const auto on_phase = [&](std::string_view name, double seconds) {
     phases[name] = 1e3 * seconds;
@@ -104,7 +104,7 @@ StatusOr<Started> StartProcess(std::vector<std::string> arguments) {
   return started;
 }
 
-Status Run(const Options& options) {
+Status RunStartup(const StartupOptions& options) {
   if (options.once) return Once(options);
   std::vector<double> ready, first;
   std::vector<std::pair<std::string, std::vector<double>>> phases;
@@ -136,11 +136,11 @@ Status Run(const Options& options) {
 }  // namespace
 
 std::function<Status()> DeclareStartup(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<StartupOptions>();
   AddEngineOptions(app, *options);
   app.add_option("--repeats", options->repeats, "starts (5)")->check(CLI::Range(1, 1000));
   app.add_flag("--once", options->once)->group("");  // what each process is started with
-  return [options] { return Run(*options); };
+  return [options] { return RunStartup(*options); };
 }
 
 }  // namespace banyan::bench

@@ -16,7 +16,7 @@
 namespace banyan::bench {
 namespace {
 
-struct Options {
+struct TextOptions {
   std::string model, file, log_level = "warning";
   int megabytes = 8;
   bool json = false;
@@ -53,7 +53,7 @@ Status EncodeInParts(const text::Tokenizer& tokenizer, std::string_view text, st
   return OkStatus();
 }
 
-Status Run(const Options& options) {
+Status RunText(const TextOptions& options) {
   BANYAN_RETURN_IF_ERROR(InitLog(options.log_level));
   double start = ThreadSeconds();
   BANYAN_ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(options.model));
@@ -105,14 +105,14 @@ Status Run(const Options& options) {
 }  // namespace
 
 std::function<Status()> DeclareText(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<TextOptions>();
   app.add_option("--model-path,--model", options->model, "folder or .gguf file")->required();
   app.add_option("--file", options->file, "a UTF-8 text (made-up text)");
   app.add_option("--size", options->megabytes, "MiB of made-up text (8)")
       ->check(CLI::Range(1, 1 << 10));
   app.add_option("--log-level", options->log_level, "debug, info, warning, error (warning)");
   AddJsonFlag(app, options->json);
-  return [options] { return Run(*options); };
+  return [options] { return RunText(*options); };
 }
 
 }  // namespace banyan::bench
