@@ -273,7 +273,8 @@ Task<void> Connection::Read() {
   if (!closed_ && reading_ != Reading::kDone) co_await Discard();
 }
 
-Task<bool> Connection::ReadOne() {
+// Until something of a request is there.
+Task<bool> Connection::AwaitRequest() {
   const HttpConfig& config = io_->shared().config;
   while (!closed_ && static_cast<int>(exchanges_.size()) >= config.max_pipelined) {
     reading_ = Reading::kPaused;
@@ -283,18 +284,24 @@ Task<bool> Connection::ReadOne() {
 
   reading_ = Reading::kIdle;
   if (exchanges_.empty()) read_deadline_ = Clock::now() + config.idle_timeout;
-  if (buffer_.size() == 0) {
-    if (io_->shared().draining && exchanges_.empty()) {
-      Gone();
-      co_return false;
-    }
-    auto [error, bytes] = co_await socket_.async_read_some(buffer_.prepare(8192), kUseTask);
-    if (error) {
-      Gone();
-      co_return false;
-    }
-    buffer_.commit(bytes);
+  while (true) {
+    // Empty lines before a request mean nothing (RFC 9112, 2.2): some clients end a body with one.
+    const auto read = buffer_.cdata();
+    const std::string_view bytes(static_cast<const char*>(read.data()), read.size());
+    buffer_.consume(std::min(bytes.find_first_not_of("\r\n"), bytes.size()));
+    if (buffer_.size() > 0) co_return true;
+    if (io_->shared().draining && exchanges_.empty()) break;
+    auto [error, count] = co_await socket_.async_read_some(buffer_.prepare(8192), kUseTask);
+    if (error) break;
+    buffer_.commit(count);
   }
+  Gone();
+  co_return false;
+}
+
+Task<bool> Connection::ReadOne() {
+  const HttpConfig& config = io_->shared().config;
+  if (!co_await AwaitRequest()) co_return false;
 
   reading_ = Reading::kHeader;
   read_deadline_ = Clock::now() + config.read_timeout;
@@ -328,12 +335,13 @@ Task<bool> Connection::ReadOne() {
     RefuseAndClose(400, Message(request.status()));
     co_return false;
   }
-  if (message.find(http::field::transfer_encoding) != message.end() && !parser.chunked()) {
+  if (const auto coding = message.find(http::field::transfer_encoding);
+      coding != message.end() && !boost::beast::iequals(coding->value(), "chunked")) {
     RefuseAndClose(501, "this Transfer-Encoding is not supported");
     co_return false;
   }
-  if (http11 && message.find(http::field::host) == message.end()) {
-    RefuseAndClose(400, "the Host header is missing");
+  if (const auto hosts = message.count(http::field::host); hosts > 1 || (http11 && hosts == 0)) {
+    RefuseAndClose(400, hosts == 0 ? "the Host header is missing" : "there are two Host headers");
     co_return false;
   }
 

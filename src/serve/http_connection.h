@@ -153,6 +153,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   enum class Reading : uint8_t { kIdle, kHeader, kBody, kPaused, kDiscard, kDone };
 
   Task<void> Read();
+  Task<bool> AwaitRequest();
   Task<bool> ReadOne();  // false: no more requests on this connection
   Task<void> Discard();
   Task<bool> Continue();

@@ -198,6 +198,17 @@ TEST_F(Http, ReadsChunkedBodies) {
   EXPECT_EQ(client.Receive().body, "abcdefg");
 }
 
+// As some clients end a body.
+TEST_F(Http, EmptyLinesBeforeARequestMeanNothing) {
+  Start();
+  TestClient client(port());
+  client.Send("\r\n");
+  SleepMs(20);
+  client.Send("\r\nPOST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\nhi\r\n");
+  EXPECT_EQ(client.Receive().body, "hi");
+  EXPECT_EQ(client.Post("/echo", "again").body, "again");
+}
+
 TEST_F(Http, BodiesMayComeByteByByte) {
   Start();
   TestClient client(port());
@@ -254,7 +265,7 @@ TEST_F(Http, HeadOptionsAndUnknown) {
   const TestResponse unknown = client.Get("/nothing");
   EXPECT_EQ(unknown.status, 404);
   EXPECT_EQ(unknown.body,
-            R"({"error":{"message":"there is no GET /nothing","type":"not_found_error",)"
+            R"({"error":{"message":"there is no GET /nothing","type":"invalid_request_error",)"
             R"("param":null,"code":null}})");
 }
 
@@ -307,7 +318,9 @@ TEST_F(Http, WhatIsNoRequestIsRefused) {
       {"POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", 400},
       {"POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
        400},
+      {"GET /hello HTTP/1.1\r\nHost: t\r\nHost: u\r\n\r\n", 400},
       {"POST /echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: gzip\r\n\r\n", 501},
+      {"POST /echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501},
       {"POST /echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400},
       {"POST /echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n" +
            std::string(1001, 'x') + "\r\n0\r\n\r\n",
