@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <atomic>
+
+#include "absl/strings/numbers.h"
 #include "base/log.h"
 #include "serve/admin/handlers.h"
 #include "serve/errors.h"
@@ -24,6 +27,26 @@ void ReadCommon(Fields& fields) {
       {"http_worker_ipc", "it is for the parts of an SGLang server among themselves", ""},
   };
   RefuseFields(fields, kRefused);
+}
+
+// A flush that is tried until requests have ended, at the latest at `deadline`, while its client
+// waits.
+struct PendingFlush {
+  Engine* engine = nullptr;
+  ReplyPtr reply;
+  std::chrono::steady_clock::time_point deadline;
+  std::atomic<bool> gone{false};
+};
+
+void TryFlush(const std::shared_ptr<PendingFlush>& flush) {
+  if (flush->gone) return;
+  flush->engine->FlushCache([flush](const Status& status) {
+    if (status.ok()) return SendText(flush->reply, "Cache flushed.\n");
+    if (status.code() != StatusCode::kFailedPrecondition ||
+        std::chrono::steady_clock::now() >= flush->deadline)
+      return flush->reply->Send(ErrorResponse(status));
+    flush->reply->RunAfter(std::chrono::milliseconds(100), [flush] { TryFlush(flush); });
+  });
 }
 
 }  // namespace
@@ -62,11 +85,26 @@ void HandleHealthGenerate(const ServeContext& context, const ReplyPtr& reply) {
   });
 }
 
-void HandleFlushCache(const ServeContext& context, const HttpRequest&, const ReplyPtr& reply) {
-  context.engine.FlushCache([reply](const Status& status) {
-    if (!status.ok()) return reply->Send(ErrorResponse(status));
-    SendText(reply, "Cache flushed.\n");
+void HandleFlushCache(const ServeContext& context, const HttpRequest& request,
+                      const ReplyPtr& reply) {
+  double seconds = 0;  // to wait for requests to end
+  if (const auto asked = request.QueryValue("timeout")) {
+    constexpr double kMost = 24 * 3600;
+    if (!absl::SimpleAtod(*asked, &seconds) || !(seconds >= 0 && seconds <= kMost)) {
+      return reply->Send(ErrorResponse(InvalidArgument(
+          "request: 'timeout' '{}' is no number of seconds from 0 to {}", *asked, kMost)));
+    }
+  }
+  const auto limit = std::chrono::duration_cast<std::chrono::steady_clock::duration>(
+      std::chrono::duration<double>(seconds));
+  const auto flush = std::make_shared<PendingFlush>();
+  flush->engine = &context.engine;
+  flush->reply = reply;
+  flush->deadline = std::chrono::steady_clock::now() + limit;
+  reply->OnGone([weak = std::weak_ptr(flush)] {
+    if (const auto waiting = weak.lock()) waiting->gone = true;
   });
+  TryFlush(flush);
 }
 
 void HandlePause(const ServeContext& context, const HttpRequest& request, const ReplyPtr& reply) {
