@@ -174,12 +174,12 @@ class DataParallelEngine final : public Engine {
 
   StatusOr<int> Choose(const GenerateRequest& request) {
     if (request.dp_rank && (*request.dp_rank < 0 || *request.dp_rank >= ranks()))
-      return InvalidArgument("data_parallel_rank: {} is none of the {} ranks", *request.dp_rank,
+      return InvalidArgument("routed_dp_rank: {} is none of the {} ranks", *request.dp_rank,
                              ranks());
     if (request.session) {
       const int rank = RankOf(request.session->id);
       if (request.dp_rank.value_or(rank) == rank) return rank;
-      return InvalidArgument("data_parallel_rank: {} is not where session '{}' is, on rank {}",
+      return InvalidArgument("routed_dp_rank: {} is not where session '{}' is, on rank {}",
                              *request.dp_rank, request.session->id, rank);
     }
     if (request.dp_rank) return *request.dp_rank;

@@ -158,7 +158,7 @@ OutputHooks EngineImpl::Hooks() {
 
 StatusOr<RequestId> EngineImpl::Submit(GenerateRequest request, GenerateSink sink) {
   if (request.dp_rank.value_or(0) != 0)
-    return InvalidArgument("data_parallel_rank: {} is none of the 1 ranks", *request.dp_rank);
+    return InvalidArgument("routed_dp_rank: {} is none of the 1 ranks", *request.dp_rank);
   return request.session ? SubmitTurn(std::move(request), std::move(sink))
                          : SubmitOne(std::move(request), std::move(sink));
 }

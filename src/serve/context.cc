@@ -2,6 +2,7 @@
 #include "serve/context.h"
 
 #include <algorithm>
+#include <charconv>
 #include <random>
 
 #include "serve/errors.h"
@@ -50,18 +51,28 @@ int64_t UnixTime() {
 }
 
 std::optional<json::object> ReadBody(const HttpRequest& request, const ReplyPtr& reply) {
-  auto body = ParseJsonObject(request.body, "request");
+  std::string_view text = request.body;
+  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";  // editors on Windows begin files so
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
+  auto body = ParseJsonObject(text, "request");
   if (body.ok()) return *std::move(body);
   reply->Send(ErrorResponse(body.status()));
   return std::nullopt;
 }
 
-StatusOr<std::string> RoutingKey(const HttpRequest& request, std::string_view own) {
-  if (!own.empty()) return std::string(own);
-  const std::string_view key = request.Header("x-smg-routing-key");
-  if (key.size() > kMaxKeyBytes)
+StatusOr<Routing> ReadRouting(const HttpRequest& request, std::string_view own_key,
+                              std::optional<int> own_rank) {
+  Routing routing{std::string(own_key), own_rank};
+  if (own_key.empty()) routing.key = request.Header("x-smg-routing-key");
+  if (routing.key.size() > kMaxKeyBytes)
     return InvalidArgument("request: 'x-smg-routing-key' is longer than {} bytes", kMaxKeyBytes);
-  return std::string(key);
+  if (const std::string_view rank = request.Header("x-data-parallel-rank"); !rank.empty()) {
+    const char* end = rank.data() + rank.size();
+    const auto [read, error] = std::from_chars(rank.data(), end, routing.dp_rank.emplace());
+    if (error != std::errc() || read != end)
+      return InvalidArgument("request: 'x-data-parallel-rank' is not a rank");
+  }
+  return routing;
 }
 
 void SendJson(const ReplyPtr& reply, std::string body) {

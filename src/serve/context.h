@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -37,9 +38,14 @@ int64_t UnixTime();
 // The parsed body, or nothing after an error has been sent.
 std::optional<json::object> ReadBody(const HttpRequest& request, const ReplyPtr& reply);
 
-// What a request is routed by: its own word, or the header that SGLang's router sends, whose length
-// is checked.
-StatusOr<std::string> RoutingKey(const HttpRequest& request, std::string_view own = {});
+// What a request is routed by: its own words and the headers that SGLang's router sends, which are
+// checked. As in SGLang, of two keys its own counts, and of two ranks the header's.
+struct Routing {
+  std::string key;
+  std::optional<int> dp_rank;
+};
+StatusOr<Routing> ReadRouting(const HttpRequest& request, std::string_view own_key,
+                              std::optional<int> own_rank);
 
 // Sends a JSON text.
 void SendJson(const ReplyPtr& reply, std::string body);

@@ -65,7 +65,7 @@ constexpr RefusedField kRefusedSampling[] = {
     {"ebnf", kNoGrammar, ""},
     {"structural_tag", kNoGrammar, ""},
     {"stop_regex", "stop strings are exact texts so far", "[]"},
-    {"custom_params", "requests cannot carry code", ""},
+    {"custom_params", "requests cannot carry code", "{}"},
     {"stream_interval", "it is set for the whole server by --stream-interval", ""},
 };
 
@@ -185,6 +185,7 @@ Status ReadSamplingParams(Fields& fields, const SamplingParams& defaults, Genera
       return fields.status();
     }
     BANYAN_RETURN_IF_ERROR(ParseSamplingParams(object->get_object(), "sampling_params", sampling));
+    body.items[i].length_given = object->get_object().contains("max_new_tokens");
   }
   for (const GenerateItem& item : body.items) {
     if (item.sampling.n != body.items[0].sampling.n)

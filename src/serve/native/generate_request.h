@@ -18,6 +18,7 @@ struct GenerateItem {
   std::optional<std::string> text;  // or
   std::vector<TokenId> input_ids;
   SamplingParams sampling;
+  bool length_given = false;  // the request names max_new_tokens, null included
   LogprobParams logprobs;
   std::string rid;  // empty: one is made
   std::string extra_key;

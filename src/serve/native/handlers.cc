@@ -10,6 +10,16 @@
 namespace banyan::serve {
 namespace {
 
+// Of /tokenize, with a prompt that is text.
+constexpr std::string_view kNoMessages = "it is for 'messages'";
+constexpr RefusedField kOfMessages[] = {
+    {"tools", kNoMessages, "[]"},
+    {"tool_choice", kNoMessages, R"("none"|"auto")"},
+    {"reasoning_effort", kNoMessages, ""},
+    {"continue_final_message", kNoMessages, "false"},
+    {"chat_template_kwargs", kNoMessages, "{}"},
+};
+
 void WriteIds(JsonWriter& json, const std::vector<text::TokenId>& ids) {
   json.Begin('[');
   for (text::TokenId id : ids) json.Value(id);
@@ -25,8 +35,8 @@ void HandleGenerate(const ServeContext& context, const HttpRequest& request,
   auto body = ParseGenerateBody(*object, context.native_defaults);
   if (!body.ok()) return reply->Send(ErrorResponse(body.status()));
 
-  auto routing_key = RoutingKey(request, body->routing_key);
-  if (!routing_key.ok()) return reply->Send(ErrorResponse(routing_key.status()));
+  const auto routing = ReadRouting(request, body->routing_key, body->dp_rank);
+  if (!routing.ok()) return reply->Send(ErrorResponse(routing.status()));
 
   GenerateReplyInfo info;
   info.batch = body->batch;
@@ -52,10 +62,15 @@ void HandleGenerate(const ServeContext& context, const HttpRequest& request,
     info.per_prompt.push_back(item.logprobs);
     one.rid = item.rid.empty() ? NewId("") : std::move(item.rid);
     one.sampling = std::move(item.sampling);
+    // A length that nobody asked for is no reason to refuse a long prompt: then as many as fit.
+    if (!item.length_given && !item.session &&
+        one.sampling.max_new_tokens.value_or(0) + static_cast<int64_t>(one.input_ids.size()) >
+            context.engine.max_request_length())
+      one.sampling.max_new_tokens = std::nullopt;
     one.logprobs = std::move(item.logprobs);
     one.priority = body->priority;
-    one.routing_key = *routing_key;
-    one.dp_rank = body->dp_rank;
+    one.routing_key = routing->key;
+    one.dp_rank = routing->dp_rank;
     one.session = std::move(item.session);
     one.extra_key = std::move(item.extra_key);
     one.log_metrics = body->log_metrics;
@@ -81,6 +96,7 @@ void HandleTokenize(const ServeContext& context, const HttpRequest& request,
   } else if (prompt == nullptr) {
     fields.Fail("prompt", "or 'messages' must be given");
   }
+  if (prompt != nullptr) RefuseFields(fields, kOfMessages);
   if (Status status = FinishFields(fields); !status.ok()) return reply->Send(ErrorResponse(status));
 
   std::vector<std::vector<text::TokenId>> lists;

@@ -39,7 +39,7 @@ OpenAiReplyInfo MakeInfo(const ServeContext& context, const OpenAiOptions& optio
   return info;
 }
 
-GenerateRequest MakeRequest(const std::string& routing_key, const OpenAiOptions& options,
+GenerateRequest MakeRequest(const Routing& routing, const OpenAiOptions& options,
                             const OpenAiReplyInfo& info, std::size_t prompt, std::size_t prompts) {
   auto pick = [prompt](const std::vector<std::string>& list) {
     return list.empty() ? std::string() : list[list.size() == 1 ? 0 : prompt];
@@ -51,9 +51,9 @@ GenerateRequest MakeRequest(const std::string& routing_key, const OpenAiOptions&
   request.logprobs.enabled = options.logprobs;
   request.logprobs.top_n = options.top_logprobs;
   request.priority = options.priority;
-  request.routing_key = routing_key;
+  request.routing_key = routing.key;
   request.user = options.user;
-  request.dp_rank = options.dp_rank;
+  request.dp_rank = routing.dp_rank;
   request.session = options.session;
   request.extra_key = pick(options.extra_keys);
   return request;
@@ -119,14 +119,14 @@ void HandleChat(const ServeContext& context, const HttpRequest& request, const R
         InvalidArgument("request: 'tools' is not supported: tool calls in the model's output "
                         "cannot be parsed yet, so none could be returned")));
   }
-  auto routing_key = RoutingKey(request);
-  if (!routing_key.ok()) return reply->Send(ErrorResponse(routing_key.status()));
+  const auto routing = ReadRouting(request, {}, options.dp_rank);
+  if (!routing.ok()) return reply->Send(ErrorResponse(routing.status()));
   auto prompt = context.renderer.Render(parsed->chat);
   if (!prompt.ok()) return reply->Send(ErrorResponse(prompt.status()));
 
   OpenAiReplyInfo info = MakeInfo(context, options, "chatcmpl-");
   std::vector<GenerateRequest> requests;
-  requests.push_back(MakeRequest(*routing_key, options, info, 0, 1));
+  requests.push_back(MakeRequest(*routing, options, info, 0, 1));
   requests[0].input_ids = std::move(prompt->ids);
   requests[0].checkpoints = std::move(prompt->message_ends);
   Generation::Start(context.engine, std::move(requests), MakeChatFormat(std::move(info)),
@@ -143,15 +143,15 @@ void HandleCompletions(const ServeContext& context, const HttpRequest& request,
   if (Status status = CheckModel(context, options.model); !status.ok())
     return reply->Send(ErrorResponse(status));
 
-  auto routing_key = RoutingKey(request);
-  if (!routing_key.ok()) return reply->Send(ErrorResponse(routing_key.status()));
+  const auto routing = ReadRouting(request, {}, options.dp_rank);
+  if (!routing.ok()) return reply->Send(ErrorResponse(routing.status()));
   OpenAiReplyInfo info = MakeInfo(context, options, "cmpl-");
   std::vector<GenerateRequest> requests;
   std::vector<std::string> echo;
   std::vector<std::vector<TokenId>> prompt_ends;
   for (std::size_t i = 0; i < parsed->prompts.size(); ++i) {
     GenerateRequest& one =
-        requests.emplace_back(MakeRequest(*routing_key, options, info, i, parsed->prompts.size()));
+        requests.emplace_back(MakeRequest(*routing, options, info, i, parsed->prompts.size()));
     if (auto* text = std::get_if<std::string>(&parsed->prompts[i])) {
       auto ids = context.Encode(*text, true);
       if (!ids.ok()) return reply->Send(ErrorResponse(ids.status()));
