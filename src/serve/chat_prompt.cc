@@ -85,12 +85,15 @@ std::optional<std::string_view> ChosenName(const json::value& choice) {
 std::string CheckMessage(json::value& value) {
   if (!value.is_object()) return fmt::format("expected an object, found {}", JsonTypeName(value));
   json::object& message = value.get_object();
-  const json::value* role = message.if_contains("role");
+  json::value* role = message.if_contains("role");
   if (role == nullptr || !role->is_string()) return "'role' is missing";
-  const std::string name(View(role->get_string()));
+  std::string name(View(role->get_string()));
+  for (char& c : name)  // in any case, as for SGLang
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
   if (std::find(kRoles.begin(), kRoles.end(), name) == kRoles.end())
     return fmt::format("role '{}' is none of system, developer, user, assistant, tool, function",
-                       name);
+                       View(role->get_string()));
+  *role = name;
 
   if (json::value* content = message.if_contains("content");
       content != nullptr && content->is_null() && name == "assistant") {

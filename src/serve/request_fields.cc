@@ -13,8 +13,13 @@ constexpr int kMaxSamples = 128;         // OpenAI's limit of n
 constexpr std::size_t kMaxStops = 1024;  // more is a mistake, and each costs at every token
 constexpr std::size_t kMaxStopBytes = 64 << 10;
 
-bool IsNeutral(const json::value& value, std::string_view neutral) {
+// Within an object, as around it, null is as absent.
+bool IsNeutral(json::value value, std::string_view neutral) {
   if (neutral.empty()) return false;
+  if (json::object* object = value.if_object()) {
+    for (auto item = object->begin(); item != object->end();)
+      item = item->value().is_null() ? object->stable_erase(item) : item + 1;
+  }
   const std::string text = json::serialize(value);
   while (true) {
     const std::size_t bar = neutral.find('|');

@@ -196,6 +196,7 @@ TEST(ChatRequest, RefusesByName) {
 TEST(ChatRequest, AcceptsWhatHasNoEffect) {
   for (const char* body :
        {R"("tools":null,"tool_choice":"none","parallel_tool_calls":true)", R"("tools":[])",
+        R"("response_format":{"type":"text","json_schema":null})", R"("custom_params":{})",
         R"("response_format":{"type":"text"})", R"("store":false,"service_tier":"auto")",
         R"("temperature":null,"stop":null,"logit_bias":null,"seed":null,"max_tokens":null)",
         R"("stream_options":null,"modalities":["text"],"metadata":{})",
@@ -258,7 +259,7 @@ TEST(ChatRequest, MessagesAreChecked) {
 TEST(ChatRequest, MessagesAreBroughtIntoTheTemplatesForm) {
   const auto request =
       ParseChatRequest(Parse(R"({"messages":[{"role":"user","content":"a","name":null,"custom":1},
-        {"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function",
+        {"role":"Assistant","content":null,"tool_calls":[{"id":"1","type":"function",
           "function":{"name":"f","arguments":"{\"x\": [1]}"}}]},
         {"role":"tool","tool_call_id":"1","content":[{"type":"text","text":"r"}]}]})"),
                        {});

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <map>
 
+#include "absl/strings/match.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "serve/admin/handlers.h"
@@ -88,7 +89,8 @@ class ServerImpl final : public Server {
   std::optional<HttpResponse> Admit(const HttpRequest& request) const {
     if (auto refused = auth_.Check(request)) return refused;
     const std::string_view coding = request.Header("Content-Encoding");
-    if (coding.empty() || coding == "identity") return std::nullopt;
+    if (coding.empty() || absl::EqualsIgnoreCase(std::string(coding), "identity"))
+      return std::nullopt;
     return ErrorResponse(415, fmt::format("Content-Encoding '{}' is not supported: bodies are "
                                           "read as they are",
                                           coding));

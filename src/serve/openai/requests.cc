@@ -28,7 +28,7 @@ constexpr RefusedField kRefusedInBoth[] = {
     {"stop_regex", "stop strings are exact texts so far", "[]"},
     {"lora_path", kNoLora, R"("")"},
     {"custom_logit_processor", kNoCode, ""},
-    {"custom_params", kNoCode, ""},
+    {"custom_params", kNoCode, "{}"},
     {"return_hidden_states", kNoStates, "false"},
     {"return_routed_experts", kNoExperts, "false"},
     {"routed_experts_start_len", kNoExperts, "0"},
