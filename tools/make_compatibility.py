@@ -101,6 +101,7 @@ DIFFERENCES = """\
 - **Clients that read slowly**: a stream of which more than 8 MiB wait is cut when its client has taken none of it for 5
   seconds, when 256 MiB of it wait, or when 1 GiB of all streams together do (SGLang keeps any amount).
 - **`/v1/loads`** is JSON; `/metrics` is the page for Prometheus (`format=prometheus` is refused).
+- **`X-Data-Parallel-Rank`** says which rank a request goes to on `/generate` too (SGLang: on OpenAI's paths).
 - **`/pause_generation`** answers when no step is under way any more; deadlines go on while generation stands still. While
   the server shuts down it is refused (503).
 - **Sessions** keep token ids, and the prefix cache what was computed; `capacity_of_str_len` is read and bounds nothing, all
@@ -118,7 +119,7 @@ DIFFERENCES = """\
 - **`--radix-eviction-policy`** is `lru`, as in SGLang, and the best online one on Mooncake's conversation trace (`banyan bench
   cache --trace`): of the prompts' tokens it finds 28.7 % in a cache of 10 % of the distinct blocks (fifo 28.5, slru and lfu
   20.0, the offline optimum 37.4) and 36.7 % in one of 40 % (optimum 37.4).
-- **Reasoning** stays in `content`, and chat requests with `tools` are refused, until their formats are built; `/render` and
+- **Reasoning** stays in `content` (`reasoning_tokens` is 0), and chat requests with `tools` are refused, until their formats are built; `/render` and
   `/tokenize` show the prompt with tools.
 - **`/metrics`**: the names are SGLang's, so they have a colon, of which `promtool check metrics` says that it is for recording
   rules alone, and exits with 3; it finds nothing else (with `--collect-tokens-histogram`: that three names say their type).

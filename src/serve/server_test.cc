@@ -7,10 +7,7 @@
 #include "base/retry_after.h"
 #include "serve/admin/handlers.h"
 #include "serve/auth.h"
-#include "serve/fake_engine.h"
-#include "serve/http_client.h"
-#include "serve/json_writer.h"
-#include "serve/test_client.h"
+#include "serve/server_fixture.h"
 
 namespace banyan::serve {
 namespace {
@@ -18,56 +15,6 @@ namespace {
 using Script = FakeEngine::Script;
 
 const char kChat[] = R"({"model":"fake","messages":[{"role":"user","content":"hi"}])";
-
-class ServerTest : public testing::Test {
- protected:
-  void Start(ServeConfig config = {}, bool with_template = true, std::string served_name = {}) {
-    config.http.port = 0;
-    config.log_access = false;
-    engine_ = std::make_unique<FakeEngine>(with_template ? MakeFakeTemplate() : nullptr);
-    if (!served_name.empty()) engine_->config_.served_model_name = std::move(served_name);
-    auto server = Server::Start(std::move(config));
-    ASSERT_TRUE(server.ok()) << server.status();
-    server_ = *std::move(server);
-    server_->Serve(*engine_);
-  }
-  void TearDown() override {
-    if (server_ != nullptr) server_->Shutdown(std::chrono::milliseconds(0));
-    engine_.reset();
-    server_.reset();
-  }
-
-  TestResponse Post(std::string_view path, std::string_view body, std::string_view headers = {}) {
-    return TestClient(server_->port()).Post(path, body, headers);
-  }
-  TestResponse Get(std::string_view path) { return TestClient(server_->port()).Get(path); }
-
-  // The reply as JSON, with what differs from run to run blanked.
-  static std::string Stable(std::string_view body) {
-    auto value = ParseJson(body);
-    EXPECT_TRUE(value.ok()) << value.status() << body;
-    if (!value.ok()) return {};
-    if (value->is_object()) {
-      json::object& object = value->get_object();
-      if (object.contains("created")) object["created"] = 0;
-      if (object.contains("id")) object["id"] = "ID";
-    }
-    std::string out;
-    JsonWriter(out).Value(*value);
-    return out;
-  }
-
-  // The data of each event.
-  static std::vector<std::string> Events(std::string_view body) {
-    std::vector<std::string> events;
-    EventParser parser([&](std::string_view data) { events.emplace_back(data); });
-    parser.Push(body);
-    return events;
-  }
-
-  std::unique_ptr<FakeEngine> engine_;
-  std::unique_ptr<Server> server_;
-};
 
 FinishReason Stopped(std::string text) {
   return {.kind = FinishReason::Kind::kStop, .stop_string = std::move(text)};
@@ -84,7 +31,7 @@ TEST_F(ServerTest, ChatWhole) {
       R"("message":{"role":"assistant","content":"Hello \"\n","refusal":null,)"
       R"("reasoning_content":null,"tool_calls":null},"logprobs":null,"finish_reason":"stop",)"
       R"("matched_stop":"END"}],"usage":{"prompt_tokens":20,"total_tokens":22,)"
-      R"("completion_tokens":2,"prompt_tokens_details":{"cached_tokens":1}},)"
+      R"("completion_tokens":2,"prompt_tokens_details":{"cached_tokens":1},"reasoning_tokens":0},)"
       R"("metadata":{"weight_version":"default"}})");
   const GenerateRequest request = engine_->submitted().at(0);
   EXPECT_EQ(std::string(request.input_ids.begin(), request.input_ids.end()),
@@ -113,7 +60,7 @@ TEST_F(ServerTest, ChatStream) {
                    R"("matched_stop":null}],"usage":null})");
   EXPECT_EQ(Stable(events[4]),
             head + R"(],"usage":{"prompt_tokens":20,"total_tokens":22,"completion_tokens":2,)"
-                   R"("prompt_tokens_details":{"cached_tokens":1}}})");
+                   R"("prompt_tokens_details":{"cached_tokens":1},"reasoning_tokens":0}})");
   EXPECT_EQ(events[5], "[DONE]");
 }
 
@@ -151,7 +98,8 @@ TEST_F(ServerTest, ManySamplesAndPrompts) {
       R"({"index":2,"text":"cHello","logprobs":null,"finish_reason":"length","matched_stop":null},)"
       R"({"index":3,"text":"cHello","logprobs":null,"finish_reason":"length","matched_stop":null}],)"
       R"("usage":{"prompt_tokens":3,"total_tokens":11,"completion_tokens":8,)"
-      R"("prompt_tokens_details":{"cached_tokens":2}},"metadata":{"weight_version":"default"}})");
+      R"("prompt_tokens_details":{"cached_tokens":2},"reasoning_tokens":0},)"
+      R"("metadata":{"weight_version":"default"}})");
   EXPECT_EQ(engine_->submitted().at(1).rid, "r_1");
 }
 
@@ -187,14 +135,15 @@ TEST_F(ServerTest, GenerateWholeAndBatch) {
   EXPECT_EQ(
       body,
       R"({"text":"ab","output_ids":[97,98],"meta_info":{"id":"r","finish_reason":{"type":"stop",)"
-      R"("matched":256},"prompt_tokens":2,"weight_version":"default","total_retractions":0,)"
+      R"("matched":256},"prompt_tokens":2,"weight_version":"default","num_retractions":0,)"
+      R"("total_retractions":0,)"
       R"("input_token_logprobs":[[null,104,"h"],[-2.25,105,"i"]],)"
       R"("output_token_logprobs":[[-0.0,97,"a"],[-0.5,98,"b"]],)"
       R"("input_top_logprobs":[null,[]],)"
       R"("output_top_logprobs":[[[-1.0,226,"�"]],[[-1.0,226,"�"]]],)"
       R"("input_token_ids_logprobs":[null,[]],)"
       R"("output_token_ids_logprobs":[[[-7.0,9,"\t"]],[[-7.0,9,"\t"]]],)"
-      R"("completion_tokens":2,"cached_tokens":1}})");
+      R"("reasoning_tokens":0,"completion_tokens":2,"cached_tokens":1}})");
   const auto batch = ParseJson(Post("/generate", R"({"text":["a","b"]})").body);
   ASSERT_TRUE(batch.ok() && batch->is_array());
   EXPECT_EQ(batch->get_array().size(), 2u);
@@ -249,6 +198,12 @@ TEST_F(ServerTest, FailuresHaveTheirStatus) {
   EXPECT_EQ(events[2],
             R"({"error":{"message":"broke","type":"server_error","param":null,"code":null}})");
   EXPECT_EQ(events[3], "[DONE]");
+}
+
+TEST_F(ServerTest, BodiesMayBeginWithAByteOrderMarkAndSayThatTheyAreNotEncoded) {
+  Start();
+  EXPECT_EQ(Post("/generate", "\xEF\xBB\xBF{\"text\":\"a\"}").status, 200);
+  EXPECT_EQ(Post("/generate", R"({"text":"a"})", "Content-Encoding: Identity\r\n").status, 200);
 }
 
 TEST_F(ServerTest, BadBodies) {

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Data-parallel ranks, their loads, and why a prefix was not found."""
 
+import datetime
 import re
 import shutil
 import subprocess
@@ -64,7 +65,9 @@ def test_an_abort_by_name_reaches_every_rank(start):
 
 def test_loads_have_sections(echo):
     generate(echo, text="abc")
-    assert set(call(echo + "/get_load")[1][0]) == {"dp_rank", "num_reqs", "num_waiting_reqs", "num_tokens"}
+    fields = {"dp_rank", "num_reqs", "num_waiting_reqs", "num_tokens", "num_pending_tokens", "ts_tic"}
+    assert set(call(echo + "/get_load")[1][0]) == fields
+    datetime.datetime.fromisoformat(call(echo + "/v1/loads")[1]["timestamp"])
     whole = call(echo + "/v1/loads")[1]["loads"][0]
     assert whole["memory"]["token_capacity"] == whole["max_total_num_tokens"] > 0
     assert whole["queues"] == {"waiting": 0, "grammar": 0, "paused": 0, "retracted": 0}

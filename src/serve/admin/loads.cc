@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // How much each data-parallel rank has to do, and what its cache holds: for routers and operators.
+#include <fmt/chrono.h>
+
 #include <charconv>
 #include <set>
 
+#include "absl/strings/ascii.h"
 #include "base/version.h"
 #include "serve/admin/handlers.h"
 #include "serve/errors.h"
@@ -24,7 +27,8 @@ StatusOr<std::vector<int>> RanksAsked(const Engine& engine, const HttpRequest& r
   int rank = -1;
   const char* end = asked->data() + asked->size();
   if (std::from_chars(asked->data(), end, rank).ptr != end || rank < 0 || rank >= engine.ranks())
-    return InvalidArgument("dp_rank: '{}' is none of the {} ranks", *asked, engine.ranks());
+    return InvalidArgument("request: 'dp_rank' '{}' is none of the {} ranks", *asked,
+                           engine.ranks());
   return std::vector<int>{rank};
 }
 
@@ -32,12 +36,14 @@ StatusOr<std::vector<int>> RanksAsked(const Engine& engine, const HttpRequest& r
 StatusOr<std::set<std::string>> SectionsAsked(const HttpRequest& request) {
   const std::set<std::string> known = {"core", "memory", "spec", "lora", "disagg", "queues", "all"};
   std::set<std::string> sections;
-  std::string list = request.QueryValue("include").value_or("all");
+  std::string list = request.QueryValue("include").value_or("");
+  if (list.empty()) list = "all";
   for (std::size_t begin = 0; begin <= list.size();) {
     const std::size_t comma = std::min(list.find(',', begin), list.size());
-    const std::string section = list.substr(begin, comma - begin);
+    const std::string section(absl::StripAsciiWhitespace(list.substr(begin, comma - begin)));
     if (!known.contains(section))
-      return InvalidArgument("include: '{}' is none of {}", section, fmt::join(known, ", "));
+      return InvalidArgument("request: 'include' '{}' is none of {}", section,
+                             fmt::join(known, ", "));
     sections.insert(section);
     begin = comma + 1;
   }
@@ -65,6 +71,8 @@ void WriteLoad(JsonWriter& json, int rank, const EngineSnapshot& now, int max_ru
   json.Field("num_running_reqs", stats.running).Field("num_waiting_reqs", stats.waiting);
   json.Field("num_used_tokens", stats.used_tokens);
   json.Field("num_waiting_tokens", stats.waiting_tokens);
+  // What of them is cached is looked up at admission; until then SGLang counts all of them too.
+  json.Field("num_waiting_uncached_tokens", stats.waiting_tokens);
   json.Field("num_total_tokens", stats.used_tokens + stats.waiting_tokens);
   json.Field("max_total_num_tokens", now.max_total_tokens);
   json.Field("token_usage", TokenUsage(stats)).Field("gen_throughput", now.generation_throughput);
@@ -117,11 +125,13 @@ void HandleGetLoad(const ServeContext& context, const HttpRequest&, const ReplyP
   std::string out;
   JsonWriter json(out);
   json.Begin('[');
+  const std::chrono::duration<double> tick = std::chrono::steady_clock::now().time_since_epoch();
   for (int rank = 0; rank < context.engine.ranks(); ++rank) {
     const SchedulerStats stats = context.engine.RankSnapshot(rank).scheduler;
     json.Begin('{').Field("dp_rank", rank).Field("num_reqs", stats.running + stats.waiting);
     json.Field("num_waiting_reqs", stats.waiting);
-    json.Field("num_tokens", stats.used_tokens + stats.waiting_tokens).End('}');
+    json.Field("num_tokens", stats.used_tokens + stats.waiting_tokens);
+    json.Field("num_pending_tokens", stats.waiting_tokens).Field("ts_tic", tick.count()).End('}');
   }
   json.End(']');
   SendJson(reply, std::move(out));
@@ -135,13 +145,14 @@ void HandleLoads(const ServeContext& context, const HttpRequest& request, const 
   if (!sections.ok()) return reply->Send(ErrorResponse(sections.status()));
   if (const auto format = request.QueryValue("format"); format && *format != "json")
     return reply->Send(
-        ErrorResponse(InvalidArgument("format: '{}' is not json; /metrics is the page for "
-                                      "Prometheus",
+        ErrorResponse(InvalidArgument("request: 'format' '{}' is not json; /metrics is the page "
+                                      "for Prometheus",
                                       *format)));
   const int max_running = engine.config().max_running_requests;
   std::string out;
   JsonWriter json(out);
-  json.Begin('{').Field("timestamp", UnixTime()).Field("version", std::string_view(kVersion));
+  json.Begin('{').Field("timestamp", fmt::format("{:%FT%T}+00:00", fmt::gmtime(UnixTime())));
+  json.Field("version", std::string_view(kVersion));
   json.Field("dp_rank_count", engine.ranks()).Key("loads").Begin('[');
   int running = 0, waiting = 0;
   double usage = 0, throughput = 0;

@@ -69,9 +69,11 @@ class GenerateFormat final : public ReplyFormat {
     WriteFinish(json, choice);
     json.Field("prompt_tokens", choice.prompt_tokens);
     json.Field("weight_version", info_.weight_version);
+    // The name since SGLang 0.5.14, and the one before.
+    json.Field("num_retractions", choice.retractions);
     json.Field("total_retractions", choice.retractions);
     if (Wanted(choice).enabled) WriteLogprobs(json, Wanted(choice), prompt, output);
-    json.Field("completion_tokens", choice.completion_tokens);
+    json.Field("reasoning_tokens", 0).Field("completion_tokens", choice.completion_tokens);
     json.Field("cached_tokens", choice.cached_tokens);
     if (info_.cache_report) WriteCacheDetails(json, choice, true);
     if (choice.finish) {
@@ -104,7 +106,7 @@ class GenerateFormat final : public ReplyFormat {
         json.Field("length", choice.completion_tokens);
         break;
       case FinishReason::Kind::kAbort:
-        json.Field("message", finish.status.ok() ? "Abort" : Message(finish.status));
+        json.Field("message", finish.status.ok() ? "Aborted" : Message(finish.status));
         json.Key("status_code");
         if (finish.status.ok() || finish.status.code() == StatusCode::kCancelled) {
           json.Null();

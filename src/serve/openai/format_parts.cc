@@ -8,7 +8,7 @@ void WriteUsage(JsonWriter& json, int64_t prompt, int64_t completion, int64_t ca
   json.Begin('{').Field("prompt_tokens", prompt).Field("total_tokens", prompt + completion);
   json.Field("completion_tokens", completion);
   json.Key("prompt_tokens_details").Begin('{').Field("cached_tokens", cached).End('}');
-  json.End('}');
+  json.Field("reasoning_tokens", 0).End('}');  // reasoning is part of the content
 }
 
 }  // namespace

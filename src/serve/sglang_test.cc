@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// What SGLang's routers and clients ask for that OpenAI's do not.
+#include <thread>
+
+#include "serve/server_fixture.h"
+
+namespace banyan::serve {
+namespace {
+
+class SglangTest : public ServerTest {};
+
+TEST_F(SglangTest, RoutersNameTheRankInAHeader) {
+  Start();
+  for (const auto& [path, body] :
+       {std::pair("/generate", R"({"text":"a","routed_dp_rank":1})"),
+        {"/v1/completions", R"({"prompt":"a","routed_dp_rank":1})"},
+        {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}]})"}}) {
+    EXPECT_EQ(Post(path, body, "X-Data-Parallel-Rank: 3\r\n").status, 200);
+    EXPECT_EQ(engine_->submitted().back().dp_rank, 3) << path;
+    for (const char* wrong : {"x", "1x", "99999999999"}) {
+      const TestResponse refused =
+          Post(path, body, std::string("X-Data-Parallel-Rank: ") + wrong + "\r\n");
+      EXPECT_EQ(refused.status, 400) << path << wrong;
+      EXPECT_NE(refused.body.find(R"("param":"x-data-parallel-rank")"), std::string::npos)
+          << refused.body;
+    }
+  }
+  Post("/generate", R"({"text":"a","routed_dp_rank":1})");
+  EXPECT_EQ(engine_->submitted().back().dp_rank, 1);
+}
+
+// The fake engine holds 4,096 tokens of a request.
+TEST_F(SglangTest, ALengthThatNobodyAskedForRefusesNoPrompt) {
+  Start();
+  const auto length = [&](std::size_t prompt, std::string_view sampling) {
+    EXPECT_EQ(Post("/generate", fmt::format(R"({{"text":"{}","sampling_params":{}}})",
+                                            std::string(prompt, 'a'), sampling))
+                  .status,
+              200);
+    return engine_->submitted().back().sampling.max_new_tokens;
+  };
+  EXPECT_EQ(length(4096 - 128, "{}"), 128);
+  EXPECT_EQ(length(4096 - 127, "{}"), std::nullopt);  // as many as fit
+  EXPECT_EQ(length(4096 - 127, "null"), std::nullopt);
+  EXPECT_EQ(length(4096 - 127, R"({"max_new_tokens":128})"), 128);  // the engine refuses
+}
+
+TEST_F(SglangTest, AFlushMayWaitForRequestsToEnd) {
+  Start();
+  engine_->SetScript({.hold = true});
+  std::thread request([&] { Post("/generate", R"({"text":"a"})"); });
+  EXPECT_TRUE(Eventually([&] { return engine_->submitted().size() == 1; }));
+  EXPECT_EQ(Post("/flush_cache", "").status, 400);
+  EXPECT_EQ(Get("/flush_cache?timeout=0.2").status, 400);
+  for (const char* wrong : {"-1", "abc", "nan", "inf", ""})
+    EXPECT_EQ(Get(std::string("/flush_cache?timeout=") + wrong).status, 400) << wrong;
+  std::thread flush([&] { EXPECT_EQ(Get("/flush_cache?timeout=60").status, 200); });
+  engine_->Release();
+  flush.join();
+  request.join();
+}
+
+TEST_F(SglangTest, ServerInfoDescribesThePublisherOfCacheEvents) {
+  Start();
+  const auto described = [&](const char* config) {
+    engine_->config_.kv_events_config = config;
+    return json::serialize(ParseJson(Get("/server_info").body)->at("kv_events"));
+  };
+  EXPECT_EQ(described(""), "null");
+  EXPECT_EQ(described(R"({"publisher":"null"})"), "null");
+  EXPECT_EQ(described(R"({"publisher":"zmq","endpoint":"inproc://a"})"), "null");
+  EXPECT_EQ(described(R"({"publisher":"zmq","endpoint":"tcp://*"})"), "null");
+  EXPECT_EQ(described(R"({"publisher":"zmq","endpoint":"tcp://*:70000"})"), "null");
+  EXPECT_EQ(described(R"({"publisher":"zmq","endpoint":"tcp://[::1]:5557","topic":"t"})"),
+            R"({"publisher":"zmq","endpoint_host":"[::1]","endpoint_port_base":5557,"topic":"t",)"
+            R"("block_size":16,"dp_size":1})");
+}
+
+// What a client that sends every field says of those that it does not use.
+TEST_F(SglangTest, TokenizeTakesFieldsOfMessagesWhereTheySayNothing) {
+  Start();
+  const std::string text = R"({"prompt":"hi","tools":[],"tool_choice":"none",)"
+                           R"("continue_final_message":false,"chat_template_kwargs":{})";
+  EXPECT_EQ(Post("/tokenize", text + "}").status, 200);
+  const TestResponse refused = Post("/tokenize", text + R"(,"reasoning_effort":"low"})");
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_NE(refused.body.find(R"("param":"reasoning_effort")"), std::string::npos) << refused.body;
+}
+
+TEST_F(SglangTest, LoadsAreAskedForByQuery) {
+  Start();
+  for (const char* query : {"", "?include=", "?include=core,%20memory", "?format=json&dp_rank=0"})
+    EXPECT_EQ(Get(std::string("/v1/loads") + query).status, 200) << query;
+  for (const char* name : {"dp_rank", "include", "format"}) {
+    const TestResponse refused = Get(fmt::format("/v1/loads?{}=x", name));
+    EXPECT_EQ(refused.status, 400);
+    EXPECT_NE(refused.body.find(fmt::format(R"("param":"{}")", name)), std::string::npos)
+        << refused.body;
+  }
+}
+
+}  // namespace
+}  // namespace banyan::serve
