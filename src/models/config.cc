@@ -36,12 +36,13 @@ void Config::Heads(nn::DecoderSpec& spec, int kv_heads, int head_dim) {
     return fields.Fail("num_key_value_heads",
                        fmt::format("{} does not divide num_attention_heads {}", attention.kv_heads,
                                    attention.heads));
-  const bool derived = head_dim == 0 && !fields.Has("head_dim");
+  // So does one for hidden_size / heads.
+  const bool derived = IsNull("head_dim") || (head_dim == 0 && !fields.Has("head_dim"));
   if (derived && spec.hidden_size % attention.heads != 0)
     return fields.Fail("num_attention_heads", fmt::format("{} does not divide hidden_size {}",
                                                           attention.heads, spec.hidden_size));
   attention.head_dim = fields.Optional<int>(
-      "head_dim", head_dim > 0 ? head_dim : spec.hidden_size / attention.heads, {1, 1 << 14});
+      "head_dim", derived ? spec.hidden_size / attention.heads : head_dim, {1, 1 << 14});
   attention.scale = 1.0f / std::sqrt(static_cast<float>(attention.head_dim));
 }
 
@@ -60,6 +61,7 @@ int Config::AddRope(nn::DecoderSpec& spec, int64_t max_position, nn::RopeDefault
       fields.Optional<int64_t>("max_position_embeddings", max_position, {1, 1 << 30});
   if (auto interleaved = fields.Maybe<bool>("rope_interleaved"))
     defaults.pairing = *interleaved ? ops::RopePairing::kInterleaved : ops::RopePairing::kHalves;
+  defaults.partial |= gguf();  // where the tensors' sizes say how much of a head turns
   if (!fields.status().ok()) return 0;
   auto rope = nn::ParseRope(fields, defaults, layer_type);
   if (!rope.ok()) {
@@ -128,7 +130,8 @@ void Config::Windows(nn::DecoderSpec& spec, int window, const std::function<bool
                            fmt::format("item {}: '{}' is not known", i, (*types)[i]));
     }
     if (windowed && window <= 0)
-      return fields.Fail("sliding_window", "is missing, but layers have sliding attention");
+      return fields.Fail("sliding_window",
+                         "is missing or unused, but layers have sliding attention");
     spec.layers[i].window = windowed ? window : 0;
   }
 }
@@ -137,12 +140,16 @@ bool Config::IsNull(std::string_view key) const {
   return fields.object().contains(json::string_view(key.data(), key.size())) && !fields.Has(key);
 }
 
+bool Config::Flag(std::string_view key, bool fallback) {
+  return fields.Optional<bool>(key, fallback && !IsNull(key));
+}
+
 int Config::Window(std::string_view key, int fallback) {
-  return fields.Optional<int>(key, IsNull(key) ? 0 : fallback, {0, 1 << 30});
+  return fields.Optional<int>(key, IsNull(key) ? 0 : fallback, {gguf() ? 0.0 : 1.0, 1 << 30});
 }
 
 float Config::Softcap(std::string_view key, float fallback) {
-  return fields.Optional<float>(key, IsNull(key) ? 0.0f : fallback, {0, 1e6});
+  return fields.Optional<float>(key, IsNull(key) ? 0.0f : fallback, {gguf() ? 0.0 : 1e-6, 1e9});
 }
 
 int Config::SlidingPattern(int fallback) {
@@ -159,11 +166,11 @@ int Config::SlidingPattern(int fallback) {
 }
 
 void Config::QwenWindows(nn::DecoderSpec& spec) {
-  const int window = Window("sliding_window", 4096);
   const int first = fields.Optional<int>("max_window_layers", 28, {0, 1 << 16});
-  if (fields.Optional<bool>("use_sliding_window", false) && window > 0)
-    return Windows(spec, window, [&](int layer) { return layer >= first; });
-  fields.Maybe<std::vector<std::string>>("layer_types");  // which says nothing then
+  const bool used = fields.Optional<bool>("use_sliding_window", false);
+  const int window = used ? Window("sliding_window", 4096) : 0;
+  fields.Ignore({"sliding_window"});
+  Windows(spec, window, [&](int layer) { return window > 0 && layer >= first; });
 }
 
 void Config::Biases(nn::DecoderSpec& spec, bool output, bool attention_default) {

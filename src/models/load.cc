@@ -254,12 +254,16 @@ StatusOr<Definition> Define(const weights::Checkpoint& checkpoint, const LoadOpt
   Config config(checkpoint);
   Definition definition;
   def->define(config, definition);
+  const auto& layers = definition.spec.layers;
+  const auto first_dense =
+      std::ranges::find(layers, nn::FeedForward::kDense, &nn::LayerSpec::feed_forward) -
+      layers.begin();
+  if (static_cast<std::size_t>(first_dense) < layers.size() &&
+      definition.spec.mlp.intermediate == 0 && config.status().ok())
+    config.fields.Fail("intermediate_size", "is missing");
   if (config.gguf() && config.status().ok()) {
-    const auto& layers = definition.spec.layers;
-    const auto dense =
-        std::ranges::find(layers, nn::FeedForward::kDense, &nn::LayerSpec::feed_forward) -
-        layers.begin();
-    const bool gate = checkpoint.Find(fmt::format("blk.{}.ffn_gate.weight", dense)) != nullptr;
+    const bool gate =
+        checkpoint.Find(fmt::format("blk.{}.ffn_gate.weight", first_dense)) != nullptr;
     // (The gated delta rule has a tensor of that name too.)
     if (layers[0].mixer == nn::Mixer::kAttention &&
         checkpoint.Find("blk.0.attn_qkv.weight") != nullptr)

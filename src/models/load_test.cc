@@ -40,6 +40,21 @@ class LoadTest : public ::testing::Test {
     return LoadModel(device_.context(), *checkpoint_, options);
   }
 
+  // What the family makes of the config.
+  nn::DecoderSpec Define() {
+    folder_.Write("config.json", json::serialize(config_));
+    folder_.Write("model.safetensors", weights_);
+    checkpoint_ = *weights::Checkpoint::Open(folder_.path());
+    Registry registry;
+    RegisterModels(registry);
+    Config config(*checkpoint_);
+    Definition definition;
+    const auto architecture = json::value_to<std::string>(config_.at("architectures").at(0));
+    registry.Find(architecture)->define(config, definition);
+    EXPECT_TRUE(config.status().ok()) << config.status();
+    return definition.spec;
+  }
+
   void ExpectError(StatusCode code, std::string_view part) {
     const auto model = Load();
     EXPECT_EQ(model.status().code(), code) << model.status();
@@ -131,6 +146,72 @@ TEST_F(LoadTest, ValuesOutOfRangeAreNamed) {
   ExpectError(StatusCode::kInvalidArgument, "'num_key_value_heads' 3 does not divide");
 }
 
+TEST_F(LoadTest, ZeroIsNoLimit) {
+  UseModel("mistral");
+  config_["sliding_window"] = 0;
+  ExpectError(StatusCode::kInvalidArgument, "'sliding_window' 0 is not within");
+  UseModel("gemma2");
+  config_["attn_logit_softcapping"] = 0.0;
+  ExpectError(StatusCode::kInvalidArgument, "'attn_logit_softcapping' 0 is not within");
+  UseModel("olmo");
+  config_["clip_qkv"] = 0.0;
+  ExpectError(StatusCode::kInvalidArgument, "'clip_qkv' 0 is not within");
+  for (const char* name : {"qwen2", "qwen2_moe", "smollm3"}) {
+    UseModel(name);
+    config_["sliding_window"] = 0;  // of one that is not used
+    EXPECT_TRUE(Load().ok()) << name;
+    config_["layer_types"].as_array()[0] = "sliding_attention";
+    ExpectError(StatusCode::kInvalidArgument, "'sliding_window' is missing or unused");
+  }
+}
+
+// transformers 5 reads one of the two in each class, and Gemma 3's attention has no cap.
+TEST_F(LoadTest, GemmasReadWhatTheirClassesDo) {
+  const auto activation = [&](const char* name) {
+    UseModel(name);
+    config_["hidden_act"] = "gelu";
+    config_["hidden_activation"] = "relu";
+    config_["attn_logit_softcapping"] = 3.0;
+    if (std::string_view(name) == "gemma") config_.erase("attn_logit_softcapping");
+    return Define().mlp.activation;
+  };
+  EXPECT_EQ(activation("gemma"), ops::Activation::kGelu);
+  for (const char* name : {"gemma2", "gemma3_text", "vaultgemma"})
+    EXPECT_EQ(activation(name), ops::Activation::kRelu) << name;
+  activation("gemma2");
+  EXPECT_EQ(Define().attention.softcap, 3.0f);
+  activation("gemma3_text");
+  EXPECT_EQ(Define().attention.softcap, 0.0f);
+}
+
+TEST_F(LoadTest, ANullHeadSizeIsAShareOfTheHiddenSize) {
+  UseModel("seed_oss");
+  config_.erase("head_dim");
+  EXPECT_EQ(Define().attention.head_dim, 128);
+  config_["head_dim"] = nullptr;
+  EXPECT_EQ(Define().attention.head_dim, 16);
+}
+
+TEST_F(LoadTest, OfAFlagNullMeansNo) {
+  UseModel("falcon");
+  EXPECT_EQ(Define().attention.kv_heads, 1);
+  EXPECT_EQ(Define().residual, nn::Residual::kParallel);
+  config_["multi_query"] = nullptr;
+  config_["parallel_attn"] = nullptr;
+  EXPECT_EQ(Define().attention.kv_heads, 4);
+  EXPECT_EQ(Define().residual, nn::Residual::kSequential);
+  UseModel("bamba");
+  EXPECT_TRUE(Define().mamba2.conv_bias);
+  config_["mamba_conv_bias"] = nullptr;
+  EXPECT_FALSE(Define().mamba2.conv_bias);
+}
+
+TEST_F(LoadTest, DenseLayersOfMixturesNeedTheirSize) {
+  UseModel("glm4_moe");
+  config_.erase("intermediate_size");
+  ExpectError(StatusCode::kInvalidArgument, "'intermediate_size' is missing");
+}
+
 TEST_F(LoadTest, ErrorsAboutGgufFilesNameTheirKeys) {
   const std::string good =
       Read(fs::path(BANYAN_SOURCE_DIR) / "tests/golden/models/llama/model.gguf");
@@ -171,6 +252,13 @@ TEST_F(LoadTest, WhatWouldChangeTheAnswerIsDoneOrRefused) {
   config_["sliding_window"] = nullptr;
   config_["quantization_config"] = {{"quant_method", "awq"}};
   ExpectError(StatusCode::kUnimplemented, "method 'awq'");
+}
+
+TEST_F(LoadTest, TheSparseMixerIsOfTwoExperts) {
+  UseModel("phimoe");
+  ASSERT_TRUE(Load().ok());
+  config_["num_experts_per_tok"] = 3;
+  ExpectError(StatusCode::kInvalidArgument, "'num_experts_per_tok' other than 2");
 }
 
 TEST_F(LoadTest, FamiliesRefuseWhatTheirAttentionCannotDo) {
@@ -256,7 +344,7 @@ TEST_F(LoadTest, LongRopeFactorsOfGgufFilesCount) {
         .Tensor("rope_factors_long.weight", 0, {2}, writer.Raw(1.0f) + writer.Raw(8.0f));
     if (arch == "phimoe")
       writer.U32("phimoe.expert_count", 2)
-          .U32("phimoe.expert_used_count", 1)
+          .U32("phimoe.expert_used_count", 2)
           .Tensor("blk.0.ffn_gate_inp.weight", 0, {16, 2}, std::string(128, '\0'))
           .Tensor("blk.0.ffn_up_exps.weight", 0, {16, 8, 2}, std::string(1024, '\0'));
     const auto checkpoint = weights::Checkpoint::Open(folder_.Write("model.gguf", writer.Bytes()));

@@ -62,7 +62,10 @@ class Config {
   void Tied(nn::DecoderSpec& spec, bool fallback) {
     spec.tied = fields.Optional<bool>("tie_word_embeddings", fallback);
   }
-  // A window's length: 0 where the key is null or zero, `fallback` where it is absent.
+  // A flag of which null means no, as in Python; `fallback` where it is absent.
+  bool Flag(std::string_view key, bool fallback);
+  // A window's length: 0 where the key is null (or a GGUF file says zero), `fallback` where it is
+  // absent.
   int Window(std::string_view key, int fallback);
   // Every how many layers one has full attention.
   int SlidingPattern(int fallback);
@@ -86,7 +89,8 @@ class Config {
   void DropNextnLayers(Definition& definition);
   // Qwen's rule: the layers from max_window_layers on, and only if use_sliding_window says so.
   void QwenWindows(nn::DecoderSpec& spec);
-  // 0 where the key is null, `fallback` where it is absent.
+  // A limit: 0, for none, where the key is null (or a GGUF file says zero), `fallback` where it is
+  // absent.
   float Softcap(std::string_view key, float fallback);
   // attention_bias (of q, k and v, and of the output matrix if `output`) and mlp_bias.
   void Biases(nn::DecoderSpec& spec, bool output = true, bool attention_default = false);

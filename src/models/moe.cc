@@ -90,7 +90,7 @@ void Config::GroupedRouting(nn::DecoderSpec& spec, bool normalize, double scale,
   ops::Routing& routing = spec.moe.routing;
   routing.score = ops::Routing::Score::kSigmoid;
   routing.group_score = ops::Routing::GroupScore::kTopTwoSum;
-  routing.normalize = fields.Optional<bool>("norm_topk_prob", normalize);
+  routing.normalize = Flag("norm_topk_prob", normalize);
   routing.scale = static_cast<float>(
       fields.Optional<double>("routed_scaling_factor", gguf() ? 1.0 : scale, {0, 1e6}));
   routing.groups = fields.Optional<int>("n_group", groups, {1, 256});

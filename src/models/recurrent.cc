@@ -110,7 +110,7 @@ void Mamba2Keys(Config& config, nn::DecoderSpec& spec, int inner) {
                 fmt::format("{} does not divide mamba_n_heads {}", mamba.groups, mamba.heads));
   mamba.state = fields.Optional<int>("mamba_d_state", 256, kHeadSizes);
   mamba.kernel = fields.Optional<int>("mamba_d_conv", 4, kKernelRange);
-  mamba.conv_bias = fields.Optional<bool>("mamba_conv_bias", true);
+  mamba.conv_bias = config.Flag("mamba_conv_bias", true);
   mamba.in_bias = mamba.output_bias = fields.Optional<bool>("mamba_proj_bias", false);
   mamba.norm_eps = spec.norm.eps;
   mamba.norm_by_groups = config.gguf();

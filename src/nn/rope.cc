@@ -168,6 +168,7 @@ void ParseParameters(Fields& rope, const RopeDefaults& defaults, RopeSpec& spec)
 struct Source {
   json::object object;
   std::string key;
+  bool nested = false;  // in an object of its layer type
 };
 
 bool HasLayersOf(const json::object& config, std::string_view layer_type) {
@@ -181,12 +182,13 @@ bool HasLayersOf(const json::object& config, std::string_view layer_type) {
 Source FindSource(Fields& config, const RopeDefaults& defaults, std::string_view layer_type) {
   for (std::string_view key : {"rope_scaling", "rope_parameters"}) {
     auto found = config.Maybe<json::object>(key);
-    if (!found || found->empty()) continue;
+    // (An empty rule is one; but an empty rope_scaling counts as absent.)
+    if (!found || (found->empty() && key == "rope_scaling")) continue;
     if (!layer_type.empty()) {
       const json::value* nested =
           found->if_contains(json::string_view(layer_type.data(), layer_type.size()));
       if (nested != nullptr && nested->is_object())
-        return {nested->get_object(), fmt::format("{}.{}", key, layer_type)};
+        return {nested->get_object(), fmt::format("{}.{}", key, layer_type), true};
       // Where other layers have a rule of their own, these need one too.
       const bool by_type =
           std::ranges::any_of(*found, [](const auto& item) { return item.value().is_object(); });
@@ -245,13 +247,18 @@ StatusOr<RopeSpec> ParseRope(Fields& config, const RopeDefaults& defaults,
   const double partial = rope.Optional<double>(
       "partial_rotary_factor",
       beside_or(defaults.partial_key, defaults.partial_rotary_factor, kShare), kShare);
+  if (partial != 1.0 && defaults.partial_rotary_factor == 1.0 && !defaults.partial)
+    rope.Fail("partial_rotary_factor",
+              fmt::format("is {}, but this family turns whole heads", partial));
   spec.dim = static_cast<int>(defaults.head_dim * partial);
   if (spec.dim < 2 || spec.dim % 2 != 0)
     rope.Fail("partial_rotary_factor",
               fmt::format("leaves {} elements of a head of {} to rotate: not an even number",
                           spec.dim, defaults.head_dim));
 
-  const auto beside = config.Maybe<int64_t>("original_max_position_embeddings", kLength);
+  // The one beside is for a rule of all layers.
+  auto beside = config.Maybe<int64_t>("original_max_position_embeddings", kLength);
+  if (source.nested) beside.reset();
   const auto within = rope.Maybe<int64_t>("original_max_position_embeddings", kLength);
   const int64_t otherwise = defaults.trained_length > 0 ? defaults.trained_length
                                                         : within.value_or(defaults.max_position);

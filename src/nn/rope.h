@@ -65,6 +65,9 @@ struct RopeDefaults {
   std::string partial_key = "partial_rotary_factor";
   // gemma3, olmo3: a rule without layer types is not for this layer type.
   bool nested_only = false;
+  // The family turns a part of each head where partial_rotary_factor says so; said already by a
+  // partial_rotary_factor above that is not 1. Of the others transformers leaves it out, or fails.
+  bool partial = false;
   // phi3: the trained length is a key beside the rope's, and yarn and su mean longrope.
   int64_t trained_length = 0;
   bool longrope_only = false;

@@ -11,6 +11,7 @@ RopeDefaults Defaults() {
   RopeDefaults defaults;
   defaults.head_dim = 16;
   defaults.max_position = 512;
+  defaults.partial = true;
   return defaults;
 }
 
@@ -117,6 +118,38 @@ TEST(Rope, ErrorsNameTheKey) {
     ASSERT_FALSE(spec.ok()) << config;
     EXPECT_NE(Message(spec.status()).find(problem), std::string::npos) << spec.status();
   }
+}
+
+TEST(Rope, OnlySomeFamiliesTurnAPartOfAHead) {
+  RopeDefaults whole = Defaults();
+  whole.partial = false;
+  const auto refused = Parse(R"({"partial_rotary_factor": 0.5})", whole);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(Message(refused.status()).find("'partial_rotary_factor' is 0.5"), std::string::npos)
+      << refused.status();
+  EXPECT_TRUE(Parse(R"({"partial_rotary_factor": 1.0})", whole).ok());
+  whole.partial_rotary_factor = 0.25;  // which a family of them says
+  EXPECT_TRUE(Parse(R"({"partial_rotary_factor": 0.5})", whole).ok());
+}
+
+TEST(Rope, ATrainedLengthBesideIsForOneRuleOfAllLayers) {
+  const std::string_view rule =
+      R"({"rope_type": "yarn", "factor": 4, "original_max_position_embeddings": 40})";
+  const auto flat =
+      fmt::format(R"({{"original_max_position_embeddings": 24, "rope_parameters": {}}})", rule);
+  const auto nested = fmt::format(
+      R"({{"original_max_position_embeddings": 24, "rope_parameters": {{"full_attention": {}}}}})",
+      rule);
+  EXPECT_EQ(Parse(flat)->trained_length, 24);
+  EXPECT_EQ(Parse(nested, Defaults(), "full_attention")->trained_length, 40);
+}
+
+TEST(Rope, AnEmptyRuleIsNotAnAbsentOne) {
+  RopeDefaults defaults = Defaults();
+  defaults.parameters = {{"rope_type", "linear"}, {"factor", 8.0}};
+  EXPECT_EQ(Parse("{}", defaults)->type, RopeType::kLinear);
+  EXPECT_EQ(Parse(R"({"rope_scaling": {}})", defaults)->type, RopeType::kLinear);
+  EXPECT_EQ(Parse(R"({"rope_parameters": {}})", defaults)->type, RopeType::kDefault);
 }
 
 TEST(Rope, LongropeGoesByTheLength) {

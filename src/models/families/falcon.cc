@@ -18,8 +18,8 @@ void DefineFalcon(Config& config, Definition& definition) {
   attention.heads = fields.Required<int>("num_attention_heads", {1, 1 << 16});
   if (!fields.status().ok()) return;
   const bool grouped = fields.Optional<bool>("new_decoder_architecture", false);
-  const bool multi_query = fields.Optional<bool>("multi_query", true);
-  const bool parallel = fields.Optional<bool>("parallel_attn", true);
+  const bool multi_query = config.Flag("multi_query", true);
+  const bool parallel = config.Flag("parallel_attn", true);
   const int kv_heads = fields.Optional<int>("num_kv_heads", attention.heads, {1, 1 << 16});
   attention.kv_heads = grouped || config.gguf() ? kv_heads : multi_query ? 1 : attention.heads;
   if (spec.hidden_size % attention.heads != 0 || attention.heads % attention.kv_heads != 0)

@@ -23,7 +23,7 @@ void DefineFalconH1(Config& config, Definition& definition) {
              fields.Optional<int>("mamba_d_ssm", absent ? 1024 : expanded, {1, 1 << 24}));
   mamba.output_bias = fields.Optional<bool>("projectors_bias", false);
   mamba.norm_groups = mamba.groups;
-  const bool before = fields.Optional<bool>("mamba_norm_before_gate", true);
+  const bool before = config.Flag("mamba_norm_before_gate", true);
   mamba.norm = before ? nn::Mamba2Spec::Norm::kBeforeGate : nn::Mamba2Spec::Norm::kAfterGate;
   // llama.cpp's files hold the norm where there is one.
   const bool norm = config.gguf() ? config.HasTensor("blk.0.ssm_norm.weight")

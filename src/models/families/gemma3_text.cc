@@ -12,13 +12,15 @@ void DefineGemma3Text(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   spec = config.Dims(4, 256);
   spec.norm = config.RmsNorm("rms_norm_eps", 1e-6);
-  spec.mlp.activation = config.Activation({"hidden_activation", "hidden_act"}, "gelu_pytorch_tanh");
+  spec.mlp.activation = config.Activation({"hidden_activation"}, "gelu_pytorch_tanh");
+  config.fields.Ignore({"hidden_act"});  // as transformers, which looks at the other
   spec.embedding_scale = std::sqrt(static_cast<float>(spec.hidden_size));
   spec.round_embedding_scale = true;
   const Range positive{1e-3, 1e6};
   spec.attention.scale =
       1.0f / std::sqrt(config.fields.Optional<float>("query_pre_attn_scalar", 256.0f, positive));
-  spec.attention.softcap = config.Softcap("attn_logit_softcapping", 0.0f);
+  // Its attention has no cap, whatever the key says (as in transformers and SGLang).
+  config.fields.Ignore({"attn_logit_softcapping"});
   spec.logit_softcap = config.Softcap("final_logit_softcapping", 0.0f);
   spec.attention_post_norm = spec.mlp_post_norm = true;
   spec.attention.qk_norm = nn::AttentionSpec::QkNorm::kHead;

@@ -11,7 +11,7 @@ void DefineOlmo(Config& config, Definition& definition) {
   // Only a GGUF file names it.
   const auto eps = config.fields.Optional<float>("layer_norm_eps", 1e-5f, {0, 1});
   spec.norm = {.kind = nn::NormSpec::Kind::kLayer, .eps = eps, .weight = false};
-  spec.attention.clip_qkv = config.fields.Optional<float>("clip_qkv", 0.0f, {0, 1e9});
+  spec.attention.clip_qkv = config.Softcap("clip_qkv", 0.0f);
   spec.mlp.activation = config.Activation({"hidden_act"}, "silu");
   config.Biases(spec);
   config.Rope(spec, 2048);

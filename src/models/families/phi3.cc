@@ -11,7 +11,7 @@ void DefinePhi3(Config& config, Definition& definition) {
   spec.norm = config.RmsNorm("rms_norm_eps", 1e-5);
   spec.mlp.activation = config.Activation({"hidden_act"}, "silu");
   nn::RopeDefaults rope;
-  rope.longrope_only = rope.recompute = true;
+  rope.longrope_only = rope.recompute = rope.partial = true;
   if (!config.gguf()) rope.trained_length = 4096;
   config.Rope(spec, 4096, std::move(rope));
   for (nn::LayerSpec& layer : spec.layers) layer.window = config.Window("sliding_window", 0);

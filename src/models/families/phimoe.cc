@@ -19,6 +19,8 @@ void DefinePhimoe(Config& config, Definition& definition) {
   for (nn::LayerSpec& layer : spec.layers) layer.window = config.Window("sliding_window", 0);
   config.Moe(spec, "intermediate_size");
   spec.moe.routing.score = ops::Routing::Score::kSparseMixer;
+  if (config.status().ok() && spec.moe.routing.top_k != 2)
+    config.fields.Fail("num_experts_per_tok", "other than 2 is not of this family");
   spec.moe.routing.jitter = config.fields.Optional<float>("router_jitter_noise", 0.01f, {0, 1});
   spec.output_bias = config.gguf() ? config.HasTensor("output.bias")
                                    : config.fields.Optional<bool>("lm_head_bias", false);

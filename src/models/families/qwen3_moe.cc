@@ -17,9 +17,10 @@ void DefineQwen3Moe(Config& config, Definition& definition) {
   config.QwenMoe(spec);
   // llama.cpp runs all of the family with weights that sum to 1, and its files do not say so.
   if (config.gguf() && !config.fields.Has("norm_topk_prob")) spec.moe.routing.normalize = true;
-  const int window = config.Window("sliding_window", 4096);
-  if (config.fields.Optional<bool>("use_sliding_window", false))
-    for (nn::LayerSpec& layer : spec.layers) layer.window = window;
+  const bool windows = config.fields.Optional<bool>("use_sliding_window", false);
+  for (nn::LayerSpec& layer : spec.layers)
+    layer.window = windows ? config.Window("sliding_window", 4096) : 0;
+  config.fields.Ignore({"sliding_window"});
   config.Tied(spec, false);
   definition.tensors = LlamaTensors();
   AddMoe(definition.tensors, spec);

@@ -13,6 +13,7 @@ void DefineSolarOpen(Config& config, Definition& definition) {
   config.Biases(spec, /*output=*/false);
   nn::RopeDefaults rope;
   rope.theta = 1000000.0;
+  rope.partial = true;
   config.Rope(spec, 131072, std::move(rope));
   config.Moe(spec, "moe_intermediate_size");
   config.GroupedRouting(spec, true);
