@@ -232,6 +232,10 @@ FAMILIES = {
     "deepseek_v3": dict(type="deepseek_v3", gguf=("deepseek2",), config=small(
         n_group=4, topk_group=2, routed_scaling_factor=2.5, attention_bias=True,
         rope_parameters=dict(DEEPSEEK_YARN), **LATENT, **DEEPSEEK)),
+    # Queries straight from the stream, which have no bias; null flags mean no.
+    "deepseek_v3_flat": dict(type="deepseek_v3", v4=False, config=small(
+        n_group=2, topk_group=1, attention_bias=True, norm_topk_prob=None, rope_interleave=None,
+        **dict(LATENT, q_lora_rank=None, num_hidden_layers=2), **DEEPSEEK)),
     "deepseek_v32": dict(type="deepseek_v32", config=small(
         n_group=4, topk_group=2, **LATENT, **DEEPSEEK, **INDEX)),
     "glm4_moe_lite": dict(type="glm4_moe_lite", gguf=("deepseek2",), config=small(

@@ -51,8 +51,6 @@ void DefineLatent(Config& config, Definition& definition, const LatentDefaults& 
       defaults.value_dim > 0 ? defaults.value_dim : spec.hidden_size / std::max(latent.heads, 1),
       kCount);
   latent.bias = fields.Optional<bool>("attention_bias", false);
-  if (latent.bias && latent.q_rank == 0)
-    fields.Fail("attention_bias", "needs q_lora_rank: it is not of the queries themselves");
   // The config classes say head_dim for one thing or the other; all heads have keys of their own.
   fields.Ignore({"head_dim", "qk_head_dim", "num_key_value_heads"});
   // The norms of the latents do not follow rms_norm_eps.
@@ -65,8 +63,9 @@ void DefineLatent(Config& config, Definition& definition, const LatentDefaults& 
   spec.attention.head_dim = defaults.rope_of_whole_head ? head_dim : latent.rope_dim;
   nn::RopeDefaults rope;
   rope.pairing = defaults.pairing;
-  if (auto interleaved = fields.Maybe<bool>("rope_interleave"))
-    rope.pairing = *interleaved ? ops::RopePairing::kInterleaved : ops::RopePairing::kHalves;
+  const bool interleaved =
+      config.Flag("rope_interleave", defaults.pairing == ops::RopePairing::kInterleaved);
+  rope.pairing = interleaved ? ops::RopePairing::kInterleaved : ops::RopePairing::kHalves;
   rope.parameters = defaults.rope_parameters;
   if (defaults.rope_of_whole_head)
     rope.partial_rotary_factor = static_cast<double>(latent.rope_dim) / head_dim;

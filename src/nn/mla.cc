@@ -33,6 +33,9 @@ Mla::Mla(Scope& scope, const std::string& name, const LatentSpec& spec, const La
                           spec.bias);
     q_norm_.emplace(scope, name + ".q_norm", spec.norm, Shape{spec.q_rank}, Axis::kNone);
     q_b_ = scope.AddLinear({{name + ".q_b", q_dim, Axis::kHeads}}, spec.q_rank, Axis::kNone, false);
+  } else if (spec.bias) {  // of the latent alone
+    in_ = scope.AddLinear({kv_a}, hidden, Axis::kHidden, true);
+    q_b_ = scope.AddLinear({{name + ".q", q_dim, Axis::kHeads}}, hidden, Axis::kHidden, false);
   } else {
     in_ = scope.AddLinear({{name + ".q", q_dim, Axis::kHeads}, kv_a}, hidden, Axis::kHidden, false);
   }
@@ -65,10 +68,10 @@ void Mla::Forward(const StepInputs& step, const Tensor& in, const Tensor& out) c
   Tensor q_latent = both.Slice(1, 0, in_.rows() - width);
   const Tensor row = both.Slice(1, in_.rows() - width, in_.rows());
   Tensor q = q_latent;
-  if (spec_.q_rank > 0) {
-    q_norm_->Forward(context, q_latent, q_latent);
+  if (spec_.q_rank > 0) q_norm_->Forward(context, q_latent, q_latent);
+  if (!q_b_.empty()) {
     q = context.scratch->Get(DType::kF32, {step.rows(), q_b_.rows()});
-    q_b_.Forward(context, q_latent, q);
+    q_b_.Forward(context, spec_.q_rank > 0 ? q_latent : in, q);
   }
   const Tensor latent = row.Slice(1, 0, spec_.rank);
   kv_norm_->Forward(context, latent, latent);
