@@ -95,24 +95,32 @@ struct Attention {
 
   struct Workspace {
     float* q;        // [rows][key_dim], scaled
-    float* scores;   // [rows][kBlock], then weights; for Tiles [rows][kSegment]
+    float* scores;   // [rows][kBlock], then weights; for Tiles [16][kScoreStride]
     float* factors;  // [rows]: what the block's new maximum scales earlier sums by
-    float* keys;     // [key_dim][kBlock]
+    float* keys;     // [key_dim][kBlock]; for Tiles [kSegment][key_dim] halves
     float* values;   // [kBlock][value_stride]; for Tiles [kSegment][kColumns] halves at least
     State now;       // of the segment at hand
     State all;       // of the segments folded
     int64_t value_stride;
     // For Tiles:
     float* queries = nullptr;  // [rows][key_dim]
-    float* weights = nullptr;  // [rows][kSegment]
+    float* weights = nullptr;  // [rows][kSegment], as two halves
     Ahead* ahead = nullptr;
   };
 
   // Tiles have whole rows of sums.
   static int64_t PadRows(int64_t rows) { return Tiles::kAny ? RoundUp(rows) : rows; }
 
-  static int64_t ScoreStride(int64_t key_dim, int64_t value_dim) {
-    return Tiles::Fits(key_dim, value_dim) ? kSegment : kBlock;
+  // Rows of a segment's scores that do not all lie in the same sets of a cache.
+  static constexpr int64_t kScoreStride = kSegment + 16;
+
+  static int64_t ScoreFloats(int64_t rows, int64_t key_dim, int64_t value_dim) {
+    const int64_t floats = RoundUp(rows * kBlock);
+    if (Tiles::Fits(key_dim, value_dim) && floats < 16 * kScoreStride) return 16 * kScoreStride;
+    return floats;
+  }
+  static int64_t KeyFloats(int64_t key_dim, int64_t value_dim) {
+    return Tiles::Fits(key_dim, value_dim) ? kSegment / 2 * key_dim : RoundUp(key_dim * kBlock);
   }
   static int64_t ValueFloats(int64_t key_dim, int64_t value_dim) {
     const int64_t floats = kBlock * RoundUp(value_dim);
@@ -131,9 +139,10 @@ struct Attention {
     const int64_t tile = TileQueries(group);
     const int64_t rows = PadRows((queries < tile ? queries : tile) * group);
     const int64_t stride = RoundUp(value_dim);
-    int64_t row_floats = RoundUp(key_dim) + ScoreStride(key_dim, value_dim) + 2 * stride;
+    int64_t row_floats = RoundUp(key_dim) + 2 * stride;
     if (Tiles::Fits(key_dim, value_dim)) row_floats += key_dim + kSegment;
-    const int64_t floats = rows * row_floats + 5 * RoundUp(rows) + kBlock * RoundUp(key_dim) +
+    const int64_t floats = rows * row_floats + 5 * RoundUp(rows) +
+                           ScoreFloats(rows, key_dim, value_dim) + KeyFloats(key_dim, value_dim) +
                            ValueFloats(key_dim, value_dim);
     return static_cast<std::size_t>(floats) * sizeof(float);
   }
@@ -148,9 +157,9 @@ struct Attention {
     Workspace w;
     w.value_stride = RoundUp(task.value_dim);
     w.q = take(rows * task.key_dim);
-    w.scores = take(rows * ScoreStride(task.key_dim, task.value_dim));
+    w.scores = take(ScoreFloats(rows, task.key_dim, task.value_dim));
     w.factors = take(rows);
-    w.keys = take(task.key_dim * kBlock);
+    w.keys = take(KeyFloats(task.key_dim, task.value_dim));
     w.values = take(ValueFloats(task.key_dim, task.value_dim));
     for (State* state : {&w.now, &w.all}) {
       state->max = take(rows);
@@ -563,9 +572,27 @@ struct Attention {
     sum = V::ReduceAdd(total);
   }
 
-  // Segment by Tiles. While it is reduced, the lines of half a segment that comes later are asked
-  // for along with the scores, those of the other half along with the output.
+  // How the lines of a later segment are asked for while one is reduced: half of them along with
+  // the scores, so that two blocks at least lie before the first rows' keys, half with the output.
+  struct Pace {
+    Ahead& ahead;
+    int64_t block_lines;
+    int64_t least;       // along with a block's scores of 16 rows
+    int64_t first_left;  // blocks that no rows have come to yet
+    int64_t Lines() {
+      if (first_left == 0) return least;
+      --first_left;
+      const int64_t missing = 2 * block_lines - ahead.lead;
+      ahead.lead -= block_lines;
+      return missing < least ? least : missing;
+    }
+    void Ask(int64_t lines) { ahead.Ask(lines); }
+  };
+
+  // Segment by Tiles: all keys for 16 rows after the other, so that these rows' queries stay in the
+  // first-level cache, then the values for all rows.
   static bool TileSegment(const Task& task, int64_t segment, const Workspace& w) {
+    static_assert(Tiles::kKeys == kSegment);
     const int64_t rows = int64_t{task.rows} * task.group;
     const int64_t end = int64_t{task.position} + task.rows;
     const char* keys[kSegment];
@@ -582,19 +609,23 @@ struct Attention {
     Ahead& ahead = *w.ahead;
     const int64_t lines = ahead.BlockLines();
     if (ahead.lead < lines) ahead.Ask(lines - ahead.lead);
-    for (int64_t b = 0; b < count; ++b) {
-      const int64_t missing = 2 * lines - ahead.lead;
-      Tiles::Scores(w.queries, rows, task.key_dim, keys + b * kBlock, w.keys, w.scores + b * kBlock,
-                    kSegment, missing < lines / 2 ? lines / 2 : missing, ahead);
-      ahead.lead -= lines;
+    const auto placed = Tiles::Place(keys, count * kBlock, task.key_dim, w.keys,
+                                     ValuesInKeys(task) ? values : nullptr);
+    Pace pace{ahead, lines, lines / (2 * ((rows + 15) / 16)), count};
+    for (int64_t first = 0; first < rows; first += 16) {
+      Tiles::Scores(w.queries + first * task.key_dim, task.key_dim, placed, count * kBlock,
+                    w.scores, kScoreStride, pace);
+      for (int64_t row = first; row < rows && row < first + 16; ++row) {
+        const int64_t query = row / task.group;
+        float* scores = w.scores + (row - first) * kScoreStride;
+        SoftmaxSegment(task, blocks, count, task.position + query, row - query * task.group, scores,
+                       w.now.max[row], w.now.sum[row]);
+        Tiles::SplitWeights(scores, count * kBlock, row - first,
+                            w.weights + first * count * kBlock);
+      }
     }
-    for (int64_t row = 0; row < rows; ++row) {
-      const int64_t query = row / task.group;
-      SoftmaxSegment(task, blocks, count, task.position + query, row - query * task.group,
-                     w.scores + row * kSegment, w.now.max[row], w.now.sum[row]);
-    }
-    Tiles::Gather(w.scores, kSegment, rows, w.weights, values, count * kBlock, task.value_dim,
-                  w.values, w.now.values, w.value_stride, count * lines / 2, ahead);
+    Tiles::Gather(w.weights, rows, values, count * kBlock, task.value_dim, w.values, w.now.values,
+                  w.value_stride, count * lines / 2, ahead);
     return true;
   }
 
@@ -639,11 +670,29 @@ struct Attention {
 
   static int64_t StateSize(int64_t value_dim) { return 16 + RoundUp(value_dim); }
 
+  // By Tiles, whose output goes where it belongs.
+  static void RunTilePart(const Task& task, int64_t segment, Workspace w, float* state) {
+    w.now.values = state + 16;
+    w.value_stride = StateSize(task.value_dim);
+    const bool any = TileSegment(task, segment, w);
+    const int64_t rows = int64_t{task.rows} * task.group;
+    for (int64_t row = 0; row < rows; ++row, state += w.value_stride) {
+      state[0] = any ? w.now.max[row] : kHidden;
+      state[1] = w.now.sum[row];
+    }
+  }
+
   static void RunParts(const Task& task, const Workspace& w) {
     const int64_t rows = int64_t{task.rows} * task.group;
     const int64_t state_size = StateSize(task.value_dim);
     for (int64_t segment = task.segment_begin; segment < task.segment_end; ++segment) {
       float* state = task.partials + (segment - task.segment_begin) * task.partial_stride;
+      if constexpr (Tiles::kAny) {
+        if (Tiles::Serve(task)) {
+          RunTilePart(task, segment, w, state);
+          continue;
+        }
+      }
       const bool any = Segment(task, segment, w);
       for (int64_t row = 0; row < rows; ++row, state += state_size) {
         state[0] = any ? w.now.max[row] : kHidden;
@@ -663,7 +712,7 @@ struct Attention {
       if (Tiles::Serve(task)) {
         Ahead ahead(task);
         w.ahead = &ahead;
-        Tiles::Begin(w.q, rows, task.key_dim, w.queries);
+        Tiles::Begin(w.q, rows, task.key_dim, w.queries, 2 * ahead.BlockLines(), ahead);
         Reduce(task, w);
         return Tiles::End();
       }

@@ -36,7 +36,12 @@ struct Index {
     const char* unused[kBlock];
     Blocks::Locate(where, block, task.key_end, block, at, unused);
     if (TilesServe(task)) {
-      if constexpr (Tiles::kAny) Tiles::Scores(q, rows, task.dim, at, keys, products, kBlock);
+      if constexpr (Tiles::kAny) {
+        const auto placed = Tiles::Place(at, kBlock, task.dim, keys);
+        for (int64_t row = 0; row < rows; row += 16)
+          Tiles::Scores(q + row * task.dim, task.dim, placed, kBlock, products + row * kBlock,
+                        kBlock);
+      }
     } else {
       Blocks::template TransposeKeys<kType>(at, task.dim, keys);
       Blocks::Multiply(
