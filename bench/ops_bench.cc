@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Attention, experts, recurrences, norms and sampling on all usable cores, each with its ratio to a
-// bound measured in the same run: the rate at which the cores read memory, or their peak of fused
-// multiply-adds.
+// bound measured in the same run: the rate at which the cores read memory, their peak of fused
+// multiply-adds, or that of bf16 tile products.
 //
 //   ops_bench [--isa=avx2] [--threads=1] [--benchmark_filter=decode]
 //
@@ -38,6 +38,7 @@ namespace {
 std::unique_ptr<TestBench> bench;
 double read_gb_per_s = 0.0;
 double gflop_per_s = 0.0;
+double tile_gflop_per_s = 0.0;  // 0: none
 
 // On one thread the time of the process, so that other programs disturb less.
 double Seconds() {
@@ -86,6 +87,23 @@ __attribute__((target("avx512f"))) void Multiply512() {
   benchmark::DoNotOptimize(sum);
 }
 
+constexpr int64_t kTileRounds = 500'000;
+__attribute__((target("amx-tile,amx-bf16"))) void MultiplyTiles() {
+  struct alignas(64) {
+    uint8_t palette[16] = {1};
+    uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+    uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+  } config;
+  __asm__ volatile("ldtilecfg %0" ::"m"(config));  // which also clears the tiles
+  for (int64_t i = 0; i < kTileRounds; ++i) {
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+  }
+  _tile_release();
+}
+
 void MeasureBounds(IsaLevel level) {
   const int threads = bench->pool.size();
   constexpr std::size_t kBytes = std::size_t{256} << 20;
@@ -97,8 +115,12 @@ void MeasureBounds(IsaLevel level) {
   const bool wide = level >= IsaLevel::kAvx512;
   gflop_per_s = 2.0 * 10 * (wide ? 16 : 8) * kFmaRounds * threads / 1e9 /
                 BestSeconds([&](int) { wide ? Multiply512() : Multiply256(); });
-  std::printf("%d threads, %s: read %.1f GB/s, multiply-add %.0f GFLOP/s\n", threads,
-              std::string(Name(level)).c_str(), read_gb_per_s, gflop_per_s);
+  if (level == IsaLevel::kAmx)
+    tile_gflop_per_s = 2.0 * 4 * 16 * 16 * 32 * kTileRounds * threads / 1e9 /
+                       BestSeconds([](int) { MultiplyTiles(); });
+  std::printf(
+      "%d threads, %s: read %.1f GB/s, multiply-add %.0f GFLOP/s, bf16 tiles %.0f GFLOP/s\n",
+      threads, std::string(Name(level)).c_str(), read_gb_per_s, gflop_per_s, tile_gflop_per_s);
 }
 
 void ReportBytes(benchmark::State& state, double bytes) {
@@ -237,13 +259,18 @@ void BM_Experts(benchmark::State& state) {
   }
 }
 
-// The share that is reached of what memory and arithmetic together allow.
+// The share that is reached of what memory and arithmetic together allow. With tiles an operand of
+// 16 bits of mantissa is two bf16 numbers: each product of theirs is two. bound_of_read: the share
+// of the read rate that could be reached at all.
 void ReportBoth(benchmark::State& state, double bytes, double flops) {
   ReportBytes(state, bytes);
   ReportFlops(state, flops);
-  const double seconds = std::max(bytes / 1e9 / read_gb_per_s, flops / 1e9 / gflop_per_s);
+  const double read_seconds = bytes / 1e9 / read_gb_per_s;
+  const double rate = tile_gflop_per_s > 0 ? tile_gflop_per_s / 2 : gflop_per_s;
+  const double seconds = std::max(read_seconds, flops / 1e9 / rate);
   state.counters["of_bound"] = benchmark::Counter(seconds * static_cast<double>(state.iterations()),
                                                   benchmark::Counter::kIsRate);
+  state.counters["bound_of_read"] = read_seconds / seconds;
 }
 
 // Attention to latents of 512 + 64: heads, sequences, context, new tokens per sequence, chosen
@@ -510,7 +537,7 @@ void Register(bool real_time) {
   experts->Args({128, 8, 2048, 768, 512, kQ4K, kQ6K, 0});
   experts->Args({64, 8, 2048, 768, 512, kBf16, kBf16, 0});
   time(experts->Unit(benchmark::kMicrosecond));
-  // DeepSeek-V2-Lite, GLM 4.7 Flash, GLM 5, DeepSeek-V3.
+  // DeepSeek-V2-Lite, GLM 4.7 Flash, Kimi K2 and GLM 5, DeepSeek-V3.
   auto* latent = benchmark::RegisterBenchmark("latent", BM_Latent);
   for (int heads : {16, 20, 64, 128}) {
     latent->Args({heads, 1, 4096, 1, 0});
