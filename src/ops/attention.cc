@@ -259,14 +259,24 @@ void Attention(const OpContext& context, const AttentionPlan& plan, const Attent
   } else {
     context.pool->ParallelFor(threads, 1, std::ref(units));
   }
+  // Rows are merged by themselves: a latent's one kv head has work for all threads.
   for (const AttentionWork& merge : plan.merges) {
-    const double states = static_cast<double>(merge.segment_end) * merge.queries * common.group;
-    ParallelItems(context, kv_heads, 0.2 * states * common.value_dim,
+    const int64_t group = common.group;
+    ParallelItems(context, kv_heads * merge.queries * group,
+                  0.2 * static_cast<double>(merge.segment_end) * common.value_dim,
                   [&](int64_t begin, int64_t end) {
-                    AttentionTask task = common;
-                    for (int64_t kv_head = begin; kv_head < end; ++kv_head) {
-                      aim(task, merge, kv_head);
+                    while (begin < end) {
+                      const int64_t query = begin / group % merge.queries, head = begin % group;
+                      const int64_t heads = std::min(group - head, end - begin);
+                      AttentionTask task = common;
+                      aim(task, merge, begin / group / merge.queries);
+                      task.rows = 1;
+                      task.group = static_cast<int32_t>(heads);
+                      task.partials += (query * group + head) * state;
+                      task.out += query * task.out_stride + head * task.out_head_stride;
+                      if (task.sink_logits != nullptr) task.sink_logits += head;
                       kernels.merge(task);
+                      begin += heads;
                     }
                   });
   }
