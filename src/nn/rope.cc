@@ -180,6 +180,8 @@ bool HasLayersOf(const json::object& config, std::string_view layer_type) {
 }
 
 Source FindSource(Fields& config, const RopeDefaults& defaults, std::string_view layer_type) {
+  if (!layer_type.empty() && config.Has("rope_scaling") && config.Has("rope_parameters"))
+    config.Fail("rope_scaling", "stands beside 'rope_parameters'");
   for (std::string_view key : {"rope_scaling", "rope_parameters"}) {
     auto found = config.Maybe<json::object>(key);
     // (An empty rule is one; but an empty rope_scaling counts as absent.)

@@ -144,6 +144,16 @@ TEST(Rope, ATrainedLengthBesideIsForOneRuleOfAllLayers) {
   EXPECT_EQ(Parse(nested, Defaults(), "full_attention")->trained_length, 40);
 }
 
+TEST(Rope, RulesByLayerTypeStandUnderOneKey) {
+  const std::string_view both = R"({"rope_scaling": {"rope_type": "linear", "factor": 2},
+      "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 100}}})";
+  const auto spec = Parse(both, Defaults(), "full_attention");
+  ASSERT_FALSE(spec.ok());
+  EXPECT_NE(Message(spec.status()).find("'rope_scaling' stands beside 'rope_parameters'"),
+            std::string::npos)
+      << spec.status();
+}
+
 TEST(Rope, AnEmptyRuleIsNotAnAbsentOne) {
   RopeDefaults defaults = Defaults();
   defaults.parameters = {{"rope_type", "linear"}, {"factor", 8.0}};

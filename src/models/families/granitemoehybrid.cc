@@ -19,7 +19,8 @@ void DefineGranitemoehybrid(Config& config, Definition& definition) {
   const bool rope = config.gguf()
                         ? fields.Optional<bool>("use_rope", true)
                         : fields.Optional<std::string>("position_embedding_type", "") == "rope";
-  MixersByType(config, spec, "layer_types", nn::Mixer::kMamba2, [](int) { return false; });
+  MixersByType(config, spec, fields.Has("layers_block_type") ? "layers_block_type" : "layer_types",
+               nn::Mixer::kMamba2, [](int) { return false; });
   for (nn::LayerSpec& layer : spec.layers) layer.rope = rope ? 0 : -1;
   const int expanded = fields.Optional<int>("mamba_expand", 2, kExpansions) * spec.hidden_size;
   Mamba2Keys(config, spec, fields.Optional<int>("mamba_d_inner", expanded, {1, 1 << 24}));
