@@ -128,7 +128,7 @@ def make(name, spec):
     config = AutoConfig.for_model(spec["type"], **spec["config"])
     model = AutoModelForCausalLM.from_config(config)
     randomize(model, generator)
-    model.to(torch.bfloat16).save_pretrained(folder)
+    model.to(torch.bfloat16).save_pretrained(folder, save_original_format=not spec.get("new_names", False))
     (folder / "generation_config.json").unlink(missing_ok=True)
     (folder / "model.safetensors").chmod(0o644)
 

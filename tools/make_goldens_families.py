@@ -219,6 +219,15 @@ FAMILIES = {
         head_dim=24, norm_topk_prob=True, **MOE)),
     "qwen3_moe_mixed": dict(type="qwen3_moe", config=small(
         num_hidden_layers=4, head_dim=16, decoder_sparse_step=2, **MOE)),
+    # Names as transformers 5 has them in memory.
+    "ernie4_5_moe_new": dict(type="ernie4_5_moe", v4=False, new_names=True, config=small(
+        moe_num_experts=4, moe_k=2, moe_intermediate_size=16, intermediate_size=32)),
+    "granitemoe_new": dict(type="granitemoe", v4=False, new_names=True, config=small(
+        intermediate_size=24, num_local_experts=4, num_experts_per_tok=2)),
+    "minimax_m2_new": dict(type="minimax_m2", v4=False, new_names=True, config=small(
+        intermediate_size=24, head_dim=16, num_local_experts=4, num_experts_per_tok=2)),
+    "phimoe_new": dict(type="phimoe", v4=False, new_names=True, config=small(
+        intermediate_size=24, num_local_experts=4)),
     "solar_open": dict(type="solar_open", config=small(
         head_dim=16, n_shared_experts=2, n_routed_experts=6, num_experts_per_tok=3, moe_intermediate_size=16, intermediate_size=32)),
     "vaultgemma": dict(type="vaultgemma", config=small(head_dim=16, sliding_window=8, query_pre_attn_scalar=24)),

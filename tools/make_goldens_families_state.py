@@ -99,6 +99,13 @@ STATE_FAMILIES = {
     "olmo_hybrid": dict(type="olmo_hybrid", keep_layer_types=True, config=dict(
         SMALL, num_hidden_layers=4, linear_num_key_heads=2, linear_num_value_heads=4, linear_key_head_dim=12,
         linear_value_head_dim=24, layer_types=["linear_attention", "full_attention"] * 2)),
+    # Names as transformers 5 has them in memory.
+    "nemotron_h_new": dict(type="nemotron_h", v4=False, new_names=True, config=dict(
+        NEMOTRON, layers_block_type=["mamba", "moe", "attention", "mlp"], n_routed_experts=4, num_experts_per_tok=2,
+        moe_intermediate_size=24, moe_shared_expert_intermediate_size=40)),
+    "olmo_hybrid_new": dict(type="olmo_hybrid", v4=False, new_names=True, config=dict(
+        SMALL, num_hidden_layers=2, linear_num_key_heads=2, linear_num_value_heads=4, linear_key_head_dim=12,
+        linear_value_head_dim=24, layer_types=["linear_attention", "full_attention"])),
     "olmo_hybrid_nope": dict(type="olmo_hybrid", config=dict(
         SMALL, num_hidden_layers=4, rope_parameters=None, linear_allow_neg_eigval=False, attention_bias=True)),
 }

@@ -133,8 +133,19 @@ void AddMoe(weights::TensorTable& table, const nn::DecoderSpec& spec, const MoeN
   const auto within = [&](std::string_view name) {
     return fmt::format("{}.{}", names.block, name);
   };
-  Rename(table, "layers.{l}.mlp.router", within(names.router), "blk.{l}.ffn_gate_inp");
-  table.rows.push_back({"layers.{l}.mlp.correction.bias", within(names.correction),
+  // Behind the names of the model's own files those that transformers 5 has in memory, and saves on
+  // demand.
+  const std::string_view renamed =
+      names.block.ends_with("block_sparse_moe") ? "model.layers.{l}.mlp" : names.block;
+  const auto also = [&](std::string_view name) {
+    return fmt::format("{}|{}.{}", within(name), renamed, name);
+  };
+  Rename(table, "layers.{l}.mlp.router",
+         fmt::format("{}|{}|{}", within(names.router), also("router"), also("gate")),
+         "blk.{l}.ffn_gate_inp");
+  table.rows.push_back({"layers.{l}.mlp.correction.bias",
+                        fmt::format("{}|{}", also(names.correction),
+                                    within(fmt::format("gate.{}", names.correction))),
                         "blk.{l}.exp_probs_b.bias|blk.{l}.exp_probs_b"});
   const std::pair<std::string_view, std::string_view> parts[] = {
       {"gate", names.gate}, {"up", names.up}, {"down", names.down}};
@@ -154,9 +165,11 @@ void AddMoe(weights::TensorTable& table, const nn::DecoderSpec& spec, const MoeN
     const weights::Transform half = {.parts = {rows, rows}, .part = part};
     table.rows.push_back(
         {fmt::format("layers.{{l}}.mlp.experts.{{e}}.{}.weight", parts[part].first),
-         within("experts.gate_up_proj"), "blk.{l}.ffn_gate_up_exps.weight", half, half});
+         also("experts.gate_up_proj"), "blk.{l}.ffn_gate_up_exps.weight", half, half});
   }
-  table.rows.push_back({"layers.{l}.mlp.experts.{e}.down.weight", within("experts.down_proj"), ""});
+  for (std::string_view part : {"up", "down"})
+    table.rows.push_back({fmt::format("layers.{{l}}.mlp.experts.{{e}}.{}.weight", part),
+                          also(fmt::format("experts.{}_proj", part)), ""});
 }
 
 void AddExpertsByColumns(weights::TensorTable& table, std::string_view block,

@@ -166,6 +166,11 @@ void DefineNemotronH(Config& config, Definition& definition) {
     Rename(tensors, fmt::format("layers.{{l}}.mlp.{}", part),
            fmt::format("backbone.layers.{{l}}.mixer.{}_proj", part));
   AddMamba2(tensors, "backbone.layers.{l}.mixer");
+  // As transformers 5 has them in memory, and saves them on demand.
+  for (weights::TensorRow& row : tensors.rows)
+    if (row.safetensors.starts_with("backbone."))
+      row.safetensors +=
+          fmt::format("|model.{}", row.safetensors.substr(tensors.base_prefix.size()));
 }
 
 }  // namespace

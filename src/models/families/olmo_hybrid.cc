@@ -58,18 +58,24 @@ void DefineOlmoHybrid(Config& config, Definition& definition) {
                   .value_dim = 2 * key_dim});
   delta.norm_eps = 1e-5f;  // whatever rms_norm_eps says
   if (fields.Optional<bool>("linear_allow_neg_eigval", true)) delta.beta_scale = 2.0f;
-  // Stacked from three, in which transformers 5 does not always write q, k and v apart.
+  // Whole, or stacked from three, in which transformers 5 does not always write q, k and v apart.
   const auto first = std::ranges::find(spec.layers, nn::Mixer::kGatedDelta, &nn::LayerSpec::mixer);
+  const auto rows_of = [&](std::string_view conv) {
+    const std::string name =
+        fmt::format("layers.{}.linear_attn.{}.weight", first - spec.layers.begin(), conv);
+    return std::max(config.TensorRows("model." + name), config.TensorRows(name));
+  };
   int64_t rows = 0;
-  for (std::string_view part : {"q", "k", "v"}) {
-    const int64_t count = config.TensorRows(fmt::format(
-        "model.layers.{}.linear_attn.{}_conv1d.weight", first - spec.layers.begin(), part));
-    delta.conv_parts.push_back(static_cast<int>(count));
-    rows += count;
+  for (std::string_view part : {"q_conv1d", "k_conv1d", "v_conv1d"}) {
+    delta.conv_parts.push_back(static_cast<int>(rows_of(part)));
+    rows += delta.conv_parts.back();
   }
-  if (rows != delta.conv_dim())
+  if (rows_of("conv1d") > 0) {
+    delta.conv_parts.clear();
+  } else if (rows != delta.conv_dim()) {
     delta.conv_parts = {delta.key_heads * delta.key_dim, delta.key_heads * delta.key_dim,
                         delta.value_heads * delta.value_dim};
+  }
   fields.Ignore({"linear_a_log_max", "linear_a_log_min", "linear_dt_init_floor", "linear_dt_max",
                  "linear_dt_min"});
   config.Tied(spec, false);
