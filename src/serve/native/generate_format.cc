@@ -63,7 +63,9 @@ class GenerateFormat final : public ReplyFormat {
   void WriteChoice(std::string& out, const Choice& choice, const LogprobText& prompt,
                    const LogprobText& output, bool with_index) {
     JsonWriter json(out);
-    json.Begin('{').Field("text", choice.text).Key("output_ids").Begin('[');
+    json.Begin('{');
+    if (info_.tokenizer != nullptr) json.Field("text", choice.text);
+    json.Key("output_ids").Begin('[');
     for (TokenId id : choice.tokens) json.Value(id);
     json.End(']').Key("meta_info").Begin('{').Field("id", choice.rid);
     WriteFinish(json, choice);
@@ -124,7 +126,9 @@ class GenerateFormat final : public ReplyFormat {
     json.Begin('[');
     logprob ? json.Value(*logprob) : json.Null();
     json.Value(id);
-    info_.text_in_logprobs ? json.Value(TokenText(info_.tokenizer.get(), id)) : json.Null();
+    info_.text_in_logprobs&& info_.tokenizer != nullptr
+        ? json.Value(TokenText(info_.tokenizer.get(), id))
+        : json.Null();
     json.End(']');
   }
 

@@ -17,7 +17,7 @@ struct GenerateReplyInfo {
   bool cache_report = false;              // meta_info says why not more was found in the cache
   std::vector<LogprobParams> per_prompt;  // what each prompt asked for
   std::string weight_version;
-  std::shared_ptr<const text::Tokenizer> tokenizer;
+  std::shared_ptr<const text::Tokenizer> tokenizer;  // null: the replies have no text
   std::chrono::steady_clock::time_point began = std::chrono::steady_clock::now();
 };
 

@@ -97,6 +97,20 @@ TEST(GenerateFormat, AnEventThatHasAllSoFarWritesOnlyWhatIsNew) {
   EXPECT_EQ(json::serialize(last.at("output_token_logprobs").at(10).at(2)), R"("y")");
 }
 
+TEST(GenerateFormat, WithoutATokenizerThereIsNoText) {
+  GenerateReplyInfo info;
+  info.text_in_logprobs = true;
+  info.per_prompt.push_back({.enabled = true, .prompt_start = 0});
+  const auto format = MakeGenerateFormat(std::move(info));
+  Choice choice;
+  choice.tokens = {7};
+  choice.logprobs = {Logprob('x', -0.5f)};
+  const auto reply = ParseJsonObject(format->Whole({choice}), "reply");
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_FALSE(reply->contains("text"));
+  EXPECT_TRUE(reply->at("meta_info").at("output_token_logprobs").at(0).at(2).is_null());
+}
+
 TEST(GenerateFormat, AnIncrementalEventHasWhatIsNew) {
   Stream stream(true);
   stream.Push(First());
