@@ -50,13 +50,17 @@ TEST_F(ServerTest, ChatStream) {
   ASSERT_EQ(events.size(), 6u);
   const std::string head =
       R"({"id":"ID","object":"chat.completion.chunk","created":0,"model":"fake","choices":[)";
-  EXPECT_EQ(Stable(events[0]),
-            head + R"({"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,)"
-                   R"("finish_reason":null}],"usage":null})");
-  EXPECT_EQ(Stable(events[1]), head + R"({"index":0,"delta":{"content":"Hel"},"logprobs":null,)"
-                                      R"("finish_reason":null}],"usage":null})");
+  EXPECT_EQ(Stable(events[0]), head +
+                                   R"({"index":0,"delta":{"role":"assistant","content":"",)"
+                                   R"("reasoning_content":null},"logprobs":null,)"
+                                   R"("finish_reason":null,"matched_stop":null}],"usage":null})");
+  EXPECT_EQ(Stable(events[1]),
+            head + R"({"index":0,"delta":{"content":"Hel","reasoning_content":null},)"
+                   R"("logprobs":null,"finish_reason":null,)"
+                   R"("matched_stop":null}],"usage":null})");
   EXPECT_EQ(Stable(events[3]),
-            head + R"({"index":0,"delta":{},"logprobs":null,"finish_reason":"length",)"
+            head + R"({"index":0,"delta":{"reasoning_content":null},"logprobs":null,)"
+                   R"("finish_reason":"length",)"
                    R"("matched_stop":null}],"usage":null})");
   EXPECT_EQ(Stable(events[4]),
             head + R"(],"usage":{"prompt_tokens":20,"total_tokens":22,"completion_tokens":2,)"
@@ -73,7 +77,9 @@ TEST_F(ServerTest, ChatLogprobs) {
       R"("token":"�","logprob":-1.0,"bytes":[226]}]}],"refusal":null})";
   EXPECT_NE(Post("/v1/chat/completions", kChat + more + "}").body.find(wanted), std::string::npos);
   const std::string stream = Post("/v1/chat/completions", kChat + more + R"(,"stream":true})").body;
-  EXPECT_NE(stream.find(R"("delta":{"content":"x"},)" + wanted), std::string::npos) << stream;
+  EXPECT_NE(stream.find(R"("delta":{"content":"x","reasoning_content":null},)" + wanted),
+            std::string::npos)
+      << stream;
 }
 
 TEST_F(ServerTest, ContinueFinalMessage) {

@@ -38,6 +38,9 @@ def ids_of(url, text):
     return post(url, "/tokenize", prompt=text, add_special_tokens=False)["tokens"]
 
 
+EXTRA = {"reasoning_content": None}  # of every delta
+
+
 def test_chat_chunks(url):
     """Role first, then texts, then the reason, then the usage with no choices."""
     body = {"messages": USER, "max_tokens": 4, "temperature": 0, "stream_options": {"include_usage": True}}
@@ -46,10 +49,10 @@ def test_chat_chunks(url):
     assert {(c["id"], c["created"], c["model"]) for c in chunks} == {
         (chunks[0]["id"], chunks[0]["created"], chunks[0]["model"])
     }
-    assert chunks[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
+    assert chunks[0]["choices"][0]["delta"] == {"role": "assistant", "content": "", **EXTRA}
     middle = [c["choices"][0] for c in chunks[1:-2]]
-    assert all(set(c["delta"]) == {"content"} and c["finish_reason"] is None for c in middle)
-    assert chunks[-2]["choices"][0]["delta"] == {} and chunks[-2]["choices"][0]["finish_reason"] == "length"
+    assert all(set(c["delta"]) == {"content", *EXTRA} and c["finish_reason"] is c["matched_stop"] is None for c in middle)
+    assert chunks[-2]["choices"][0]["delta"] == EXTRA and chunks[-2]["choices"][0]["finish_reason"] == "length"
     assert chunks[-1]["choices"] == []
     assert all(c["usage"] is None for c in chunks[:-1])
     usage = chunks[-1]["usage"]

@@ -54,6 +54,9 @@ def test_chat_stream_equals_whole(client):
     text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
     assert text == whole.choices[0].message.content
     assert chunks[0].choices[0].delta.role == "assistant"
+    # What the client has no fields for raises an error where it is asked for and is not there.
+    assert all(c.choices[0].delta.reasoning_content is None for c in chunks if c.choices)
+    assert all(c.choices[0].matched_stop is None for c in chunks[:-2] if c.choices)
     assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == whole.choices[0].finish_reason
     assert chunks[-1].choices == [] and chunks[-1].usage.completion_tokens == whole.usage.completion_tokens
     assert len({c.id for c in chunks}) == 1

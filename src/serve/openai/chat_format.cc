@@ -13,16 +13,17 @@ class ChatFormat final : public ReplyFormat {
     const EventFrame& frame = Frame(choice.index);
     if (!choice.started) {
       Begin(out, choice.index);
-      out += R"("delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null)";
+      out += R"("delta":{"role":"assistant","content":"","reasoning_content":null},)"
+             R"("logprobs":null,"finish_reason":null,"matched_stop":null)";
       Close(out, choice);
     }
     if (info_.logprobs && !update.logprobs.empty()) {
       Begin(out, choice.index);
       out += R"("delta":{"content":)";
       AppendJsonString(out, update.text);
-      out += R"(},"logprobs":)";
+      out += R"(,"reasoning_content":null},"logprobs":)";
       WriteLogprobs(out, update.logprobs);
-      out += R"(,"finish_reason":null)";
+      out += R"(,"finish_reason":null,"matched_stop":null)";
       Close(out, choice);
     } else if (!update.text.empty()) {
       frame.Append(out, update.text);
@@ -30,7 +31,7 @@ class ChatFormat final : public ReplyFormat {
     }
     if (choice.finish) {
       Begin(out, choice.index);
-      out += R"("delta":{},"logprobs":null)";
+      out += R"("delta":{"reasoning_content":null},"logprobs":null)";
       JsonWriter json(out);
       json.Field("finish_reason", FinishName(*choice.finish));
       WriteMatchedStop(json, *choice.finish);
@@ -75,11 +76,15 @@ class ChatFormat final : public ReplyFormat {
  private:
   static constexpr std::string_view kChunk = "chat.completion.chunk";
 
-  // The event of a delta with text only: the one that is written at every token.
+  // The event of a delta with text only: the one that is written at every token. Fields that
+  // OpenAI's client does not know are there when null too, as from SGLang: it would raise an error
+  // where they are asked for.
   const EventFrame& Frame(int index) {
     while (frames_.size() <= static_cast<std::size_t>(index)) {
       frames_.emplace_back(info_, kChunk, static_cast<int>(frames_.size()),
-                           R"("delta":{"content":")", R"("},"logprobs":null,"finish_reason":null)");
+                           R"("delta":{"content":")",
+                           R"(","reasoning_content":null},"logprobs":null,)"
+                           R"("finish_reason":null,"matched_stop":null)");
     }
     return frames_[static_cast<std::size_t>(index)];
   }

@@ -43,7 +43,7 @@ class CompletionFormat final : public ReplyFormat {
         json.Field("finish_reason", FinishName(*choice.finish));
         WriteMatchedStop(json, *choice.finish);
       } else {
-        json.Key("finish_reason").Null();
+        json.Key("finish_reason").Null().Key("matched_stop").Null();
       }
       out += "}]";
     }
@@ -103,7 +103,7 @@ class CompletionFormat final : public ReplyFormat {
   const EventFrame& Frame(int index) {
     while (frames_.size() <= static_cast<std::size_t>(index)) {
       frames_.emplace_back(info_, kObject, static_cast<int>(frames_.size()), R"("text":")",
-                           R"(","logprobs":null,"finish_reason":null)");
+                           R"(","logprobs":null,"finish_reason":null,"matched_stop":null)");
     }
     return frames_[static_cast<std::size_t>(index)];
   }
