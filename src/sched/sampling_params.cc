@@ -41,7 +41,8 @@ Status SamplingParams::Validate(int vocab_size) const {
     if (id < 0 || id >= vocab_size) {
       return InvalidArgument("logit_bias must have keys in [0, {}), got {}", vocab_size, id);
     }
-    if (!std::isfinite(bias)) return InvalidArgument("logit_bias of {} is not finite", id);
+    if (!std::isfinite(bias))
+      return InvalidArgument("logit_bias must be finite, and that of {} is not", id);
   }
   for (TokenId id : stop_token_ids) {
     if (id < 0 || id >= vocab_size) {

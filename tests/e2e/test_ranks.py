@@ -163,5 +163,6 @@ def test_a_request_may_ask_for_it_itself(echo, stream):
 def test_one_rank_is_all_there_is(echo):
     assert running(echo) == 0
     assert generate(echo, text="a", data_parallel_rank=0)[0] == 200
-    status, error = generate(echo, text="a", data_parallel_rank=1)[:2]
-    assert status == 400 and "data_parallel_rank" in error["error"]["message"]
+    for name in ("data_parallel_rank", "routed_dp_rank"):  # the old name and the new one
+        status, error = generate(echo, text="a", **{name: 1})[:2]
+        assert status == 400 and error["error"]["param"] == "routed_dp_rank"
