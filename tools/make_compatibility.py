@@ -72,6 +72,9 @@ DIFFERENCES = """\
 - **`/v1/completions`** takes missing sampling parameters from generation_config.json as chat does (SGLang: chat only).
 - **Any model name** is accepted, as in SGLang; replies carry the name of the model that answered, not the one asked for.
 - **`best_of`** beyond `n` is refused (SGLang ignores it).
+- **`reasoning_effort`** other than `none` turns `thinking` and `enable_thinking` on in templates that ask for them (SGLang: `none`
+  turns them off, the others leave them alone); `chat_template_kwargs` has the last word.
+- **`n` above 1** on `/generate`: the samples of a prompt carry its `rid`, by which they are aborted (SGLang: new random names).
 - **`prompt_tokens_details.cached_tokens`** is always there; **metrics** are always on.
 - **Schedule policies** never let a request starve: but for `fcfs` and for priorities, every eighth admission is that of the
   request that came first. `lpm` works at any length of the queue (SGLang: fcfs beyond 128), on matches that are brought up to
