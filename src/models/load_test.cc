@@ -192,6 +192,16 @@ TEST_F(LoadTest, ANullHeadSizeIsAShareOfTheHiddenSize) {
   EXPECT_EQ(Define().attention.head_dim, 16);
 }
 
+// Falcon Mamba 7B says 16 times the width, and half of that.
+TEST_F(LoadTest, MambasInnerWidthWinsOverItsFactor) {
+  UseModel("falcon_mamba");
+  config_["expand"] = 16;
+  EXPECT_TRUE(Load().ok());
+  EXPECT_EQ(Define().mamba.inner, 96);
+  config_.erase("intermediate_size");
+  EXPECT_EQ(Define().mamba.inner, 16 * 48);
+}
+
 TEST_F(LoadTest, OfAFlagNullMeansNo) {
   UseModel("falcon");
   EXPECT_EQ(Define().attention.kv_heads, 1);

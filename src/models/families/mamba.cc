@@ -18,17 +18,18 @@ void DefineMamba(Config& config, Definition& definition) {
   Fields& fields = config.fields;
   nn::MambaSpec& mamba = spec.mamba;
   const int expand = fields.Optional<int>("expand", 2, kExpansions);
-  mamba.inner =
-      config.gguf() ? fields.Required<int>("intermediate_size", kCount) : expand * spec.hidden_size;
+  mamba.inner = config.gguf()
+                    ? fields.Required<int>("intermediate_size", kCount)
+                    : fields.Optional<int>("intermediate_size", expand * spec.hidden_size, kCount);
   mamba.state = fields.Optional<int>("state_size", 16, kHeadSizes);
   mamba.kernel = fields.Optional<int>("conv_kernel", 4, {2, 8});
   mamba.dt_rank = SizeOrAuto(config, "time_step_rank", (spec.hidden_size + 15) / 16);
   mamba.bias = fields.Optional<bool>("use_bias", false);
   mamba.conv_bias = fields.Optional<bool>("use_conv_bias", true);
   OnlySilu(config, "hidden_act");
-  fields.Ignore({"intermediate_size", "residual_in_fp32", "rescale_prenorm_residual",
-                 "time_step_floor", "time_step_init_scheme", "time_step_max", "time_step_min",
-                 "time_step_scale", "use_mambapy", "use_associative_scan", "use_falcon_mambapy"});
+  fields.Ignore({"residual_in_fp32", "rescale_prenorm_residual", "time_step_floor",
+                 "time_step_init_scheme", "time_step_max", "time_step_min", "time_step_scale",
+                 "use_mambapy", "use_associative_scan", "use_falcon_mambapy"});
   config.Tied(spec, true);
 
   weights::TensorTable& tensors = definition.tensors = LlamaTensors();
