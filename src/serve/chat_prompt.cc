@@ -307,8 +307,10 @@ StatusOr<Prompt> ChatRenderer::Render(const ChatInput& input) const {
       return InvalidArgument("request: 'continue_final_message' needs a message before the last");
   }
   for (json::value& message : messages) {
+    // What a tool said is a text to every template, also to those that want parts of others.
+    const bool of_tool = View(message.get_object().at("role").get_string()) == "tool";
     json::value& content = message.get_object()["content"];
-    if (content.is_array() && !wants_parts_) content = JoinParts(content.get_array());
+    if (content.is_array() && (of_tool || !wants_parts_)) content = JoinParts(content.get_array());
   }
   variables["messages"] = std::move(messages);
   variables["tools"] = input.tools.empty() ? json::value() : json::value(input.tools);

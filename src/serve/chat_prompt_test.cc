@@ -10,8 +10,10 @@
 namespace banyan::serve {
 namespace {
 
-StatusOr<Prompt> Render(const char* body, bool find_ends) {
-  const ChatRenderer renderer(*MakeByteTokenizer(), MakeFakeTemplate(), find_ends);
+StatusOr<Prompt> Render(const char* body, bool find_ends,
+                        std::shared_ptr<const text::ChatTemplate> chat_template = nullptr) {
+  if (chat_template == nullptr) chat_template = MakeFakeTemplate();
+  const ChatRenderer renderer(*MakeByteTokenizer(), std::move(chat_template), find_ends);
   BANYAN_ASSIGN_OR_RETURN(const json::object object, ParseJsonObject(body, "test"));
   Fields fields(object, "test");
   ChatInput input;
@@ -65,6 +67,21 @@ TEST(ContentParts, AreJoinedWithASpaceBetweenAnyTwo) {
             "user: a  b \nassistant: ");
   EXPECT_EQ(text(R"([{"type":"text","text":""}])"), "user: \nassistant: ");
   EXPECT_EQ(text("[]"), "user: \nassistant: ");
+}
+
+// Templates that go through the parts of a message print a tool's answer as it is.
+TEST(ContentParts, OfAToolAreAlwaysJoined) {
+  auto chat_template = text::ChatTemplate::Compile(
+      "{% for message in messages %}{% if message.role == 'tool' %}[{{ message.content }}]"
+      "{% else %}{% for part in message.content %}{{ part.text }};{% endfor %}{% endif %}"
+      "{% endfor %}");
+  ASSERT_TRUE(chat_template.ok()) << chat_template.status();
+  const auto prompt = Render(R"({"messages":[
+      {"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},
+      {"role":"tool","content":[{"type":"text","text":"c"},{"type":"text","text":"d"}]}]})",
+                             false, *chat_template);
+  ASSERT_TRUE(prompt.ok()) << prompt.status();
+  EXPECT_EQ(prompt->text, "a;b;[c d]");
 }
 
 }  // namespace
