@@ -25,6 +25,7 @@ struct Tiles {
   static constexpr int64_t kBlockTiles = kBlock / 16;
   static constexpr int64_t kDepth = 32;    // elements that one tile product sums
   static constexpr int64_t kColumns = 64;  // of values that are multiplied together
+  static constexpr int64_t kAsks = 4;      // of lines to come, per step of eight tile products
   using Tile = uint16_t[16][32];
 
   static bool Fits(int64_t key_dim, int64_t value_dim) {
@@ -140,7 +141,7 @@ struct Tiles {
       const char* const* k = keys.at + kBlockTiles * block;
       const int64_t* step = keys.step + kBlockTiles * block;
       const auto* q = reinterpret_cast<const Tile*>(queries);
-      const int64_t lines = (ahead.Lines() + 2 * depths - 1) / (2 * depths);
+      const int64_t lines = (ahead.Lines() + kAsks * depths - 1) / (kAsks * depths);
       ZeroSums();
       for (int64_t t = 0, d = 0; t < kBlockTiles; ++t) {
         if (block > 0) turn(block - 1, t);
@@ -150,6 +151,7 @@ struct Tiles {
           _tile_loadd(4, k[0] + d * 64, step[0]);
           _tile_dpbf16ps(0, 4, 6);
           _tile_dpbf16ps(0, 4, 7);
+          ahead.Ask(lines);
           _tile_loadd(5, k[1] + d * 64, step[1]);
           _tile_dpbf16ps(1, 5, 6);
           _tile_dpbf16ps(1, 5, 7);
@@ -157,6 +159,7 @@ struct Tiles {
           _tile_loadd(4, k[2] + d * 64, step[2]);
           _tile_dpbf16ps(2, 4, 6);
           _tile_dpbf16ps(2, 4, 7);
+          ahead.Ask(lines);
           _tile_loadd(5, k[3] + d * 64, step[3]);
           _tile_dpbf16ps(3, 5, 6);
           _tile_dpbf16ps(3, 5, 7);
@@ -226,7 +229,7 @@ struct Tiles {
                      Ahead&& ahead) {
     const int64_t depths = count / kDepth, groups = (rows + 15) / 16;
     const auto* all = reinterpret_cast<const Tile*>(halves);
-    const int64_t steps = value_dim / kColumns * groups * depths * 2;
+    const int64_t steps = value_dim / kColumns * groups * depths * kAsks;
     lines = (lines + steps - 1) / steps;
     // What no other rows read again stays in the first-level cache: a ring of steps.
     const int64_t ring = groups > 1 ? depths : 4;
@@ -253,6 +256,7 @@ struct Tiles {
             _tile_dpbf16ps(0, 4, 6);
             _tile_loadd(7, v[1], 64);
             _tile_dpbf16ps(1, 4, 7);
+            ahead.Ask(lines);
             _tile_loadd(5, w[1], 64);
             _tile_dpbf16ps(0, 5, 6);
             _tile_dpbf16ps(1, 5, 7);
@@ -260,6 +264,7 @@ struct Tiles {
             _tile_loadd(4, next_w[0], 64);
             _tile_dpbf16ps(2, 4, 6);
             _tile_dpbf16ps(3, 4, 7);
+            ahead.Ask(lines);
             _tile_loadd(5, next_w[1], 64);
             _tile_dpbf16ps(2, 5, 6);
             _tile_dpbf16ps(3, 5, 7);
@@ -292,6 +297,7 @@ struct Tiles {
         _tile_dpbf16ps(0, 4, 6);
         _tile_loadd(7, v[1], 64);
         _tile_dpbf16ps(1, 4, 7);
+        ahead.Ask(lines);
         _tile_dpbf16ps(0, 5, 6);
         _tile_dpbf16ps(1, 5, 7);
         ahead.Ask(lines);
@@ -299,6 +305,7 @@ struct Tiles {
         _tile_dpbf16ps(2, 4, 6);
         _tile_loadd(7, more_v[1], 64);
         _tile_dpbf16ps(3, 4, 7);
+        ahead.Ask(lines);
         _tile_dpbf16ps(2, 5, 6);
         _tile_dpbf16ps(3, 5, 7);
         ahead.Ask(lines);

@@ -52,13 +52,14 @@ struct Attention {
   // Asks for the lines of a task's keys and values in their order, before they are used. For Tiles.
   struct Ahead {
     const Task& task;
-    int64_t block;  // the line's, like row and at
+    int64_t block;  // of the row that comes next
     int64_t end;    // of the positions that the task sees
     int64_t row = 0;
-    int64_t at = 0;
-    int64_t key_bytes;
-    int64_t bytes;     // with the value's, where it is not a part of the key
-    int64_t lead = 0;  // lines asked for that the task has not come to yet
+    bool value = false;          // the row's value comes next
+    bool apart;                  // values are not parts of their keys
+    int64_t lead = 0;            // lines asked for that the task has not come to yet
+    const char* next = nullptr;  // of the lines that follow each other
+    const char* stop = nullptr;
     const char* keys[kBlock];
     const char* values[kBlock];
 
@@ -66,29 +67,45 @@ struct Attention {
         : task(t),
           block(t.partials == nullptr ? 0 : t.segment_begin * kSegment),
           end(int64_t{t.position} + t.rows),
-          key_bytes(t.key_dim * 2),
-          bytes(key_bytes + (ValuesInKeys(t) ? 0 : t.value_dim * 2)) {
+          apart(!ValuesInKeys(t)) {
       if (t.partials != nullptr && t.segment_end * kSegment < end) end = t.segment_end * kSegment;
       Find();
     }
-    int64_t BlockLines() const { return kBlock * bytes / 64; }
+    int64_t BlockLines() const {
+      return kBlock * (task.key_dim + (apart ? task.value_dim : 0)) * 2 / 64;
+    }
     void Find() {
+      row = 0;
       while (block < end && !Seen(task, block)) block += kBlock;
       if (block < end)
         Locate(task, block, int64_t{task.position} + task.rows, task.position, keys, values);
     }
-    void Ask(int64_t lines) {
-      lead += lines;
-      while (lines > 0 && block < end) {
-        for (; lines > 0 && at < bytes; --lines, at += 64)
-          __builtin_prefetch(at < key_bytes ? keys[row] + at : values[row] + (at - key_bytes), 0,
-                             2);
-        if (at < bytes) return;
-        at = 0;
-        if (++row < kBlock) continue;
-        row = 0;
+    // The rows that lie one behind the other; false behind the last.
+    bool FindRun() {
+      if (row == kBlock) {
         block += kBlock;
         Find();
+      }
+      if (block >= end) return false;
+      const char* const* rows = value ? values : keys;
+      next = rows[row];
+      stop = next + (value ? task.value_dim : task.key_dim) * 2;
+      if (apart) {
+        row += value;
+        value = !value;
+        return true;
+      }
+      for (++row; row < kBlock && rows[row] == stop; ++row) stop += task.key_dim * 2;
+      return true;
+    }
+    void Ask(int64_t lines) {
+      lead += lines;
+      for (;;) {
+        const int64_t left = (stop - next) / 64;
+        const int64_t count = lines < left ? lines : left;
+        for (int64_t i = 0; i < count; ++i, next += 64) __builtin_prefetch(next, 0, 2);
+        lines -= count;
+        if (lines == 0 || !FindRun()) return;
       }
     }
   };
