@@ -156,7 +156,15 @@ constexpr std::array kChanging = {
     "num_nextn_predict_layers",
 };
 
-bool IsOff(const json::value& value) {
+// Of these, factors that change nothing where they are 1.
+constexpr std::array kFactors = {
+    "embedding_multiplier",  "lm_head_multiplier",  "logit_scale", "logits_scaling",
+    "partial_rotary_factor", "residual_multiplier", "rotary_pct",  "scale_emb",
+};
+
+bool IsOff(std::string_view key, const json::value& value) {
+  if (std::ranges::find(kFactors, key) != kFactors.end())
+    return value.is_number() && value.to_number<double>() == 1.0;
   if (value.is_null()) return true;
   if (value.is_bool()) return !value.get_bool();
   if (value.is_int64()) return value.get_int64() == 0;
@@ -169,7 +177,7 @@ Status CheckUnread(const Fields& fields, std::string_view family) {
     if (std::find(kHarmless.begin(), kHarmless.end(), key) != kHarmless.end()) continue;
     const json::value& value = fields.object().at(key);
     if (std::find(kChanging.begin(), kChanging.end(), key) != kChanging.end()) {
-      if (IsOff(value)) continue;
+      if (IsOff(key, value)) continue;
       return Unimplemented("{}: '{}' = {} is not implemented for the family {}", fields.where(),
                            key, json::serialize(value), family);
     }

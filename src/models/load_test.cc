@@ -202,6 +202,25 @@ TEST_F(LoadTest, MambasInnerWidthWinsOverItsFactor) {
   EXPECT_EQ(Define().mamba.inner, 16 * 48);
 }
 
+// As LFM 2's and Command R7B's own files.
+TEST_F(LoadTest, KeysThatRepeatOrSayNothingAreNoHindrance) {
+  UseModel("lfm2");
+  config_.erase("rope_parameters");
+  config_["theta"] = config_["rope_theta"] = 1e6;
+  EXPECT_TRUE(Load().ok());
+  config_["theta"] = 5e5;
+  ExpectError(StatusCode::kInvalidArgument, "'theta' 500000 is not rope_theta 1000000");
+  UseModel("cohere2");
+  config_["rotary_pct"] = 1.0;
+  EXPECT_TRUE(Load().ok());
+  config_["rotary_pct"] = 1;
+  EXPECT_TRUE(Load().ok());
+  for (const double part : {0.0, 0.5}) {
+    config_["rotary_pct"] = part;
+    ExpectError(StatusCode::kUnimplemented, "'rotary_pct' = ");
+  }
+}
+
 TEST_F(LoadTest, OfAFlagNullMeansNo) {
   UseModel("falcon");
   EXPECT_EQ(Define().attention.kv_heads, 1);

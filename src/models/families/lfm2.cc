@@ -39,7 +39,10 @@ void DefineLfm2Layers(Config& config, Definition& definition) {
   spec.attention.qk_norm_spec = spec.norm;
   nn::RopeDefaults rope;
   rope.theta = 1000000.0;
-  rope.theta_key = fields.Has("theta") ? "theta" : "rope_theta";
+  const auto theta = fields.Maybe<double>("theta"), rope_theta = fields.Maybe<double>("rope_theta");
+  if (theta && rope_theta && *theta != *rope_theta)
+    fields.Fail("theta", fmt::format("{} is not rope_theta {}", *theta, *rope_theta));
+  rope.theta_key = theta ? "theta" : "rope_theta";
   config.Rope(spec, 128000, std::move(rope));
   const auto attention = fields.Maybe<std::vector<int>>("full_attn_idxs", {0, 4096});
   MixersByType(config, spec, "layer_types", nn::Mixer::kShortConv, [&](int layer) {
