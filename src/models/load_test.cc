@@ -291,6 +291,11 @@ TEST_F(LoadTest, TheSparseMixerIsOfTwoExperts) {
 }
 
 TEST_F(LoadTest, FamiliesRefuseWhatTheirAttentionCannotDo) {
+  UseModel("minimax");
+  config_["rotary_dim"] = 16;
+  ASSERT_TRUE(Load().ok());
+  config_["rotary_dim"] = 8;
+  ExpectError(StatusCode::kUnimplemented, "'rotary_dim': 8 of the 16 elements");
   UseModel("diffllama");
   ASSERT_TRUE(Load().ok());
   config_["num_key_value_heads"] = 1;

@@ -16,6 +16,12 @@ void DefineMinimax(Config& config, Definition& definition) {
   nn::RopeDefaults rope;
   rope.theta = 1000000.0;
   config.Rope(spec, 4096 * 32, std::move(rope));
+  // The model's own code turns so many elements of a head, transformers all of them.
+  const auto turned = fields.Maybe<int>("rotary_dim", {2, 1 << 14});
+  if (turned && *turned != spec.attention.head_dim)
+    config.Fail(
+        Unimplemented("{}: 'rotary_dim': {} of the {} elements of a head is not implemented",
+                      fields.where(), *turned, spec.attention.head_dim));
   MixersByType(config, spec, "layer_types", nn::Mixer::kLightning,
                [](int layer) { return layer % 2 == 0; });
   spec.lightning = {.heads = spec.attention.heads,
