@@ -93,6 +93,7 @@ class DataParallelEngine final : public Engine {
           } else {
             Count(rank, 0, fresh);
           }
+          update.dp_rank = rank;
           sink(std::move(update));
         });
     if (!accepted.ok()) {

@@ -63,6 +63,7 @@ struct GenerateUpdate {
   int cached_tokens = 0;
   CacheMiss cache_miss = CacheMiss::kNone;  // why not more
   int retractions = 0;
+  int dp_rank = 0;  // that runs it
   std::optional<FinishReason> finish;
 };
 

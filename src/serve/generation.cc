@@ -140,6 +140,7 @@ void Generation::OnUpdate(std::size_t first_choice, GenerateUpdate update) {
   choice.completion_tokens = update.completion_tokens;
   choice.cached_tokens = update.cached_tokens;
   choice.cache_miss = update.cache_miss;
+  choice.dp_rank = update.dp_rank;
   choice.retractions = update.retractions;
   if (update.finish) {
     // What the caller aborted by name ends like any other; what the engine gave up is an error.

@@ -32,6 +32,7 @@ struct Choice {
   std::string rid;
   int prompt_tokens = 0, completion_tokens = 0, cached_tokens = 0, retractions = 0;
   CacheMiss cache_miss = CacheMiss::kNone;
+  int dp_rank = 0;
   bool started = false;  // an update has come before
   std::optional<FinishReason> finish;
   // Whatever the format keeps from one update to the next. A reply that is not a stream has all.

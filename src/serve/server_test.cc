@@ -149,7 +149,7 @@ TEST_F(ServerTest, GenerateWholeAndBatch) {
       R"("output_top_logprobs":[[[-1.0,226,"�"]],[[-1.0,226,"�"]]],)"
       R"("input_token_ids_logprobs":[null,[]],)"
       R"("output_token_ids_logprobs":[[[-7.0,9,"\t"]],[[-7.0,9,"\t"]]],)"
-      R"("reasoning_tokens":0,"completion_tokens":2,"cached_tokens":1}})");
+      R"("reasoning_tokens":0,"completion_tokens":2,"cached_tokens":1,"dp_rank":0}})");
   const auto batch = ParseJson(Post("/generate", R"({"text":["a","b"]})").body);
   ASSERT_TRUE(batch.ok() && batch->is_array());
   EXPECT_EQ(batch->get_array().size(), 2u);

@@ -35,7 +35,8 @@ def test_ranks_share_the_work_and_the_page_of_metrics(start):
     assert info["dp_size"] == 2 and len(info["internal_states"]) == 2
     assert generate(url, input_ids=[97], data_parallel_rank=2)[0] == 400
     assert call(url + "/flush_cache", b"")[0] == 200
-    assert generate(url, input_ids=[97] * 64, routed_dp_rank=1)[1]["meta_info"]["cached_tokens"] == 0
+    other = generate(url, input_ids=[97] * 64, routed_dp_rank=1)[1]["meta_info"]
+    assert other["cached_tokens"] == 0 and other["dp_rank"] == 1
     assert server.stop() == 0
 
 

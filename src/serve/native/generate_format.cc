@@ -76,7 +76,7 @@ class GenerateFormat final : public ReplyFormat {
     json.Field("total_retractions", choice.retractions);
     if (Wanted(choice).enabled) WriteLogprobs(json, Wanted(choice), prompt, output);
     json.Field("reasoning_tokens", 0).Field("completion_tokens", choice.completion_tokens);
-    json.Field("cached_tokens", choice.cached_tokens);
+    json.Field("cached_tokens", choice.cached_tokens).Field("dp_rank", choice.dp_rank);
     if (info_.cache_report) WriteCacheDetails(json, choice, true);
     if (choice.finish) {
       const std::chrono::duration<double> latency = std::chrono::steady_clock::now() - info_.began;
