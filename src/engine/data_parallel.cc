@@ -109,9 +109,8 @@ class DataParallelEngine final : public Engine {
     for (const auto& rank : ranks_) found += rank->AbortByRid(rid_prefix, all);
     return found;
   }
-  void FlushCache(std::function<void(Status)> done) override {
-    const auto one = WhenAll(ranks(), std::move(done));
-    for (const auto& rank : ranks_) rank->FlushCache(one);
+  void FlushCache(int rank, std::function<void(Status)> done) override {
+    ranks_.at(rank)->FlushCache(rank, std::move(done));
   }
   void Pause(PauseMode mode, std::function<void(Status)> done) override {
     const auto one = WhenAll(ranks(), std::move(done));

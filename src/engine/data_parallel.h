@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Several engines in one process that look like one: each has its own threads, cache and queue, and
 // shares the weights. A request runs on one of them, its rank; what is asked of all (abort by name,
-// flush, pause, drain) reaches all, and is answered when the last has.
+// pause, drain) reaches all, and is answered when the last has.
 #pragma once
 
 #include <memory>

@@ -140,20 +140,36 @@ TEST_F(Ranks, WhatIsAskedOfAllReachesAll) {
   for (Sent& one : sent) {
     EXPECT_EQ(one.end.get().finish->status.code(), StatusCode::kCancelled);
   }
-  RankOf(*engine, Request(64)), RankOf(*engine, Request(64));
-  while (!Answer([&](auto done) { engine->FlushCache(done); }).ok()) {
-  }
-  for (int rank = 0; rank < 2; ++rank) {
-    std::promise<CacheSnapshot> answer;
-    engine->InspectCache(rank, [&](StatusOr<CacheSnapshot> cache) { answer.set_value(*cache); });
-    const CacheSnapshot cache = answer.get_future().get();
-    EXPECT_EQ(cache.dp_rank, rank);
-    EXPECT_TRUE(cache.runs.empty());
-  }
   std::promise<void> drained;
   engine->Drain([&] { drained.set_value(); });
   drained.get_future().get();
   EXPECT_EQ(Send(*engine, Request(8)).id.status().code(), StatusCode::kUnavailable);
+}
+
+TEST_F(Ranks, EachIsFlushedByItself) {
+  auto engine = Start("round_robin");
+  const auto flush = [&](int rank) {
+    return Answer([&](auto done) { engine->FlushCache(rank, done); });
+  };
+  const auto cached = [&](int rank) {
+    std::promise<CacheSnapshot> answer;
+    engine->InspectCache(rank, [&](StatusOr<CacheSnapshot> cache) { answer.set_value(*cache); });
+    const CacheSnapshot cache = answer.get_future().get();
+    EXPECT_EQ(cache.dp_rank, rank);
+    return !cache.runs.empty();
+  };
+  GenerateRequest request = Request(64);
+  for (const int rank : {0, 1}) {
+    request.dp_rank = rank;
+    RankOf(*engine, request);
+  }
+  while (!flush(1).ok()) {
+  }
+  EXPECT_TRUE(cached(0));
+  EXPECT_FALSE(cached(1));
+  while (!flush(0).ok()) {
+  }
+  EXPECT_FALSE(cached(0));
 }
 
 TEST_F(Ranks, AbortFindsTheRankByTheId) {

@@ -21,7 +21,7 @@ class EngineImpl final : public Engine {
   StatusOr<RequestId> Submit(GenerateRequest request, GenerateSink sink) override;
   void Abort(RequestId id) override;
   int AbortByRid(std::string_view rid_prefix, bool all) override;
-  void FlushCache(std::function<void(Status)> done) override;
+  void FlushCache(int rank, std::function<void(Status)> done) override;
   void Pause(PauseMode mode, std::function<void(Status)> done) override;
   void Continue(std::function<void(Status)> done) override;
   StatusOr<std::string> OpenSession(const SessionSettings& settings) override;
@@ -286,7 +286,7 @@ int EngineImpl::AbortByRid(std::string_view rid_prefix, bool all) {
   return count;
 }
 
-void EngineImpl::FlushCache(std::function<void(Status)> done) {
+void EngineImpl::FlushCache(int /*rank*/, std::function<void(Status)> done) {
   if (!loop_->Post(FlushCacheRequest{done})) done(Unavailable("the engine has stopped"));
 }
 

@@ -112,7 +112,8 @@ class Engine {
   virtual StatusOr<RequestId> Submit(GenerateRequest request, GenerateSink sink) = 0;
   virtual void Abort(RequestId id) = 0;
   virtual int AbortByRid(std::string_view rid_prefix, bool all) = 0;  // how many were found
-  virtual void FlushCache(std::function<void(Status)> done) = 0;
+  // Of one data-parallel rank; kFailedPrecondition while a request holds some of its cache.
+  virtual void FlushCache(int rank, std::function<void(Status)> done) = 0;
   // No steps begin until Continue; `done` is called when those that had begun have ended.
   virtual void Pause(PauseMode mode, std::function<void(Status)> done) = 0;
   virtual void Continue(std::function<void(Status)> done) = 0;

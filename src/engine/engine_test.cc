@@ -458,7 +458,7 @@ TEST(Engine, AFailedEngineEndsAllThatWaits) {
     resumed.set_value(std::move(status));
     throw std::runtime_error("and again");
   });
-  engine->FlushCache([&](Status status) { flushed.set_value(std::move(status)); });
+  engine->FlushCache(0, [&](Status status) { flushed.set_value(std::move(status)); });
   engine->InspectCache(0, [&](const auto& cache) { inspected.set_value(cache.status()); });
   hold.Free();
   for (int i = 0; i < 3; ++i) {
@@ -496,7 +496,7 @@ TEST(Engine, AStopEndsAllWhateverTheDeviceDoes) {
   std::promise<void> drained;
   engine->Drain([&] { drained.set_value(); });
   std::promise<Status> flushed;
-  engine->FlushCache([&](const Status& status) { flushed.set_value(status); });
+  engine->FlushCache(0, [&](const Status& status) { flushed.set_value(status); });
   engine->Stop();
   for (int i = 0; i < 20; ++i)
     EXPECT_EQ(receiver.End(i).last.finish->status.code(), StatusCode::kUnavailable) << i;
@@ -534,7 +534,7 @@ TEST(Engine, FlushesTheCacheWhenIdleAndRefusesOtherwise) {
   auto engine = MakeTestEngine({.script = Slow(milliseconds(2))});
   const auto flush = [&] {
     std::promise<Status> done;
-    engine->FlushCache([&](Status status) { done.set_value(std::move(status)); });
+    engine->FlushCache(0, [&](Status status) { done.set_value(std::move(status)); });
     return done.get_future().get();
   };
   const std::string prompt(40, 'q');

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // An engine without a model, for tests of what stands above: it answers by a script, on a thread of
-// its own, and keeps what it was asked.
+// its own, and keeps what it was asked. Of several ranks, all requests are on the first.
 #pragma once
 
 #include <condition_variable>
@@ -32,11 +32,12 @@ class FakeEngine final : public Engine {
   void Release();
   std::vector<GenerateRequest> submitted() const;
   int aborted() const;
+  int flushes(int rank) const;  // asked for
 
   StatusOr<RequestId> Submit(GenerateRequest request, GenerateSink sink) override;
   void Abort(RequestId id) override;
   int AbortByRid(std::string_view rid_prefix, bool all) override;
-  void FlushCache(std::function<void(Status)> done) override;
+  void FlushCache(int rank, std::function<void(Status)> done) override;
   void Pause(PauseMode mode, std::function<void(Status)> done) override;
   void Continue(std::function<void(Status)> done) override;
   StatusOr<std::string> OpenSession(const SessionSettings& settings) override;
@@ -90,6 +91,7 @@ class FakeEngine final : public Engine {
   std::map<RequestId, Live> live_;
   RequestId next_ = 1;
   int aborted_ = 0;
+  std::map<int, int> flushes_;  // by rank
   bool released_ = false;
   bool stopped_ = false;   // nothing is taken any more, what is there ends
   bool stopping_ = false;  // and the thread

@@ -116,9 +116,16 @@ int FakeEngine::AbortByRid(std::string_view rid_prefix, bool all) {
   return count;
 }
 
-void FakeEngine::FlushCache(std::function<void(Status)> done) {
+int FakeEngine::flushes(int rank) const {
+  std::lock_guard lock(mutex_);
+  const auto found = flushes_.find(rank);
+  return found == flushes_.end() ? 0 : found->second;
+}
+
+void FakeEngine::FlushCache(int rank, std::function<void(Status)> done) {
   std::unique_lock lock(mutex_);
-  const bool idle = live_.empty();
+  ++flushes_[rank];
+  const bool idle = rank > 0 || live_.empty();
   lock.unlock();
   done(idle ? OkStatus() : FailedPrecondition("requests are running"));
 }

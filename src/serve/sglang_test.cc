@@ -47,6 +47,7 @@ TEST_F(SglangTest, ALengthThatNobodyAskedForRefusesNoPrompt) {
 
 TEST_F(SglangTest, AFlushMayWaitForRequestsToEnd) {
   Start();
+  engine_->ranks_ = 2;
   engine_->SetScript({.hold = true});
   std::thread request([&] { Post("/generate", R"({"text":"a"})"); });
   EXPECT_TRUE(Eventually([&] { return engine_->submitted().size() == 1; }));
@@ -54,9 +55,32 @@ TEST_F(SglangTest, AFlushMayWaitForRequestsToEnd) {
   EXPECT_EQ(Get("/flush_cache?timeout=0.2").status, 400);
   for (const char* wrong : {"-1", "abc", "nan", "inf", ""})
     EXPECT_EQ(Get(std::string("/flush_cache?timeout=") + wrong).status, 400) << wrong;
+  const int before[] = {engine_->flushes(0), engine_->flushes(1)};
   std::thread flush([&] { EXPECT_EQ(Get("/flush_cache?timeout=60").status, 200); });
+  EXPECT_TRUE(Eventually([&] { return engine_->flushes(0) >= before[0] + 2; }));
   engine_->Release();
   flush.join();
+  request.join();
+  EXPECT_EQ(engine_->flushes(1), before[1] + 1) << "an idle rank is flushed once";
+}
+
+TEST_F(SglangTest, AFlushThatWaitsEndsWithItsClient) {
+  Start();
+  engine_->SetScript({.hold = true});
+  std::thread request([&] { Post("/generate", R"({"text":"a"})"); });
+  EXPECT_TRUE(Eventually([&] { return engine_->submitted().size() == 1; }));
+  {
+    TestClient client(server_->port());
+    client.Send("GET /flush_cache?timeout=60 HTTP/1.1\r\nHost: t\r\n\r\n");
+    EXPECT_TRUE(Eventually([&] { return engine_->flushes(0) > 0; }));
+  }
+  const std::string gone =
+      R"(sglang:http_responses_total{endpoint="/flush_cache",method="GET",status_code="499"} 1)";
+  EXPECT_TRUE(Eventually([&] { return Get("/metrics").body.find(gone) != std::string::npos; }));
+  const int asked = engine_->flushes(0);
+  SleepMs(300);
+  EXPECT_EQ(engine_->flushes(0), asked);
+  engine_->Release();
   request.join();
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <atomic>
 
 #include "absl/strings/numbers.h"
@@ -29,23 +30,33 @@ void ReadCommon(Fields& fields) {
   RefuseFields(fields, kRefused);
 }
 
-// A flush that is tried until requests have ended, at the latest at `deadline`, while its client
-// waits.
+// A flush that each rank is asked for until its requests have ended, at the latest at `deadline`,
+// while the client waits. A rank that was flushed is not asked again: what it has computed since
+// stays, and ranks need not be idle together.
 struct PendingFlush {
   Engine* engine = nullptr;
   ReplyPtr reply;
   std::chrono::steady_clock::time_point deadline;
-  std::atomic<bool> gone{false};
+  std::atomic<int> ranks{0};  // not flushed yet
+  std::atomic<bool> ended{false};
 };
 
-void TryFlush(const std::shared_ptr<PendingFlush>& flush) {
-  if (flush->gone) return;
-  flush->engine->FlushCache([flush](const Status& status) {
-    if (status.ok()) return SendText(flush->reply, "Cache flushed.\n");
-    if (status.code() != StatusCode::kFailedPrecondition ||
-        std::chrono::steady_clock::now() >= flush->deadline)
+void TryFlush(const std::shared_ptr<PendingFlush>& flush, int rank) {
+  flush->engine->FlushCache(rank, [flush, rank](const Status& status) {
+    using std::chrono::milliseconds;
+    if (status.ok()) {
+      if (--flush->ranks == 0) SendText(flush->reply, "Cache flushed.\n");
+      return;
+    }
+    const auto left = flush->deadline - std::chrono::steady_clock::now();
+    if (status.code() != StatusCode::kFailedPrecondition || left.count() <= 0) {
+      flush->ended = true;
       return flush->reply->Send(ErrorResponse(status));
-    flush->reply->RunAfter(std::chrono::milliseconds(100), [flush] { TryFlush(flush); });
+    }
+    const auto delay = std::min(milliseconds(100), std::chrono::ceil<milliseconds>(left));
+    flush->reply->RunAfter(delay, [flush, rank] {
+      if (!flush->ended) TryFlush(flush, rank);
+    });
   });
 }
 
@@ -101,10 +112,11 @@ void HandleFlushCache(const ServeContext& context, const HttpRequest& request,
   flush->engine = &context.engine;
   flush->reply = reply;
   flush->deadline = std::chrono::steady_clock::now() + limit;
+  flush->ranks = context.engine.ranks();
   reply->OnGone([weak = std::weak_ptr(flush)] {
-    if (const auto waiting = weak.lock()) waiting->gone = true;
+    if (const auto waiting = weak.lock()) waiting->ended = true;
   });
-  TryFlush(flush);
+  for (int rank = 0; rank < context.engine.ranks(); ++rank) TryFlush(flush, rank);
 }
 
 void HandlePause(const ServeContext& context, const HttpRequest& request, const ReplyPtr& reply) {
