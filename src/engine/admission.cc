@@ -24,10 +24,13 @@ Status CheckIds(std::span<const TokenId> ids, int vocab_size, std::string_view f
   return OkStatus();
 }
 
-// How many tokens may be generated: the request's own number, which must fit, or all that fit.
+// How many tokens may be generated: the request's own number, which must fit, or all that fit. A
+// length that nobody asked for is no reason to refuse a long prompt.
 StatusOr<int> ResolveMaxNewTokens(const GenerateRequest& request, const AdmissionLimits& limits) {
   const auto prompt = static_cast<int64_t>(request.input_ids.size());
-  const std::optional<int> wanted = request.sampling.max_new_tokens;
+  std::optional<int> wanted = request.sampling.max_new_tokens;
+  if (!request.length_given && prompt + wanted.value_or(0) > limits.max_request_length)
+    wanted = std::nullopt;
   if (prompt > limits.context_length || (prompt == limits.context_length && wanted != 0))
     return InvalidArgument(
         "The input ({} tokens) is longer than the model's context length ({} tokens).", prompt,

@@ -41,6 +41,16 @@ TEST(MakeArrival, ResolvesTheNumberOfNewTokens) {
   EXPECT_EQ(MakeArrival(Request(48, 0), Limits(), 1, {})->sampling.max_new_tokens, 0);
 }
 
+TEST(MakeArrival, ALengthThatNobodyAskedForRefusesNoPrompt) {
+  GenerateRequest request = Request(40, 8);
+  request.length_given = false;
+  EXPECT_EQ(MakeArrival(request, Limits(), 1, {})->sampling.max_new_tokens, 8);
+  request.sampling.max_new_tokens = 9;
+  EXPECT_EQ(MakeArrival(request, Limits(), 1, {})->sampling.max_new_tokens, 8);
+  request.input_ids.resize(48);
+  EXPECT_THAT(Refusal(request), AllOf(HasSubstr("49"), HasSubstr("48")));
+}
+
 TEST(MakeArrival, RefusesWhatDoesNotFitWithBothNumbers) {
   EXPECT_THAT(Refusal(Request(65, 1)), AllOf(HasSubstr("65"), HasSubstr("64")));
   EXPECT_THAT(Refusal(Request(64, std::nullopt)), HasSubstr("64"));

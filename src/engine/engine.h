@@ -36,6 +36,8 @@ struct GenerateRequest {
   std::string rid;  // the caller's name for it; empty: one is made
   std::vector<TokenId> input_ids;
   SamplingParams sampling;
+  bool length_given = true;  // false: max_new_tokens is a default, and where it does not fit with
+                             // the whole prompt, as many as fit
   LogprobParams logprobs;
   std::optional<int> priority;
   std::string extra_key;    // cache salt

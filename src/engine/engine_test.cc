@@ -620,6 +620,21 @@ TEST(Engine, ARefusedTurnLeavesItsSessionAsItWas) {
   EXPECT_EQ(receiver.End(2).last.prompt_tokens, 101);
 }
 
+TEST(Engine, ALengthThatNobodyAskedForFitsBehindTheWholeOfATurn) {
+  Receiver receiver;
+  auto engine = MakeTestEngine();
+  ASSERT_TRUE(engine->OpenSession({.id = "s"}).ok());
+  ASSERT_TRUE(
+      engine->Submit(TurnRequest({.id = "s"}, "a", std::string(150, 'a'), 1), receiver.Sink(0))
+          .ok());
+  receiver.End(0);
+  GenerateRequest turn = TurnRequest({.id = "s", .rid = "a"}, "b", "a", 60);
+  EXPECT_THAT(Message(engine->Submit(turn, receiver.Sink(1)).status()), HasSubstr("212"));
+  turn.length_given = false;
+  ASSERT_TRUE(engine->Submit(turn, receiver.Sink(1)).ok());
+  EXPECT_EQ(receiver.End(1).last.completion_tokens, 200 - 152);
+}
+
 TEST(Engine, RefusedTurnsUseUpNothing) {
   Receiver receiver;
   auto engine = MakeTestEngine();

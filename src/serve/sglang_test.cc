@@ -29,20 +29,20 @@ TEST_F(SglangTest, RoutersNameTheRankInAHeader) {
   EXPECT_EQ(engine_->submitted().back().dp_rank, 1);
 }
 
-// The fake engine holds 4,096 tokens of a request.
-TEST_F(SglangTest, ALengthThatNobodyAskedForRefusesNoPrompt) {
+// Whether it fits, the engine knows: the past of a session is in it.
+TEST_F(SglangTest, TheEngineIsToldOfALengthThatNobodyAskedFor) {
   Start();
-  const auto length = [&](std::size_t prompt, std::string_view sampling) {
-    EXPECT_EQ(Post("/generate", fmt::format(R"({{"text":"{}","sampling_params":{}}})",
-                                            std::string(prompt, 'a'), sampling))
-                  .status,
-              200);
-    return engine_->submitted().back().sampling.max_new_tokens;
+  using Length = std::pair<std::optional<int>, bool>;  // of the output, and whether it was given
+  const auto length = [&](std::string_view sampling) -> Length {
+    const std::string body = fmt::format(R"({{"text":"a","sampling_params":{}}})", sampling);
+    EXPECT_EQ(Post("/generate", body).status, 200);
+    const GenerateRequest request = engine_->submitted().back();
+    return {request.sampling.max_new_tokens, request.length_given};
   };
-  EXPECT_EQ(length(4096 - 128, "{}"), 128);
-  EXPECT_EQ(length(4096 - 127, "{}"), std::nullopt);  // as many as fit
-  EXPECT_EQ(length(4096 - 127, "null"), std::nullopt);
-  EXPECT_EQ(length(4096 - 127, R"({"max_new_tokens":128})"), 128);  // the engine refuses
+  EXPECT_EQ(length("{}"), Length(128, false));
+  EXPECT_EQ(length("null"), Length(128, false));
+  EXPECT_EQ(length(R"({"max_new_tokens":128})"), Length(128, true));
+  EXPECT_EQ(length(R"({"max_new_tokens":null})"), Length(std::nullopt, true));
 }
 
 TEST_F(SglangTest, AFlushMayWaitForRequestsToEnd) {

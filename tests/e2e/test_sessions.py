@@ -65,6 +65,16 @@ def test_a_session_by_name_and_with_a_time(echo):
     assert call(echo + "/open_session", {"capacity_of_str_len": 10, "streaming": True})[0] == 400
 
 
+def test_a_turn_without_a_length_gets_what_fits_behind_its_past(start):
+    url = start("--context-length", "200").url
+    session = {"id": call(url + "/open_session", {"capacity_of_str_len": 10})[1]}
+    assert generate(url, input_ids=[97] * 100, rid="one", session_params=session)[0] == 200
+    turn = {"input_ids": [97] * 60, "session_params": {**session, "rid": "one"}}
+    status, reply = generate(url, **turn, sampling_params={"ignore_eos": True})
+    assert status == 200 and len(ids(reply)) == 200 - 164
+    assert generate(url, **turn, sampling_params={"max_new_tokens": 37})[0] == 400
+
+
 LONG = {"max_new_tokens": 20000, "ignore_eos": True, "temperature": 0}
 
 

@@ -62,11 +62,7 @@ void HandleGenerate(const ServeContext& context, const HttpRequest& request,
     info.per_prompt.push_back(item.logprobs);
     one.rid = item.rid.empty() ? NewId("") : std::move(item.rid);
     one.sampling = std::move(item.sampling);
-    // A length that nobody asked for is no reason to refuse a long prompt: then as many as fit.
-    if (!item.length_given && !item.session &&
-        one.sampling.max_new_tokens.value_or(0) + static_cast<int64_t>(one.input_ids.size()) >
-            context.engine.max_request_length())
-      one.sampling.max_new_tokens = std::nullopt;
+    one.length_given = item.length_given;
     one.logprobs = std::move(item.logprobs);
     one.priority = body->priority;
     one.routing_key = routing->key;
