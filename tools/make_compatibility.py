@@ -104,7 +104,8 @@ DIFFERENCES = """\
 - **Clients that read slowly**: a stream of which more than 8 MiB wait is cut when its client has taken none of it for 5
   seconds, when 256 MiB of it wait, or when 1 GiB of all streams together do (SGLang keeps any amount).
 - **`/v1/loads`** is JSON; `/metrics` is the page for Prometheus (`format=prometheus` is refused).
-- **`X-Data-Parallel-Rank`** says which rank a request goes to on `/generate` too (SGLang: on OpenAI's paths).
+- **`X-Data-Parallel-Rank`** says which rank a request goes to on `/generate` too (SGLang: on OpenAI's paths), unless it is of
+  a session, whose rank a router does not know.
 - **`/pause_generation`** answers when no step is under way any more; deadlines go on while generation stands still. While
   the server shuts down it is refused (503).
 - **Sessions** keep token ids, and the prefix cache what was computed; `capacity_of_str_len` is read and bounds nothing, all

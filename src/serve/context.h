@@ -39,7 +39,8 @@ int64_t UnixTime();
 std::optional<json::object> ReadBody(const HttpRequest& request, const ReplyPtr& reply);
 
 // What a request is routed by: its own words and the headers that SGLang's router sends, which are
-// checked. As in SGLang, of two keys its own counts, and of two ranks the header's.
+// checked. As in SGLang, of two keys its own counts, and of two ranks the header's; but not for a
+// request of a session, which is on a rank that a router does not know.
 struct Routing {
   std::string key;
   std::optional<int> dp_rank;

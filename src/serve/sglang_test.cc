@@ -29,6 +29,22 @@ TEST_F(SglangTest, RoutersNameTheRankInAHeader) {
   EXPECT_EQ(engine_->submitted().back().dp_rank, 1);
 }
 
+TEST_F(SglangTest, WhereASessionIsNoRouterKnows) {
+  Start();
+  const std::string session = R"("session_params":{"id":"s"})";
+  for (const auto& [path, prompt] :
+       {std::pair("/generate", R"({"text":"a",)"),
+        {"/v1/completions", R"({"prompt":"a",)"},
+        {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],)"}}) {
+    const auto rank = [&](const std::string& fields) {
+      EXPECT_EQ(Post(path, prompt + fields + "}", "X-Data-Parallel-Rank: 3\r\n").status, 200);
+      return engine_->submitted().back().dp_rank;
+    };
+    EXPECT_EQ(rank(session), std::nullopt) << path;
+    EXPECT_EQ(rank(session + R"(,"routed_dp_rank":1)"), 1) << path;
+  }
+}
+
 // Whether it fits, the engine knows: the past of a session is in it.
 TEST_F(SglangTest, TheEngineIsToldOfALengthThatNobodyAskedFor) {
   Start();

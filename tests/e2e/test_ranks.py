@@ -64,6 +64,17 @@ def test_an_abort_by_name_reaches_every_rank(start):
     assert generate(url, text="a")[0] == 200
 
 
+def test_a_header_does_not_move_a_session(start):
+    url = start("--dp-size", "2").url
+    session = {"id": call(url + "/open_session", {"capacity_of_str_len": 10})[1]}
+    body = {"input_ids": [97] * 64, "session_params": session, "sampling_params": {"max_new_tokens": 1}}
+    replies = [call(url + "/generate", body, {"X-Data-Parallel-Rank": rank})[:2] for rank in "01"]
+    assert [status for status, _ in replies] == [200, 200]
+    assert len({reply["meta_info"]["dp_rank"] for _, reply in replies}) == 1
+    refused = [call(url + "/generate", {**body, "routed_dp_rank": rank})[0] for rank in (0, 1)]
+    assert sorted(refused) == [200, 400]
+
+
 def test_loads_have_sections(echo):
     generate(echo, text="abc")
     fields = {"dp_rank", "num_reqs", "num_waiting_reqs", "num_tokens", "num_pending_tokens", "ts_tic"}

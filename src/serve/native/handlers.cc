@@ -66,7 +66,7 @@ void HandleGenerate(const ServeContext& context, const HttpRequest& request,
     one.logprobs = std::move(item.logprobs);
     one.priority = body->priority;
     one.routing_key = routing->key;
-    one.dp_rank = routing->dp_rank;
+    one.dp_rank = item.session ? body->dp_rank : routing->dp_rank;
     one.session = std::move(item.session);
     one.extra_key = std::move(item.extra_key);
     one.log_metrics = body->log_metrics;

@@ -53,7 +53,7 @@ GenerateRequest MakeRequest(const Routing& routing, const OpenAiOptions& options
   request.priority = options.priority;
   request.routing_key = routing.key;
   request.user = options.user;
-  request.dp_rank = routing.dp_rank;
+  request.dp_rank = options.session ? options.dp_rank : routing.dp_rank;
   request.session = options.session;
   request.extra_key = pick(options.extra_keys);
   return request;
