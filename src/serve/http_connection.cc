@@ -284,11 +284,19 @@ Task<bool> Connection::AwaitRequest() {
 
   reading_ = Reading::kIdle;
   if (exchanges_.empty()) read_deadline_ = Clock::now() + config.idle_timeout;
+  std::size_t left = config.max_header_bytes;
   while (true) {
     // Empty lines before a request mean nothing (RFC 9112, 2.2): some clients end a body with one.
     const auto read = buffer_.cdata();
     const std::string_view bytes(static_cast<const char*>(read.data()), read.size());
-    buffer_.consume(std::min(bytes.find_first_not_of("\r\n"), bytes.size()));
+    const std::size_t empty = std::min(bytes.find_first_not_of("\r\n"), bytes.size());
+    buffer_.consume(empty);
+    if (empty > left) {
+      RefuseAndClose(400, fmt::format("more than {} bytes of empty lines before a request",
+                                      config.max_header_bytes));
+      co_return false;
+    }
+    left -= empty;
     if (buffer_.size() > 0) co_return true;
     if (io_->shared().draining && exchanges_.empty()) break;
     auto [error, count] = co_await socket_.async_read_some(buffer_.prepare(8192), kUseTask);

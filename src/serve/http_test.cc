@@ -209,6 +209,18 @@ TEST_F(Http, EmptyLinesBeforeARequestMeanNothing) {
   EXPECT_EQ(client.Post("/echo", "again").body, "again");
 }
 
+TEST_F(Http, EmptyLinesAreBounded) {
+  Start({.max_header_bytes = 10000});
+  TestClient client(port());
+  client.Send("GET /later HTTP/1.1\r\nHost: t\r\n\r\n");
+  ReplyPtr reply = TakeWaiting();
+  for (int i = 0; i < 3; ++i) client.Send(std::string(5000, '\n'));
+  reply->Send({.body = "first"});
+  EXPECT_EQ(client.Receive().body, "first");
+  EXPECT_EQ(client.Receive().status, 400);
+  EXPECT_TRUE(client.AtEnd());
+}
+
 TEST_F(Http, BodiesMayComeByteByByte) {
   Start();
   TestClient client(port());
