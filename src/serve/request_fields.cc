@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "serve/request_fields.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "base/nearest.h"
@@ -14,19 +15,26 @@ constexpr std::size_t kMaxStops = 1024;  // more is a mistake, and each costs at
 constexpr std::size_t kMaxStopBytes = 64 << 10;
 
 // Within an object, as around it, null is as absent.
-bool IsNeutral(json::value value, std::string_view neutral) {
-  if (neutral.empty()) return false;
-  if (json::object* object = value.if_object()) {
-    for (auto item = object->begin(); item != object->end();)
-      item = item->value().is_null() ? object->stable_erase(item) : item + 1;
+bool Same(const json::value& value, const json::value& neutral) {
+  const json::object* object = value.if_object();
+  if (object == nullptr || !neutral.is_object()) return value == neutral;
+  std::size_t same = 0;
+  for (const auto& item : *object) {
+    if (item.value().is_null()) continue;
+    const json::value* other = neutral.get_object().if_contains(item.key());
+    if (other == nullptr || *other != item.value()) return false;
+    ++same;
   }
-  const std::string text = json::serialize(value);
-  while (true) {
-    const std::size_t bar = neutral.find('|');
-    if (neutral.substr(0, bar) == text) return true;
-    if (bar == std::string_view::npos) return false;
-    neutral.remove_prefix(bar + 1);
+  return same == neutral.get_object().size();
+}
+
+bool IsNeutral(const json::value& value, std::string_view neutral) {
+  while (!neutral.empty()) {
+    const std::size_t bar = std::min(neutral.find('|'), neutral.size());
+    if (Same(value, json::parse(json::string_view(neutral.data(), bar)))) return true;
+    neutral.remove_prefix(std::min(bar + 1, neutral.size()));
   }
+  return false;
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "serve/chat_prompt.h"
 #include "serve/errors.h"
 #include "serve/native/generate_request.h"
+#include "serve/request_fields.h"
 
 namespace banyan::serve {
 namespace {
@@ -191,6 +192,38 @@ TEST(ChatRequest, RefusesByName) {
     EXPECT_NE(error.find(fmt::format(R"("param":"{}")", name)), std::string::npos)
         << body << " gave " << error;
   }
+}
+
+// Counts what is asked of it.
+class Counting final : public json::memory_resource {
+ public:
+  int count = 0;
+
+ private:
+  void* do_allocate(std::size_t bytes, std::size_t) override {
+    ++count;
+    return ::operator new(bytes);
+  }
+  void do_deallocate(void* at, std::size_t, std::size_t) override { ::operator delete(at); }
+  bool do_is_equal(const json::memory_resource& other) const noexcept override {
+    return this == &other;
+  }
+};
+
+// They may be megabytes, of any depth; a copy takes its memory from where the original did.
+TEST(RefuseFields, CopiesNothing) {
+  Counting memory;
+  const json::value body = json::parse(
+      R"({"tools":[[1],{"a":"what is long enough for memory of its own"}],"b":{"c":[2]}})",
+      json::storage_ptr(&memory));
+  const int before = memory.count;
+  for (const char* name : {"tools", "b"}) {
+    Fields fields(body.get_object(), "request");
+    const RefusedField refused[] = {{name, "why", R"([]|{"c":[3]})"}};
+    RefuseFields(fields, refused);
+    EXPECT_FALSE(fields.status().ok());
+  }
+  EXPECT_EQ(memory.count, before);
 }
 
 TEST(ChatRequest, AcceptsWhatHasNoEffect) {
