@@ -1,5 +1,5 @@
 # banyan_layer(NAME DEPS...): src/NAME becomes the static library banyan_NAME, and its *_test.cc files
-# the program NAME_test; each *_fuzz.cc is a libFuzzer program of its own (preset asan). A layer names the layers that it may include; scripts/check_layers.py holds the
+# the program NAME_test, compiled four files at once; each *_fuzz.cc is a libFuzzer program of its own (preset asan). A layer names the layers that it may include; scripts/check_layers.py holds the
 # includes against the order in docs/design.md. With
 # BANYAN_PRECOMPILED, base/precompiled.h is compiled once for all layers but those that say NO_PRECOMPILED
 # and those with costly headers of their own, whose precompiled.h includes it; for the tests, it is with GoogleTest that of

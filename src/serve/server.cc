@@ -89,7 +89,7 @@ class ServerImpl final : public Server {
   std::optional<HttpResponse> Admit(const HttpRequest& request) const {
     if (auto refused = auth_.Check(request)) return refused;
     const std::string_view coding = request.Header("Content-Encoding");
-    if (coding.empty() || absl::EqualsIgnoreCase(std::string(coding), "identity"))
+    if (coding.empty() || absl::EqualsIgnoreCase({coding.data(), coding.size()}, "identity"))
       return std::nullopt;
     return ErrorResponse(415, fmt::format("Content-Encoding '{}' is not supported: bodies are "
                                           "read as they are",
