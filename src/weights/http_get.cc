@@ -12,9 +12,11 @@
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 #include <cerrno>
+#include <chrono>
 #include <exception>
 #include <vector>
 
+#include "absl/strings/numbers.h"
 #include "base/version.h"
 
 namespace banyan::weights {
@@ -40,7 +42,15 @@ void TrustSystem(ssl::context& context, const std::string& ca_file) {
   context.set_default_verify_paths();
 }
 
-// A TCP connection of which no step waits longer than it may. As Asio's and Beast's blocking
+using Clock = std::chrono::steady_clock;
+
+// Without the brackets that an IPv6 address has in a URL.
+std::string NameOf(const Url& url) {
+  const bool bracketed = url.host.starts_with('[') && url.host.ends_with(']');
+  return bracketed ? url.host.substr(1, url.host.size() - 2) : url.host;
+}
+
+// A TCP connection of which no step takes longer than it may. As Asio's and Beast's blocking
 // operations take it: they cost a fourth of what asynchronous ones do to compile, and here one
 // thread waits for one connection.
 class TimedStream {
@@ -49,20 +59,25 @@ class TimedStream {
   using lowest_layer_type = asio::ip::tcp::socket;
 
   TimedStream(asio::io_context& loop, int timeout_seconds)
-      : socket_(loop), timeout_ms_(timeout_seconds * 1000) {}
+      : socket_(loop), timeout_(timeout_seconds) {}
 
   executor_type get_executor() { return socket_.get_executor(); }
   lowest_layer_type& lowest_layer() { return socket_; }
 
+  // The next step begins now.
+  void Restart() { deadline_ = Clock::now() + timeout_; }
+
   // To the first address that answers.
   void Connect(const Url& url) {
     asio::ip::tcp::resolver resolver(socket_.get_executor());
+    const auto addresses = resolver.resolve(NameOf(url), url.port);
+    Restart();
     error_code error = asio::error::host_not_found;
-    for (const auto& address : resolver.resolve(url.host, url.port)) {
+    for (const auto& address : addresses) {
       error = ConnectTo(address.endpoint());
-      if (!error) return;
+      if (!error || error == asio::error::timed_out) break;
     }
-    throw system_error(error);
+    if (error) throw system_error(error);
   }
 
   template <typename Buffers>
@@ -111,9 +126,11 @@ class TimedStream {
 
   bool Wait(short event, error_code& error) {
     pollfd one = {.fd = socket_.native_handle(), .events = event};
-    int ready;
-    while ((ready = poll(&one, 1, timeout_ms_)) < 0 && errno == EINTR) {
-    }
+    int ready = -1;
+    do {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline_ - Clock::now());
+      ready = poll(&one, 1, static_cast<int>(std::clamp<int64_t>(left.count(), 0, 1 << 30)));
+    } while (ready < 0 && errno == EINTR);
     error = ready > 0    ? error_code()
             : ready == 0 ? error_code(asio::error::timed_out)
                          : error_code(errno, boost::system::system_category());
@@ -121,7 +138,8 @@ class TimedStream {
   }
 
   asio::ip::tcp::socket socket_;
-  const int timeout_ms_;
+  const std::chrono::seconds timeout_;
+  Clock::time_point deadline_;
 };
 
 class Call {
@@ -136,7 +154,7 @@ class Call {
       asio::io_context loop;
       TimedStream stream(loop, request_.timeout_seconds);
       stream.Connect(url_);
-      return url_.tls ? Secure(stream) : Exchange(stream);
+      return url_.tls ? Secure(stream) : Exchange(stream, stream);
     } catch (const system_error& error) {
       return Describe(error.code());
     } catch (const std::exception& error) {
@@ -161,15 +179,19 @@ class Call {
     TrustSystem(context, request_.ca_file);
     ssl::stream<TimedStream&> stream(connection, context);
     stream.set_verify_mode(ssl::verify_peer);
-    stream.set_verify_callback(ssl::host_name_verification(url_.host));
-    if (!SSL_set_tlsext_host_name(stream.native_handle(), url_.host.c_str()))
+    const std::string name = NameOf(url_);
+    stream.set_verify_callback(ssl::host_name_verification(name));
+    error_code not_an_address;
+    asio::ip::make_address(name, not_an_address);
+    if (not_an_address && !SSL_set_tlsext_host_name(stream.native_handle(), name.c_str()))
       throw std::runtime_error("the host name is not acceptable");
+    connection.Restart();
     stream.handshake(ssl::stream_base::client);
-    return Exchange(stream);
+    return Exchange(stream, connection);
   }
 
   template <typename Stream>
-  Status Exchange(Stream& stream) {
+  Status Exchange(Stream& stream, TimedStream& connection) {
     http::request<http::empty_body> request(request_.head_only ? http::verb::head : http::verb::get,
                                             url_.target, 11);
     const bool default_port = url_.port == (url_.tls ? "443" : "80");
@@ -178,12 +200,14 @@ class Call {
     request.set(http::field::accept_encoding, "identity");
     for (const auto& [name, value] : request_.headers) request.set(name, value);
     request.set(http::field::connection, "close");
+    connection.Restart();
     http::write(stream, request);
 
     beast::flat_buffer buffer;
     http::response_parser<http::buffer_body> parser;
     parser.body_limit(boost::none);
     parser.skip(request_.head_only);
+    connection.Restart();
     http::read_header(stream, buffer, parser);
     HttpResponse response;
     response.status = static_cast<int>(parser.get().result_int());
@@ -199,6 +223,7 @@ class Call {
       parser.get().body().data = chunk.data();
       parser.get().body().size = chunk.size();
       error_code error;
+      connection.Restart();
       // Some, not a whole buffer: the timeout is for silence, not for a slow line.
       http::read_some(stream, buffer, parser, error);
       const std::size_t got = chunk.size() - parser.get().body().size;
@@ -238,6 +263,9 @@ StatusOr<Url> ParseUrl(std::string_view url) {
   parsed.port = has_port ? std::string(authority.substr(colon + 1)) : parsed.tls ? "443" : "80";
   parsed.host = std::string(authority.substr(0, has_port ? colon : authority.size()));
   const auto control = [](char c) { return static_cast<unsigned char>(c) <= ' '; };
+  int port = 0;
+  if (!absl::SimpleAtoi(parsed.port, &port) || port < 1 || port > 65535)
+    return InvalidArgument("'{}' has a port that is none", url);
   if (parsed.host.empty() || parsed.host.find('@') != std::string::npos ||
       std::any_of(url.begin(), url.end(), control))
     return InvalidArgument("'{}' is not an address that can be asked", url);

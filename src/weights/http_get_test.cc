@@ -11,6 +11,7 @@
 #include <openssl/x509v3.h>
 #include <sys/socket.h>
 
+#include <chrono>
 #include <csignal>
 #include <thread>
 
@@ -20,6 +21,7 @@ namespace banyan::weights {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 // A certificate for `name`, signed by its own key.
 X509* SelfSigned(EVP_PKEY* key, const std::string& name) {
@@ -41,11 +43,12 @@ X509* SelfSigned(EVP_PKEY* key, const std::string& name) {
   return certificate;
 }
 
-// Serves one connection: the handshake (if `tls`), one request, `reply` in two parts, the end.
-class Server {
+// Serves one connection: the handshake (if `tls`), one request, `reply` byte by byte with a pause
+// after each, the end.
+class TlsServer {
  public:
-  Server(bool tls, std::string reply)
-      : reply_(std::move(reply)), listener_(BIO_new_accept("127.0.0.1:0")) {
+  TlsServer(bool tls, std::string reply, std::chrono::milliseconds pause = {})
+      : reply_(std::move(reply)), pause_(pause), listener_(BIO_new_accept("127.0.0.1:0")) {
     signal(SIGPIPE, SIG_IGN);  // BIO_write to a client that has left
     EVP_PKEY* key = EVP_EC_gen("P-256");
     X509* certificate = SelfSigned(key, "localhost");
@@ -62,7 +65,7 @@ class Server {
     BIO_do_accept(listener_);  // the first call binds
     thread_ = std::thread([this] { Serve(); });
   }
-  ~Server() {
+  ~TlsServer() {
     shutdown(static_cast<int>(BIO_get_fd(listener_, nullptr)), SHUT_RDWR);
     thread_.join();
     BIO_free_all(listener_);
@@ -81,17 +84,18 @@ class Server {
     for (char byte;
          request.find("\r\n\r\n") == std::string::npos && BIO_read(client, &byte, 1) > 0;)
       request += byte;
-    const int half = static_cast<int>(reply_.size() / 2);
-    BIO_write(client, reply_.data(), half);
-    BIO_flush(client);
-    BIO_write(client, reply_.data() + half, static_cast<int>(reply_.size()) - half);
-    BIO_flush(client);
+    for (const char byte : reply_) {
+      if (BIO_write(client, &byte, 1) != 1) break;
+      BIO_flush(client);
+      std::this_thread::sleep_for(pause_);
+    }
     BIO_ssl_shutdown(client);
     BIO_free_all(client);
   }
 
   testing::TempFolder folder_;
   std::string reply_, ca_file_;
+  const std::chrono::milliseconds pause_;
   BIO* listener_;
   SSL_CTX* context_;
   std::thread thread_;
@@ -111,36 +115,50 @@ StatusOr<std::string> Get(const HttpRequest& request) {
 constexpr char kReply[] = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789";
 
 TEST(HttpGet, ReadsOverTls) {
-  Server server(true, kReply);
+  TlsServer server(true, kReply);
   const auto body = Get({.url = server.Url("localhost"), .ca_file = server.ca_file()});
   ASSERT_TRUE(body.ok()) << body.status();
   EXPECT_EQ(*body, "0123456789");
 }
 
 TEST(HttpGet, RefusesACertificateOfNobodyKnown) {
-  Server server(true, kReply);
+  TlsServer server(true, kReply);
   const auto body = Get({.url = server.Url("localhost")});
   EXPECT_EQ(body.status().code(), StatusCode::kPermissionDenied) << body.status();
   EXPECT_THAT(Message(body.status()), HasSubstr("the certificate of localhost is not trusted"));
 }
 
 TEST(HttpGet, RefusesACertificateOfAnotherName) {
-  Server server(true, kReply);
+  TlsServer server(true, kReply);
   const auto body = Get({.url = server.Url("127.0.0.1"), .ca_file = server.ca_file()});
   EXPECT_EQ(body.status().code(), StatusCode::kPermissionDenied) << body.status();
 }
 
 TEST(HttpGet, ABodyThatIsCutIsAnError) {
-  Server server(true, std::string(kReply).substr(0, sizeof(kReply) - 4));
+  TlsServer server(true, std::string(kReply).substr(0, sizeof(kReply) - 4));
   const auto body = Get({.url = server.Url("localhost"), .ca_file = server.ca_file()});
   EXPECT_EQ(body.status().code(), StatusCode::kUnavailable) << body.status();
 }
 
 TEST(HttpGet, AServerWithoutTlsIsAnError) {
-  Server server(false, kReply);  // waits for the end of a request, which a handshake has not
+  TlsServer server(false, kReply);  // waits for the end of a request, which a handshake has not
   const auto body =
       Get({.url = server.Url("localhost"), .ca_file = server.ca_file(), .timeout_seconds = 1});
   EXPECT_EQ(body.status().code(), StatusCode::kDeadlineExceeded) << body.status();
+}
+
+// The header has a time as a whole, however steadily it trickles.
+TEST(HttpGet, AHeaderThatTricklesTimesOut) {
+  TlsServer server(true, kReply, std::chrono::milliseconds(100));
+  const auto body =
+      Get({.url = server.Url("localhost"), .ca_file = server.ca_file(), .timeout_seconds = 1});
+  EXPECT_EQ(body.status().code(), StatusCode::kDeadlineExceeded) << body.status();
+}
+
+TEST(HttpGet, AddressesOfIpv6LoseTheirBrackets) {
+  const auto body = Get({.url = "http://[::1]:1/file"});  // nobody listens
+  EXPECT_EQ(body.status().code(), StatusCode::kUnavailable);
+  EXPECT_THAT(Message(body.status()), Not(HasSubstr("not found")));
 }
 
 }  // namespace

@@ -27,7 +27,7 @@ struct HubOptions {
   std::string why_offline = "HF_HUB_OFFLINE forbids to download it";  // the end of a sentence
   std::string revision = "main";                                      // a branch, tag or commit
   std::string ca_file;                                                // PEM; empty: the system's
-  int timeout_seconds = 10;  // to connect, and without a byte while reading
+  int timeout_seconds = 10;  // to connect, for a header, and without a byte of a body
   int attempts = 5;          // a connection that breaks is tried again, from where it broke
   // Bytes of the file that is being downloaded. From the calling thread.
   std::function<void(std::string_view file, int64_t done, int64_t total)> progress;
