@@ -171,7 +171,11 @@ void EngineLoop::Turn(SchedulerInput input) {
     input.flush_cache = !flushes_.empty();
     SchedulerOutput output = scheduler_->Step(std::move(input));
     if (options_.kv_events != nullptr) options_.kv_events->Publish();
-    if (!output.events.empty()) output_->Tell(std::move(output.events));
+    if (!output.events.empty()) {
+      // Whoever asks after the last reply finds it in the figures.
+      if (scheduler_->idle()) Publish();
+      output_->Tell(std::move(output.events));
+    }
     if (output.flushed) {
       for (const auto& done : std::exchange(flushes_, {})) done(*output.flushed);
     }

@@ -64,5 +64,29 @@ TEST(LoadTest, RetractionsAreCountedSinceTheStartAndOfTheLastInterval) {
   ended.wait();
 }
 
+// Who has a reply and asks for the figures finds that request's in them.
+TEST(LoadTest, FiguresOfTheLastRequestAreThereBeforeItsEnd) {
+  constexpr int kPrompt = 64;
+  EngineConfig config;
+  config.model_path = kEchoModel;
+  const auto engine = Engine::Start(config).value();
+  for (int i = 0; i < 200; ++i) {
+    GenerateRequest request;
+    request.input_ids = std::vector<TokenId>(kPrompt, i);
+    request.sampling.max_new_tokens = 2;
+    request.sampling.ignore_eos = true;
+    std::latch ended(1);
+    int64_t finished = -1;
+    const auto sink = [&](const GenerateUpdate& update) {
+      if (!update.finish) return;
+      finished = engine->Snapshot().scheduler.prompt_tokens_total;
+      ended.count_down();
+    };
+    ASSERT_TRUE(engine->Submit(std::move(request), sink).ok());
+    ended.wait();
+    ASSERT_EQ(finished, (i + 1) * kPrompt);
+  }
+}
+
 }  // namespace
 }  // namespace banyan
