@@ -38,7 +38,7 @@ void Config::Heads(nn::DecoderSpec& spec, int kv_heads, int head_dim) {
                                    attention.heads));
   // So does one for hidden_size / heads.
   const bool derived = IsNull("head_dim") || (head_dim == 0 && !fields.Has("head_dim"));
-  if (derived && spec.hidden_size % attention.heads != 0)
+  if (derived && head_dim == 0 && spec.hidden_size % attention.heads != 0)
     return fields.Fail("num_attention_heads", fmt::format("{} does not divide hidden_size {}",
                                                           attention.heads, spec.hidden_size));
   attention.head_dim = fields.Optional<int>(

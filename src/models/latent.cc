@@ -62,10 +62,11 @@ void DefineLatent(Config& config, Definition& definition, const LatentDefaults& 
 
   spec.attention.head_dim = defaults.rope_of_whole_head ? head_dim : latent.rope_dim;
   nn::RopeDefaults rope;
-  rope.pairing = defaults.pairing;
   const bool interleaved =
       config.Flag("rope_interleave", defaults.pairing == ops::RopePairing::kInterleaved);
-  rope.pairing = interleaved ? ops::RopePairing::kInterleaved : ops::RopePairing::kHalves;
+  rope.pairing = defaults.fixed_pairing ? defaults.pairing
+                 : interleaved          ? ops::RopePairing::kInterleaved
+                                        : ops::RopePairing::kHalves;
   rope.parameters = defaults.rope_parameters;
   if (defaults.rope_of_whole_head)
     rope.partial_rotary_factor = static_cast<double>(latent.rope_dim) / head_dim;

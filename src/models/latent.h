@@ -17,6 +17,7 @@ struct LatentDefaults {
   int64_t max_position = 2048;
   double eps = 1e-6;
   ops::RopePairing pairing = ops::RopePairing::kInterleaved;
+  bool fixed_pairing = false;  // whatever rope_interleave says
   bool tied = false;
   bool rope_of_whole_head = false;  // partial_rotary_factor counts the part without positions too
   json::object rope_parameters;

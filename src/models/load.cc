@@ -163,9 +163,9 @@ constexpr std::array kFactors = {
 };
 
 bool IsOff(std::string_view key, const json::value& value) {
+  if (value.is_null()) return true;
   if (std::ranges::find(kFactors, key) != kFactors.end())
     return value.is_number() && value.to_number<double>() == 1.0;
-  if (value.is_null()) return true;
   if (value.is_bool()) return !value.get_bool();
   if (value.is_int64()) return value.get_int64() == 0;
   return false;

@@ -175,8 +175,7 @@ TEST_F(LoadTest, GemmasReadWhatTheirClassesDo) {
     if (std::string_view(name) == "gemma") config_.erase("attn_logit_softcapping");
     return Define().mlp.activation;
   };
-  EXPECT_EQ(activation("gemma"), ops::Activation::kGelu);
-  for (const char* name : {"gemma2", "gemma3_text", "vaultgemma"})
+  for (const char* name : {"gemma", "gemma2", "gemma3_text", "vaultgemma"})
     EXPECT_EQ(activation(name), ops::Activation::kRelu) << name;
   activation("gemma2");
   EXPECT_EQ(Define().attention.softcap, 3.0f);
@@ -214,6 +213,8 @@ TEST_F(LoadTest, KeysThatRepeatOrSayNothingAreNoHindrance) {
   config_["rotary_pct"] = 1.0;
   EXPECT_TRUE(Load().ok());
   config_["rotary_pct"] = 1;
+  EXPECT_TRUE(Load().ok());
+  config_["rotary_pct"] = nullptr;
   EXPECT_TRUE(Load().ok());
   for (const double part : {0.0, 0.5}) {
     config_["rotary_pct"] = part;
@@ -290,12 +291,41 @@ TEST_F(LoadTest, TheSparseMixerIsOfTwoExperts) {
   ExpectError(StatusCode::kInvalidArgument, "'num_experts_per_tok' other than 2");
 }
 
+TEST_F(LoadTest, MinimaxTurnsAsMuchOfAHeadAsItSays) {
+  for (const char* name : {"minimax", "minimax_m2"}) {
+    UseModel(name);
+    config_["rope_parameters"].as_object().erase("partial_rotary_factor");
+    config_["rotary_dim"] = 8;
+    EXPECT_EQ(Define().ropes.at(0).dim, 8) << name;
+    config_["rotary_dim"] = 32;  // of 16
+    ExpectError(StatusCode::kInvalidArgument, "leaves 32 elements of a head of 16");
+  }
+}
+
+TEST_F(LoadTest, RopeInterleaveIsAKeyOfSomeFamilies) {
+  const auto pairing = [&](const char* name, json::value value) {
+    UseModel(name);
+    config_["rope_interleave"] = std::move(value);
+    return Define().ropes.at(0).pairing;
+  };
+  for (const json::value& value : {json::value(false), json::value(nullptr)}) {
+    EXPECT_EQ(pairing("deepseek_v3", value), ops::RopePairing::kHalves);
+    for (const char* name : {"deepseek_v2", "deepseek_v32", "glm_moe_dsa"})
+      EXPECT_EQ(pairing(name, value), ops::RopePairing::kInterleaved) << name;
+  }
+  EXPECT_EQ(pairing("minicpm3", true), ops::RopePairing::kHalves);
+}
+
+TEST_F(LoadTest, LayersOfBothNamesMayAgree) {
+  UseModel("granitemoehybrid");
+  config_["layers_block_type"] = config_["layer_types"];
+  EXPECT_TRUE(Load().ok());
+  config_["layers_block_type"].as_array()[0] =
+      config_["layer_types"].at(0) == "mamba" ? "attention" : "mamba";
+  ExpectError(StatusCode::kUnimplemented, "'layer_types' = ");
+}
+
 TEST_F(LoadTest, FamiliesRefuseWhatTheirAttentionCannotDo) {
-  UseModel("minimax");
-  config_["rotary_dim"] = 16;
-  ASSERT_TRUE(Load().ok());
-  config_["rotary_dim"] = 8;
-  ExpectError(StatusCode::kUnimplemented, "'rotary_dim': 8 of the 16 elements");
   UseModel("diffllama");
   ASSERT_TRUE(Load().ok());
   config_["num_key_value_heads"] = 1;

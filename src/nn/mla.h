@@ -58,7 +58,9 @@ class Mla final : public Block {
   const LatentSpec spec_;
   const LayerSpec layer_;
   const int index_number_;
-  Linear in_, q_b_, output_;  // in_: of the queries (their latent), and of the latent
+  // in_: of the queries (their latent), and of the latent; of that alone where a bias is but no
+  // latent of the queries, which q_b_ then makes.
+  Linear in_, q_b_, output_;
   std::optional<Norm> q_norm_, kv_norm_;
   LatentHeads heads_;
   std::optional<Index> index_;

@@ -180,12 +180,12 @@ bool HasLayersOf(const json::object& config, std::string_view layer_type) {
 }
 
 Source FindSource(Fields& config, const RopeDefaults& defaults, std::string_view layer_type) {
-  if (!layer_type.empty() && config.Has("rope_scaling") && config.Has("rope_parameters"))
-    config.Fail("rope_scaling", "stands beside 'rope_parameters'");
   for (std::string_view key : {"rope_scaling", "rope_parameters"}) {
     auto found = config.Maybe<json::object>(key);
     // (An empty rule is one; but an empty rope_scaling counts as absent.)
     if (!found || (found->empty() && key == "rope_scaling")) continue;
+    if (!layer_type.empty() && key == "rope_scaling" && config.Has("rope_parameters"))
+      config.Fail("rope_scaling", "stands beside 'rope_parameters'");
     if (!layer_type.empty()) {
       const json::value* nested =
           found->if_contains(json::string_view(layer_type.data(), layer_type.size()));
@@ -253,10 +253,11 @@ StatusOr<RopeSpec> ParseRope(Fields& config, const RopeDefaults& defaults,
     rope.Fail("partial_rotary_factor",
               fmt::format("is {}, but this family turns whole heads", partial));
   spec.dim = static_cast<int>(defaults.head_dim * partial);
-  if (spec.dim < 2 || spec.dim % 2 != 0)
-    rope.Fail("partial_rotary_factor",
-              fmt::format("leaves {} elements of a head of {} to rotate: not an even number",
-                          spec.dim, defaults.head_dim));
+  if (spec.dim < 2 || spec.dim % 2 != 0 || spec.dim > defaults.head_dim)
+    rope.Fail(
+        "partial_rotary_factor",
+        fmt::format("leaves {} elements of a head of {} to rotate: not an even number of them",
+                    spec.dim, defaults.head_dim));
 
   // The one beside is for a rule of all layers.
   auto beside = config.Maybe<int64_t>("original_max_position_embeddings", kLength);

@@ -154,6 +154,14 @@ TEST(Rope, RulesByLayerTypeStandUnderOneKey) {
       << spec.status();
 }
 
+TEST(Rope, AnEmptyOldRuleBesideNestedOnesIsAbsent) {
+  const auto spec = Parse(R"({"rope_scaling": {}, "rope_parameters": {"full_attention":
+      {"rope_type": "linear", "factor": 4}}})",
+                          Defaults(), "full_attention");
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_EQ(spec->type, RopeType::kLinear);
+}
+
 TEST(Rope, AnEmptyRuleIsNotAnAbsentOne) {
   RopeDefaults defaults = Defaults();
   defaults.parameters = {{"rope_type", "linear"}, {"factor", 8.0}};

@@ -178,7 +178,8 @@ struct AttentionKernels {
   std::size_t (*workspace_bytes)(int64_t queries, int64_t group, int64_t key_dim,
                                  int64_t value_dim) = nullptr;
   void (*run)(const AttentionTask& task) = nullptr;
-  // Folds segments [segment_begin, segment_end) of `partials` and writes `out`.
+  // Folds segments [segment_begin, segment_end) of `partials` and writes `out`. Looks at these,
+  // rows, group, value_dim, strides of both and sink_logits alone.
   void (*merge)(const AttentionTask& task) = nullptr;
   // n floats to kF32, kBF16 or kF16, rounded to nearest even.
   void (*store)(const float* from, int64_t n, DType dtype, void* to) = nullptr;

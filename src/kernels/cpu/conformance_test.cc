@@ -315,23 +315,32 @@ TEST_P(Conformance, AttentionBitsDependOnTheSequenceAlone) {
 // A long context before one query is split over its keys when there are threads to share it.
 TEST_P(Conformance, SplitDecodeKeepsItsBits) {
   if (GetParam() == IsaLevel::kReference) GTEST_SKIP() << "the reference does not split";
-  AttentionCase spec;
-  spec.heads = 3;
-  spec.kv_heads = 1;
-  spec.dtype = DType::kBF16;
-  spec.lengths = {{0, 5000, 0}, {0, 20, 1}};
+  AttentionCase small;
+  small.heads = 3;
+  small.kv_heads = 1;
+  small.lengths = {{0, 5000, 0}, {0, 20, 1}};
+  AttentionCase windowed = small;
+  windowed.params.window = 700;
+  AttentionCase large;  // whose states are merged by all threads too
+  large.heads = 64;
+  large.value_dim = 256;
+  large.lengths = {{0, 1100, 0}};
+  std::vector<float> logits(64);
+  for (int i = 0; i < 64; ++i) logits[static_cast<std::size_t>(i)] = 0.1f * static_cast<float>(i);
+  large.params.sink_logits = Tensor(logits.data(), DType::kF32, Shape{64});
   TestBench one(table_, 1);
   TestBench four(table_, 4);
-  for (int window : {0, 700}) {
-    spec.params.window = window;
+  for (AttentionCase spec : {small, windowed, large}) {
+    spec.dtype = DType::kBF16;
+    const int last = spec.lengths[0].fresh;
     AttentionStage a(spec, 5);
     AttentionStage b(spec, 5);
-    for (int from : {0, 4999}) {
-      a.Step(one.context(), from, from == 0 ? 4999 : 5000);
-      b.Step(four.context(), from, from == 0 ? 4999 : 5000);
+    for (int from : {0, last - 1}) {
+      a.Step(one.context(), from, from == 0 ? last - 1 : last);
+      b.Step(four.context(), from, from == 0 ? last - 1 : last);
     }
     EXPECT_TRUE(SameBits(a.outputs()[0], b.outputs()[0]));
-    AttentionSequence sequence{0, 1, 5000, a.tables()[0]};
+    AttentionSequence sequence{0, 1, last, a.tables()[0]};
     EXPECT_GT(PlanAttention(four.context(), {&sequence, 1}, spec.page_size).merges.size(), 0u);
   }
 }

@@ -8,7 +8,7 @@ namespace {
 
 void DefineDeepseekV2(Config& config, Definition& definition) {
   Fields& fields = config.fields;
-  DefineLatent(config, definition, {});
+  DefineLatent(config, definition, {.fixed_pairing = true});
   AddDeepseekMoe(config, definition, 0, 2);
   definition.spec.moe.shared_bias |= definition.spec.mlp.up_bias;
   ops::Routing& routing = definition.spec.moe.routing;

@@ -6,7 +6,7 @@ namespace banyan::models {
 namespace {
 
 void DefineDeepseekV32(Config& config, Definition& definition) {
-  DefineLatent(config, definition, {.max_position = 163840});
+  DefineLatent(config, definition, {.max_position = 163840, .fixed_pairing = true});
   AddSparseIndex(config, definition, 64);
   AddDeepseekMoe(config, definition, 3);
   RouteAsDeepseekV3(config, definition.spec, 2.5, 8, 4);

@@ -11,8 +11,8 @@ void DefineGemma(Config& config, Definition& definition) {
   nn::DecoderSpec& spec = definition.spec;
   spec = config.Dims(16, 256);
   spec.norm = config.RmsNorm("rms_norm_eps", 1e-6);
-  spec.mlp.activation = config.Activation({"hidden_act"}, "gelu_pytorch_tanh");
-  config.fields.Ignore({"hidden_activation"});  // as transformers 5, which looks at the other
+  // hidden_activation puts right the hidden_act of early files; transformers 5 overlooks it.
+  spec.mlp.activation = config.Activation({"hidden_activation", "hidden_act"}, "gelu_pytorch_tanh");
   spec.embedding_scale = std::sqrt(static_cast<float>(spec.hidden_size));
   spec.round_embedding_scale = true;
   config.Biases(spec);

@@ -27,9 +27,13 @@ std::vector<std::string> IndexTypes(Fields& fields, std::size_t layers) {
 void DefineGlmMoeDsa(Config& config, Definition& definition) {
   Fields& fields = config.fields;
   nn::DecoderSpec& spec = definition.spec;
-  DefineLatent(
-      config, definition,
-      {.q_rank = 2048, .nope_dim = 192, .value_dim = 256, .max_position = 202752, .eps = 1e-5});
+  DefineLatent(config, definition,
+               {.q_rank = 2048,
+                .nope_dim = 192,
+                .value_dim = 256,
+                .max_position = 202752,
+                .eps = 1e-5,
+                .fixed_pairing = true});
   AddSparseIndex(config, definition, 32, ops::RopePairing::kInterleaved);
   AddDeepseekMoe(config, definition, 3);
   RouteAsDeepseekV3(config, spec, 2.5);

@@ -19,8 +19,12 @@ void DefineGranitemoehybrid(Config& config, Definition& definition) {
   const bool rope = config.gguf()
                         ? fields.Optional<bool>("use_rope", true)
                         : fields.Optional<std::string>("position_embedding_type", "") == "rope";
-  MixersByType(config, spec, fields.Has("layers_block_type") ? "layers_block_type" : "layer_types",
-               nn::Mixer::kMamba2, [](int) { return false; });
+  const bool old_name = fields.Has("layers_block_type");
+  if (old_name && fields.Has("layer_types") &&
+      fields.object().at("layer_types") == fields.object().at("layers_block_type"))
+    fields.Ignore({"layer_types"});
+  MixersByType(config, spec, old_name ? "layers_block_type" : "layer_types", nn::Mixer::kMamba2,
+               [](int) { return false; });
   for (nn::LayerSpec& layer : spec.layers) layer.rope = rope ? 0 : -1;
   const int expanded = fields.Optional<int>("mamba_expand", 2, kExpansions) * spec.hidden_size;
   Mamba2Keys(config, spec, fields.Optional<int>("mamba_d_inner", expanded, {1, 1 << 24}));

@@ -20,6 +20,7 @@ void DefineMinicpm3(Config& config, Definition& definition) {
                 .max_position = 32768,
                 .eps = 1e-5,
                 .pairing = ops::RopePairing::kHalves,
+                .fixed_pairing = true,
                 .tied = true});
   const auto layers = static_cast<double>(spec.layers.size());
   const auto scale = [&](std::string_view key, double fallback, double of_null) {
