@@ -17,14 +17,14 @@
 namespace banyan::sim {
 namespace {
 
-constexpr int kVocabulary = 1000;
+constexpr int kScenarioVocabulary = 1000;
 constexpr uint64_t kWeights = 77;
 
 // A scheduler and a device with two plans in flight.
 class Line {
  public:
   Line(std::vector<Layer> layers, std::vector<int64_t> pages, int page_size, int max_running = 4)
-      : layers_(layers), device_(layers, pages, page_size, kVocabulary) {
+      : layers_(layers), device_(layers, pages, page_size, kScenarioVocabulary) {
     SchedulerConfig config;
     for (const Layer& layer : layers) {
       constexpr CacheKindType kTypes[] = {CacheKindType::kFull, CacheKindType::kWindow,
@@ -98,7 +98,7 @@ class Line {
     }
     ASSERT_TRUE(scheduler->idle());
     for (const auto& [id, prompt] : prompts_) {
-      ASSERT_EQ(outputs[id], ExpectedOutput(layers_, kWeights, prompt, kVocabulary,
+      ASSERT_EQ(outputs[id], ExpectedOutput(layers_, kWeights, prompt, kScenarioVocabulary,
                                             static_cast<int>(outputs[id].size()), 0, {}, -1));
     }
     prompts_.clear();
@@ -201,7 +201,8 @@ void GoOn(const std::vector<Layer>& layers, int page_size, End end) {
     for (int turn = 0; turn < 4; ++turn) {
       line.prefilled = 0;
       const int length = 70 + first + 3 * turn;
-      const auto expected = ExpectedOutput(layers, kWeights, text, kVocabulary, length, 0, {}, -1);
+      const auto expected =
+          ExpectedOutput(layers, kWeights, text, kScenarioVocabulary, length, 0, {}, -1);
       line.Add(text, end == End::kLength ? length : 400, {},
                end == End::kToken ? std::vector<int32_t>{expected.back()} : std::vector<int32_t>{});
       if (end == End::kLateStop) line.StopAt(length - 1, CacheKind::kLateStop - 2);
