@@ -13,6 +13,7 @@ namespace banyan {
 namespace {
 
 constexpr char kFlag[] = "--kv-events-config";
+constexpr std::string_view kTcp = "tcp://";
 constexpr char kTier[] = "GPU";
 // How soon a replay is answered.
 constexpr std::chrono::milliseconds kPoll{50};
@@ -84,18 +85,27 @@ StatusOr<KvEventsConfig> ParseKvEventsConfig(std::string_view text) {
   return config;
 }
 
+std::optional<TcpEndpoint> ParseTcpEndpoint(std::string_view endpoint) {
+  if (!endpoint.starts_with(kTcp)) return std::nullopt;
+  endpoint.remove_prefix(kTcp.size());
+  const size_t colon = endpoint.rfind(':');
+  if (colon == std::string_view::npos) return std::nullopt;
+  TcpEndpoint tcp = {.host = endpoint.substr(0, colon)};
+  const char* end = endpoint.data() + endpoint.size();
+  if (std::from_chars(endpoint.data() + colon + 1, end, tcp.port).ptr != end || tcp.port < 1 ||
+      tcp.port > 65535)
+    return std::nullopt;
+  return tcp;
+}
+
 StatusOr<std::string> EndpointOfRank(const std::string& endpoint, int dp_rank) {
   if (dp_rank == 0) return endpoint;
   if (endpoint.starts_with("inproc://")) return fmt::format("{}_dp{}", endpoint, dp_rank);
-  const size_t colon = endpoint.rfind(':');
-  int port = 0;
-  const char* end = endpoint.data() + endpoint.size();
-  if (!endpoint.starts_with("tcp://") ||
-      std::from_chars(endpoint.data() + colon + 1, end, port).ptr != end || port < 1 ||
-      port + dp_rank > 65535)
+  const auto tcp = ParseTcpEndpoint(endpoint);
+  if (!tcp || tcp->port + dp_rank > 65535)
     return InvalidArgument("{}: endpoint {}: rank {} needs a tcp port of its own, counted from it",
                            kFlag, endpoint, dp_rank);
-  return fmt::format("{}{}", endpoint.substr(0, colon + 1), port + dp_rank);
+  return fmt::format("{}{}:{}", kTcp, tcp->host, tcp->port + dp_rank);
 }
 
 std::string EncodeKvEvents(double seconds, const std::vector<KvEvent>& events, int block_size,

@@ -43,6 +43,13 @@ struct KvEventsConfig {
 // Of --kv-events-config: a JSON object; empty for none. Errors name the key.
 StatusOr<KvEventsConfig> ParseKvEventsConfig(std::string_view text);
 
+// tcp://HOST:PORT, the host as it is written; nullopt for any other.
+struct TcpEndpoint {
+  std::string_view host;
+  int port = 0;  // 1 to 65535
+};
+std::optional<TcpEndpoint> ParseTcpEndpoint(std::string_view endpoint);
+
 // `endpoint` as it is for a rank: the port, or the name of an inproc one, counts up.
 StatusOr<std::string> EndpointOfRank(const std::string& endpoint, int dp_rank);
 

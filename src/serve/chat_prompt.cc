@@ -8,6 +8,8 @@
 #include <cctype>
 #include <set>
 
+#include "absl/strings/ascii.h"
+
 namespace banyan::serve {
 namespace {
 
@@ -88,8 +90,7 @@ std::string CheckMessage(json::value& value) {
   json::value* role = message.if_contains("role");
   if (role == nullptr || !role->is_string()) return "'role' is missing";
   std::string name(View(role->get_string()));
-  for (char& c : name)  // in any case, as for SGLang
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
+  absl::AsciiStrToLower(&name);  // in any case, as for SGLang
   if (std::find(kRoles.begin(), kRoles.end(), name) == kRoles.end())
     return fmt::format("role '{}' is none of system, developer, user, assistant, tool, function",
                        View(role->get_string()));

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <charconv>
-
 #include "base/version.h"
 #include "engine/kv_events.h"
 #include "serve/admin/handlers.h"
@@ -45,21 +43,12 @@ void WriteSettings(JsonWriter& json, const EngineConfig& config) {
 // Where a router that knows caches finds the events of each rank: SGLang's description of a
 // publisher that can be reached over TCP, else null.
 void WriteKvEvents(JsonWriter& json, const EngineConfig& config) {
-  constexpr std::string_view kTcp = "tcp://";
   const auto events = ParseKvEventsConfig(config.kv_events_config);
-  int port = 0;
-  std::string_view host;
-  if (events.ok() && events->publisher == "zmq" && events->endpoint.starts_with(kTcp)) {
-    host = std::string_view(events->endpoint).substr(kTcp.size());
-    const std::size_t colon = std::min(host.rfind(':'), host.size());
-    const char* end = host.data() + host.size();
-    if (colon == host.size() || std::from_chars(host.data() + colon + 1, end, port).ptr != end)
-      port = 0;
-    host = host.substr(0, colon);
-  }
-  if (port < 1 || port > 65535) return void(json.Null());
-  json.Begin('{').Field("publisher", events->publisher).Field("endpoint_host", host);
-  json.Field("endpoint_port_base", port).Field("topic", events->topic);
+  if (!events.ok() || events->publisher != "zmq") return void(json.Null());
+  const auto tcp = ParseTcpEndpoint(events->endpoint);
+  if (!tcp) return void(json.Null());
+  json.Begin('{').Field("publisher", events->publisher).Field("endpoint_host", tcp->host);
+  json.Field("endpoint_port_base", tcp->port).Field("topic", events->topic);
   json.Field("block_size", config.page_size).Field("dp_size", config.dp_size).End('}');
 }
 
