@@ -165,12 +165,23 @@ int Config::SlidingPattern(int fallback) {
   return fallback;
 }
 
+void Config::RotaryDim(const nn::DecoderSpec& spec, nn::RopeDefaults& rope) {
+  rope.partial = true;
+  if (const auto rotated = fields.Maybe<int>("rotary_dim", {2, 1 << 14}))
+    rope.partial_rotary_factor = static_cast<double>(*rotated) / spec.attention.head_dim;
+}
+
+void Config::OptionalWindows(nn::DecoderSpec& spec, int fallback,
+                             const std::function<bool(int layer)>& sliding) {
+  const bool used = fields.Optional<bool>("use_sliding_window", false);
+  const int window = used ? Window("sliding_window", fallback) : 0;
+  fields.Ignore({"sliding_window"});
+  Windows(spec, window, [&](int layer) { return window > 0 && sliding(layer); });
+}
+
 void Config::QwenWindows(nn::DecoderSpec& spec) {
   const int first = fields.Optional<int>("max_window_layers", 28, {0, 1 << 16});
-  const bool used = fields.Optional<bool>("use_sliding_window", false);
-  const int window = used ? Window("sliding_window", 4096) : 0;
-  fields.Ignore({"sliding_window"});
-  Windows(spec, window, [&](int layer) { return window > 0 && layer >= first; });
+  OptionalWindows(spec, 4096, [&](int layer) { return layer >= first; });
 }
 
 void Config::Biases(nn::DecoderSpec& spec, bool output, bool attention_default) {

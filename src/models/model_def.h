@@ -87,6 +87,11 @@ class Config {
   // The layers of multi-token prediction, behind the others, are not used: their tensors are
   // ignored.
   void DropNextnLayers(Definition& definition);
+  // rotary_dim: how many elements of a head turn (MiniMax).
+  void RotaryDim(const nn::DecoderSpec& spec, nn::RopeDefaults& rope);
+  // Windows where use_sliding_window says so, by default in the layers that `sliding` names.
+  void OptionalWindows(nn::DecoderSpec& spec, int fallback,
+                       const std::function<bool(int layer)>& sliding);
   // Qwen's rule: the layers from max_window_layers on, and only if use_sliding_window says so.
   void QwenWindows(nn::DecoderSpec& spec);
   // A limit: 0, for none, where the key is null (or a GGUF file says zero), `fallback` where it is

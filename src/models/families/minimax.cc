@@ -15,10 +15,8 @@ void DefineMinimax(Config& config, Definition& definition) {
   spec.mlp.activation = config.Activation({"hidden_act"}, "silu");
   nn::RopeDefaults rope;
   rope.theta = 1000000.0;
-  rope.partial = true;
   // As the model's own code, SGLang and vLLM do; transformers 5.17 overlooks the key.
-  if (const auto rotated = fields.Maybe<int>("rotary_dim", {2, 1 << 14}))
-    rope.partial_rotary_factor = static_cast<double>(*rotated) / spec.attention.head_dim;
+  config.RotaryDim(spec, rope);
   config.Rope(spec, 4096 * 32, std::move(rope));
   MixersByType(config, spec, "layer_types", nn::Mixer::kLightning,
                [](int layer) { return layer % 2 == 0; });

@@ -15,9 +15,7 @@ void DefineMinimaxM2(Config& config, Definition& definition) {
   config.Only("use_qk_norm", true);
   nn::RopeDefaults rope;
   rope.theta = 5000000.0;
-  rope.partial = true;
-  if (const auto rotated = config.fields.Maybe<int>("rotary_dim", {2, 1 << 14}))
-    rope.partial_rotary_factor = static_cast<double>(*rotated) / spec.attention.head_dim;
+  config.RotaryDim(spec, rope);
   config.Rope(spec, 196608, std::move(rope));
   config.Moe(spec, "intermediate_size");
   spec.moe.routing.score = ops::Routing::Score::kSigmoid;

@@ -19,10 +19,8 @@ void DefineQwen2Moe(Config& config, Definition& definition) {
     spec.moe.shared_gate = true;
   }
   const int first_full = config.fields.Optional<int>("max_window_layers", 28, {0, 1 << 16});
-  const bool windows = config.fields.Optional<bool>("use_sliding_window", false);
-  config.fields.Ignore({"sliding_window"});
-  config.Windows(spec, windows ? config.Window("sliding_window", 4096) : 0,
-                 [&](int layer) { return windows && layer % 2 == 0 && layer < first_full; });
+  config.OptionalWindows(spec, 4096,
+                         [&](int layer) { return layer % 2 == 0 && layer < first_full; });
   config.Tied(spec, false);
   definition.tensors = LlamaTensors();
   AddMoe(definition.tensors, spec, {.shared = "shared_expert"});

@@ -24,11 +24,7 @@ void DefineSmollm3(Config& config, Definition& definition) {
     const bool rotates = has_rope ? (*has_rope)[i] != 0 : (i + 1) % interval != 0;
     spec.layers[i].rope = rotates ? 0 : -1;
   }
-  const bool windows = fields.Optional<bool>("use_sliding_window", false);
-  const int window = windows ? config.Window("sliding_window", 0) : 0;
-  fields.Ignore({"sliding_window"});
-  config.Windows(spec, window,
-                 [&](int layer) { return window > 0 && spec.layers[layer].rope < 0; });
+  config.OptionalWindows(spec, 0, [&](int layer) { return spec.layers[layer].rope < 0; });
   config.Tied(spec, true);
   definition.tensors = LlamaTensors();
 }
