@@ -222,6 +222,21 @@ TEST_F(LoadTest, KeysThatRepeatOrSayNothingAreNoHindrance) {
   }
 }
 
+// As transformers 4.57 saves the class.
+TEST_F(LoadTest, GptNeoxSaysItsRopeTwice) {
+  UseModel("gpt_neox");
+  config_.erase("rope_parameters");
+  config_["rotary_emb_base"] = config_["rope_theta"] = 10000;
+  config_["rotary_pct"] = config_["partial_rotary_factor"] = 0.25;
+  config_["rope_scaling"] = nullptr;
+  EXPECT_TRUE(Load().ok());
+  config_["rope_theta"] = 500;
+  ExpectError(StatusCode::kInvalidArgument, "'rope_theta' 500 is not rotary_emb_base 10000");
+  config_["rope_theta"] = 10000;
+  config_["partial_rotary_factor"] = 0.5;
+  ExpectError(StatusCode::kInvalidArgument, "'partial_rotary_factor' 0.5 is not rotary_pct");
+}
+
 TEST_F(LoadTest, OfAFlagNullMeansNo) {
   UseModel("falcon");
   EXPECT_EQ(Define().attention.kv_heads, 1);

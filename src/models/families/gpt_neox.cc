@@ -20,6 +20,18 @@ void DefineGptNeox(Config& config, Definition& definition) {
   rope.theta_key = "rotary_emb_base";
   rope.partial_key = "rotary_pct";
   config.Rope(spec, 2048, std::move(rope));
+  // Later releases of transformers 4 write both a second time, under the usual names.
+  const auto theta = config.fields.Maybe<double>("rope_theta");
+  const auto partial = config.fields.Maybe<double>("partial_rotary_factor");
+  if (config.status().ok()) {
+    if (theta && *theta != spec.ropes[0].theta)
+      config.fields.Fail("rope_theta",
+                         fmt::format("{} is not rotary_emb_base {}", *theta, spec.ropes[0].theta));
+    if (partial && static_cast<int>(spec.attention.head_dim * *partial) != spec.ropes[0].dim)
+      config.fields.Fail("partial_rotary_factor",
+                         fmt::format("{} is not rotary_pct: {} elements of {} are rotated",
+                                     *partial, spec.ropes[0].dim, spec.attention.head_dim));
+  }
   config.Tied(spec, false);
 
   weights::TensorTable& tensors = definition.tensors = LlamaTensors();
