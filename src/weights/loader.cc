@@ -212,6 +212,9 @@ StatusOr<Weight> Loader::TakeAs(std::string_view logical, const Shape& shape, bo
   if (!weight.ok())
     return Annotate(weight.status(),
                     fmt::format("{}: tensor '{}'", checkpoint_.path(), source.name));
+  if (weight->tensor.dtype() == DType::kF64)
+    return Unimplemented("{}: tensor '{}' is of type f64, which no product is computed with",
+                         checkpoint_.path(), source.name);
   if (!weight->owned.empty()) checkpoint_.Release(tensor);  // its copy is what is used
   Account(source.index, shape, tie != ties_.end());
   return weight;

@@ -97,6 +97,20 @@ TEST(Loader, NamesWhatIsMissingOrOfAnotherShape) {
   EXPECT_EQ(loader.Take("flat", {3})->tensor.rank(), 1);
 }
 
+TEST(Loader, NamesAMatrixOfDoubles) {
+  TempFolder folder;
+  folder.Write("config.json", "{}");
+  folder.Write(
+      "model.safetensors",
+      testing::Safetensors(R"({"a": {"dtype": "F64", "shape": [1, 2], "data_offsets": [0, 16]}}  )",
+                           GgufWriter::Raw(1.0) + GgufWriter::Raw(2.0)));
+  const auto checkpoint = *Checkpoint::Open(folder.path());
+  const TensorTable table{.rows = {{"a", "a", ""}}};
+  Loader loader(*checkpoint, table);
+  EXPECT_THAT(Error(loader.Take("a", {1, 2}).status()), HasSubstr("tensor 'a' is of type f64"));
+  EXPECT_THAT(Values(loader.TakeF32("a", {1, 2})), ElementsAre(1, 2));
+}
+
 TEST(Loader, SplitsAndTransposes) {
   TempFolder folder;
   auto checkpoint = MakeCheckpoint(folder, {{"qkv", {2, 4}}, {"stack", {4, 2}}});
