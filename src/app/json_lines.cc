@@ -33,6 +33,27 @@ json::object Reply(std::string_view text, const JsonLineAnswer& answer) {
   return *std::move(reply);
 }
 
+// Many readers of lines (Python's str.splitlines) end one at these three characters as well, which
+// JSON leaves as they are; they are always within a text, where an escape means the same.
+void AppendLine(std::string& out, const json::object& reply) {
+  const std::string text = json::serialize(reply);
+  std::size_t done = 0;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (text[at] != '\xC2' && text[at] != '\xE2') continue;
+    const std::string_view rest = std::string_view(text).substr(at);
+    const std::string_view escape = rest.starts_with("\xC2\x85")       ? "\\u0085"
+                                    : rest.starts_with("\xE2\x80\xA8") ? "\\u2028"
+                                    : rest.starts_with("\xE2\x80\xA9") ? "\\u2029"
+                                                                       : "";
+    if (escape.empty()) continue;
+    out.append(text, done, at - done);
+    out += escape;
+    done = at + (text[at] == '\xC2' ? 2 : 3);
+  }
+  out.append(text, done);
+  out += '\n';
+}
+
 // Just behind the value at `at`, at the comma or bracket that ends it.
 std::size_t EndOfValue(std::string_view text, std::size_t at) {
   int depth = 0;
@@ -76,8 +97,7 @@ Status RunJsonLines(int in, int out, const JsonLineAnswer& answer, std::size_t m
   std::string chunk(std::size_t{1} << 16, '\0');
   bool skipping = false;  // within a line that is too long
   const auto reply = [&](std::string_view line) -> Status {
-    output += json::serialize(Reply(line, answer));
-    output += '\n';
+    AppendLine(output, Reply(line, answer));
     return output.size() >= kFlushAt ? WriteAll(out, output) : OkStatus();
   };
   for (;;) {
@@ -93,16 +113,14 @@ Status RunJsonLines(int in, int out, const JsonLineAnswer& answer, std::size_t m
         input += rest.substr(0, end);
         BANYAN_RETURN_IF_ERROR(reply(input));
       } else if (!skipping) {
-        output +=
-            json::serialize(Error(OutOfRange("the line is longer than {} bytes", max_line))) + "\n";
+        AppendLine(output, Error(OutOfRange("the line is longer than {} bytes", max_line)));
       }
       input.clear();
       skipping = false;
     }
     if (skipping) continue;
     if (input.size() + rest.size() > max_line) {
-      output +=
-          json::serialize(Error(OutOfRange("the line is longer than {} bytes", max_line))) + "\n";
+      AppendLine(output, Error(OutOfRange("the line is longer than {} bytes", max_line)));
       input = std::string();
       skipping = true;
     } else {

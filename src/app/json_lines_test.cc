@@ -46,6 +46,11 @@ TEST(JsonLinesTest, OneReplyPerLine) {
   EXPECT_EQ(Converse(""), "");
 }
 
+TEST(JsonLinesTest, WhatSomeReadersTakeForTheEndOfALineIsEscaped) {
+  EXPECT_EQ(Converse("{\"a\":\"x\u0085\u2028y\u2029\u00E9\u2020\"}"),
+            "{\"got\":{\"a\":\"x\\u0085\\u2028y\\u2029\u00E9\u2020\"},\"size\":23}\n");
+}
+
 TEST(JsonLinesTest, BadLinesAreAnsweredWithAnError) {
   const std::string output = Converse("{\n[1]\n\n{\"bad\":1}\n{}\n");
   EXPECT_EQ(std::count(output.begin(), output.end(), '\n'), 5);
