@@ -168,7 +168,10 @@ const Case kScopes[] = {
     {"{% for i in [1, 2] %}{% break %}{% else %}e{% endfor %}", "e"},
     {"{% for i in [1, 2] %}{% continue %}{% else %}e{% endfor %}", "e"},
     {"{% for i in [1, 2] %}{% if i == 2 %}{% break %}{% endif %}{% else %}e{% endfor %}", ""},
-    // Markup escapes what is put into it.
+    // A template without blocks has no attributes of its own.
+    {"<{{ self.DEFAULT }}|{{ self.a is defined }}|{{ self.a | default('d') }}>", "<|False|d>"},
+    // Markup escapes what is put into it; words put together are no Markup.
+    {"{{ ('<a b>'|safe|title) ~ '<' }}{{ [('a'|safe)|title] }}", "<A B><['A']"},
     {"{{ ('%s %r %d'|safe) % ('<', '<', 3) }}", "&lt; &#39;&lt;&#39; 3"},
     {"{{ ('a b'|safe).split() }}", "[Markup('a'), Markup('b')]"},
 };
@@ -180,13 +183,27 @@ TEST(ChatTemplateTest, ScopesAreThoseOfJinja2) {
 
 TEST(ChatTemplateTest, RefusesWhatItCannotPrintAsPythonDoes) {
   for (const char* source :
-       {"{{ [1] | select }}", "{{ 'a'.upper }}", "{{ range }}", "{{ [cycler(1)] }}",
-        "{{ '\\ud83d' }}", "{{ f(a=1, a=2) }}", "{{ 'a' | upper(1) }}", "{{ 'a'.encode() }}",
-        "{{ 1.5.hex() }}", "{{ 1 is defined(2) }}", "{{ ('a'|safe).join(['<']) }}",
-        "{{ '\u0663' | int }}", "{{ self }}", "{% block b %}x{% endblock %}{{ self.b() }}",
-        "{% for i in [1] %}{{ loop | list }}{% endfor %}", "{{ '\u4e00'.isnumeric() }}",
+       {"{{ [1] | select }}",
+        "{{ 'a'.upper }}",
+        "{{ range }}",
+        "{{ [cycler(1)] }}",
+        "{{ '\\ud83d' }}",
+        "{{ f(a=1, a=2) }}",
+        "{{ 'a' | upper(1) }}",
+        "{{ 'a'.encode() }}",
+        "{{ 1.5.hex() }}",
+        "{{ 1 is defined(2) }}",
+        "{{ ('a'|safe).join(['<']) }}",
+        "{{ '\u0663' | int }}",
+        "{{ self }}",
+        "{{ self._x }}",
+        "{{ self.a.b }}",
+        "{% block b %}x{% endblock %}{{ self.b() }}",
+        "{% for i in [1] %}{{ loop | list }}{% endfor %}",
+        "{{ '\u4e00'.isnumeric() }}",
         "{% for i in [1, 2] %}{% for x in loop %}{{ x }}{% endfor %}{% endfor %}",
-        "{% for i in [1] %}{{ 1 in loop }}{% endfor %}", "{{ '\u00e9'.isidentifier() }}"}) {
+        "{% for i in [1] %}{{ 1 in loop }}{% endfor %}",
+        "{{ '\u00e9'.isidentifier() }}"}) {
     EXPECT_EQ(Render(source).rfind("error: ", 0), 0u) << source << " gave " << Render(source);
   }
 }

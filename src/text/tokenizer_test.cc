@@ -117,6 +117,22 @@ TEST(TokenizerTest, ConfigDecidesSpecialsAndTheFileBosEos) {
   EXPECT_EQ(std::count(split->begin(), split->end(), 10), 0);
 }
 
+// A file that pads batches names the token for it; nothing is padded here.
+TEST(TokenizerTest, TheTokenOfPaddingHasItsRole) {
+  std::string json = kBpe;
+  const std::string_view none = R"("padding":null)";
+  json.replace(json.find(none), none.size(),
+               R"("padding":{"strategy":{"Fixed":9},"direction":"Right","pad_to_multiple_of":null,
+                  "pad_id":0,"pad_type_id":0,"pad_token":"<pad>"})");
+  EXPECT_EQ(*Make(json)->Encode("a<pad>f", true), (Ids{0, 11, 5}));
+  EXPECT_EQ(*Make(json)->Decode(Ids{0, 11, 5}, true), "af");
+  json::object config;
+  config["pad_token"] = "ab";
+  EXPECT_EQ(*Make(json, config)->Encode("abf", true), (Ids{7, 5}));
+  config["pad_token"] = nullptr;
+  EXPECT_EQ(Make(json, config)->vocab_size(), 11);
+}
+
 TEST(TokenizerTest, AddedTokensDecoderAddsInOrderOfIds) {
   json::object config = {
       {"added_tokens_decoder",

@@ -70,6 +70,14 @@ pub fn apply(document: &mut Value, config: &Value) -> Result<Option<String>, Str
     if !document.is_object() || !document["model"].is_object() {
         return Err("tokenizer.json: expected an object with a model".to_string());
     }
+    // The token that batches are padded with has the role, where the configuration is silent.
+    let mut with_pad = None;
+    if config.get("pad_token").is_none() && document["padding"]["pad_token"].is_string() {
+        let mut own = if config.is_object() { config.clone() } else { json!({}) };
+        own["pad_token"] = document["padding"]["pad_token"].take();
+        with_pad = Some(own);
+    }
+    let config = with_pad.as_ref().unwrap_or(config);
     document["truncation"] = Value::Null;
     document["padding"] = Value::Null;
     if document["model"]["dropout"].is_number() {

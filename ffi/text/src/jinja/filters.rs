@@ -173,7 +173,7 @@ fn on_text(renderer: &Renderer, name: &str, value: &Value, args: CallArgs) -> Re
         "lower" => keep(lower(&text)),
         "upper" => keep(upper(&text)),
         "capitalize" => keep(capitalize(&text)),
-        "title" => keep(title_words(&text)),
+        "title" => Ok(Value::str(title_words(&text))), // joined from its words, so never Markup
         "trim" => {
             let chars = Bound::new(name, args, &["chars"])?.take(0).unwrap_or(Value::None);
             match chars {

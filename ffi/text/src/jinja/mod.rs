@@ -46,11 +46,13 @@ impl Error {
 
 pub struct Template {
     body: Vec<Stmt>,
+    blocks: bool,
 }
 
 impl Template {
     pub fn new(source: &str) -> Result<Template> {
-        Ok(Template { body: parser::parse(source)? })
+        let (body, blocks) = parser::parse(source)?;
+        Ok(Template { body, blocks })
     }
 
     /// `variables` and `defaults` are JSON objects; a name in both has its value of `variables`.
@@ -58,6 +60,6 @@ impl Template {
     pub fn render(&self, variables: &str, defaults: &str, now: i64) -> Result<String> {
         let mut entries = json::parse_object(defaults)?;
         entries.extend(json::parse_object(variables)?);
-        render::render(&self.body, entries, variables.len() + defaults.len(), now)
+        render::render(&self.body, self.blocks, entries, variables.len() + defaults.len(), now)
     }
 }

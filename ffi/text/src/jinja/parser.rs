@@ -14,7 +14,8 @@ use std::sync::Arc;
 const MAX_NESTING: u32 = 100;
 const MAX_OPERATORS: u32 = 4000;
 
-pub fn parse(source: &str) -> Result<Vec<Stmt>> {
+/// The statements, and whether there is a block among them.
+pub fn parse(source: &str) -> Result<(Vec<Stmt>, bool)> {
     let mut parser = Parser {
         tokens: tokenize(source)?,
         at: 0,
@@ -24,13 +25,14 @@ pub fn parse(source: &str) -> Result<Vec<Stmt>> {
         implicit: Vec::new(),
         soft: false,
         unknown: Vec::new(),
+        blocks: false,
     };
     let mut body = parser.body(&[])?;
     match parser.unknown.first() {
         Some(message) => Err(Error::new(message.clone())),
         None => {
             symbols::hide_names(&mut body)?;
-            Ok(body)
+            Ok((body, parser.blocks))
         }
     }
 }
@@ -46,6 +48,7 @@ pub(super) struct Parser {
     /// Within an `if`, where an unknown filter is an error only when it is reached.
     pub(super) soft: bool,
     pub(super) unknown: Vec<String>,
+    pub(super) blocks: bool,
 }
 
 impl Parser {

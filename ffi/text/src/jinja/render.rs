@@ -67,12 +67,20 @@ pub struct Renderer {
     depth: Cell<u32>,
     deadline: Instant,
     now: i64,
+    /// Does the template have any, which `self` would have as attributes?
+    blocks: bool,
     /// What could hold itself: emptied at the end, so that nothing leaks.
     namespaces: RefCell<Vec<Rc<Namespace>>>,
     captured: RefCell<Vec<Rc<Scope>>>,
 }
 
-pub fn render(body: &[Stmt], variables: Vec<(Value, Value)>, input_bytes: usize, now: i64) -> Result<String> {
+pub fn render(
+    body: &[Stmt],
+    blocks: bool,
+    variables: Vec<(Value, Value)>,
+    input_bytes: usize,
+    now: i64,
+) -> Result<String> {
     let renderer = Renderer {
         steps: Cell::new(0),
         bytes: Cell::new(0),
@@ -80,6 +88,7 @@ pub fn render(body: &[Stmt], variables: Vec<(Value, Value)>, input_bytes: usize,
         depth: Cell::new(0),
         deadline: Instant::now() + MAX_TIME,
         now,
+        blocks,
         namespaces: RefCell::default(),
         captured: RefCell::default(),
     };
@@ -540,14 +549,18 @@ impl Renderer {
         expressions.iter().map(|expression| self.eval(expression, scope)).collect()
     }
 
+    /// Is that Jinja2's name for the template and its blocks?
+    fn is_self(&self, expression: &Expr, scope: &Rc<Scope>) -> bool {
+        matches!(expression, Expr::Name(name) if &**name == "self" && scope.get(name).is_none())
+    }
+
     pub fn eval(&self, expression: &Expr, scope: &Rc<Scope>) -> Result<Value> {
         self.charge(1)?;
         match expression {
             Expr::Const(value) => Ok(constant(value)),
             Expr::Name(name) => match scope.get(name) {
                 Some(value) => Ok(value),
-                // Jinja2's name for the template and its blocks.
-                None if &**name == "self" => Err(Error::new("'self' is not supported in chat templates")),
+                None if self.is_self(expression, scope) => Err(Error::new("'self' is not supported in chat templates")),
                 None => Ok(Value::Undefined(format!("'{name}' is undefined").into())),
             },
             other => self.deeper(|| self.eval_compound(other, scope)),
@@ -560,7 +573,13 @@ impl Renderer {
             Expr::List(items) => Value::list(self.list(items, scope)?),
             Expr::Tuple(items) => Value::tuple(self.list(items, scope)?),
             Expr::Dict(items) => self.eval_dict(items, scope),
-            Expr::Attribute(object, name) => ops::attribute(&self.eval(object, scope)?, name),
+            Expr::Attribute(object, name) => {
+                if !self.blocks && !name.starts_with('_') && self.is_self(object, scope) {
+                    let message = format!("'jinja2.runtime.TemplateReference object' has no attribute '{name}'");
+                    return Ok(Value::Undefined(message.into()));
+                }
+                ops::attribute(&self.eval(object, scope)?, name)
+            }
             Expr::Item(object, key) => {
                 let object = self.eval(object, scope)?;
                 ops::item(&object, &self.eval(key, scope)?)

@@ -80,6 +80,7 @@ impl Parser {
             "with" => self.with_statement(),
             "block" => {
                 let block = self.any_name()?;
+                self.blocks = true;
                 let scoped = self.take_name("scoped");
                 self.take_name("required");
                 self.block_end()?;
