@@ -35,6 +35,14 @@ class TreeObserver {
   virtual void OnCleared() = 0;  // all that is left
 };
 
+// Called on the engine's thread around each eviction, which has no clock of its own.
+class EvictionObserver {
+ public:
+  virtual ~EvictionObserver() = default;
+  virtual void OnEvictionBegins() = 0;
+  virtual void OnEvictionEnds(int64_t pages) = 0;  // evicted; perhaps none
+};
+
 // Why a hit ended where it did.
 enum class CacheMiss : uint8_t {
   kNone,       // it did not: all that can be shared was found

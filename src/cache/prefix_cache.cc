@@ -165,7 +165,12 @@ int64_t PrefixCache::fenced(KindId kind) const {
 
 bool PrefixCache::MakeRoom(KindId kind, int64_t count) {
   const int64_t free = pools_[kind].free();
-  return free >= count || free + tree_.Evict(kind, count - free) >= count;
+  if (free >= count) return true;
+  EvictionObserver* const observer = config_.eviction_observer;
+  if (observer != nullptr) observer->OnEvictionBegins();
+  const int64_t evicted = tree_.Evict(kind, count - free);
+  if (observer != nullptr) observer->OnEvictionEnds(evicted);
+  return free + evicted >= count;
 }
 
 void PrefixCache::GiveFenced(KindId kind, PageId page) {

@@ -33,8 +33,9 @@ struct PrefixCacheConfig {
   int page_size = 1;
   int checkpoint_interval = 64;  // of a state, at most, while a request decodes
   std::string eviction_policy = "lru";
-  bool disabled = false;             // nothing is found and nothing is kept
-  TreeObserver* observer = nullptr;  // borrowed; none: null
+  bool disabled = false;                          // nothing is found and nothing is kept
+  TreeObserver* observer = nullptr;               // borrowed; none: null
+  EvictionObserver* eviction_observer = nullptr;  // likewise
 };
 
 class PrefixCache : private TreeObserver {

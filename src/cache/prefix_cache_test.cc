@@ -216,6 +216,24 @@ TEST(PrefixCacheTest, AFailedReservationTakesNothing) {
   EXPECT_TRUE(lease.Reserve(40, &changes)) << "it may yet have what there is";
 }
 
+TEST(PrefixCacheTest, TellsOfEachEviction) {
+  struct Observer final : EvictionObserver {
+    void OnEvictionBegins() override { ++begun; }
+    void OnEvictionEnds(int64_t count) override { pages.push_back(count); }
+    int begun = 0;
+    std::vector<int64_t> pages;
+  } observer;
+  PrefixCacheConfig config = {.groups = {{.name = "full"}}, .pages_per_group = {10}};
+  config.eviction_observer = &observer;
+  const auto cache = PrefixCache::Create(std::move(config)).value();
+  Use(*cache, Count(0, 8));
+  EXPECT_EQ(observer.begun, 0) << "there was room";
+  Use(*cache, Count(100, 5));
+  EXPECT_EQ(observer.begun, 1);
+  ASSERT_EQ(observer.pages.size(), 1u);
+  EXPECT_GE(observer.pages[0], 3);
+}
+
 TEST(PrefixCacheTest, SettingsThatCannotBeAreNamed) {
   PrefixCacheConfig config;
   config.groups = {{.type = CacheKindType::kWindow, .name = "w"}};

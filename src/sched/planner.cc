@@ -12,6 +12,13 @@
 #include "sched/scheduler_impl.h"
 
 namespace banyan {
+namespace {
+
+// Where prompts and outputs are not mixed, rows that decode are passed over so often at most.
+constexpr int kMostPrefillsInARow = 8;
+
+}  // namespace
+
 std::optional<StepPlan> SchedulerImpl::MakePlan() {
   if (waiting_.empty() && running_.empty()) {
     ratio_.Reset();
@@ -24,13 +31,16 @@ std::optional<StepPlan> SchedulerImpl::MakePlan() {
   if (config_.retract_interval > 0 && (plans_ + 1) % config_.retract_interval == 0) RetractOne();
   RetractOutgrown();
   Preempt();
+  size_t rows = running_.size();
   PlanSpans();
   // Every row waits for pages that only other rows hold.
   while (plan_.spans.empty() && in_flight_.empty() && !running_.empty()) {
-    if (!RetractOne()) {
+    // Those that were just put back may have left enough.
+    if (running_.size() == rows && !RetractOne()) {
       FinishWithError(*running_.front(),
                       Internal("no step fits in the cache ({})", cache_->Describe()));
     }
+    rows = running_.size();
     PlanSpans();
   }
   if (plan_.spans.empty()) return std::nullopt;
@@ -50,8 +60,10 @@ void SchedulerImpl::PlanSpans() {
     PlanDecodes();
     PlanPrefills();
   } else {
-    PlanPrefills();
+    if (prefills_in_a_row_ >= kMostPrefillsInARow) PlanDecodes();
+    if (plan_.spans.empty()) PlanPrefills();
     if (plan_.spans.empty()) PlanDecodes();
+    prefills_in_a_row_ = counters_.last_decode_rows > 0 ? 0 : prefills_in_a_row_ + 1;
   }
 }
 

@@ -110,6 +110,36 @@ TEST(PolicyTest, KeysThatRunComeFirst) {
   EXPECT_EQ(h.admitted, (Ids{1, 2, 3, 6, 5, 4, 7}));
 }
 
+TEST(RoutingKeyTest, RequestsAreCountedByKey) {
+  SchedulerConfig config = OneRow("fcfs");
+  config.max_running = 3;
+  Harness h(config);
+  using Keys = RoutingKeyLoad::Keys;
+  h.Step({.arrivals = {Keyed(1, "a", 4), Keyed(2, "a", 9), Keyed(3, "b", 4), Keyed(4, "a", 4),
+                       Keyed(5, "c", 9), Keyed(6, "", 4)}});
+  const auto load = [&] { return h.scheduler->stats().routing_keys; };
+  EXPECT_EQ(load().running_keys(), 2);
+  EXPECT_EQ(load().running, (Keys{1, 1})) << "one of b, two of a";
+  EXPECT_EQ(load().all, (Keys{2, 0, 1})) << "three of a";
+  h.Step({.aborts = {4}});
+  EXPECT_EQ(load().all, (Keys{2, 1}));
+  h.Step({.pause = PauseMode::kRetract});
+  EXPECT_EQ(load().running_keys(), 0);
+  EXPECT_EQ(load().all, (Keys{2, 1}));
+  h.Step({.resume = true});
+  h.RunToEnd();
+  EXPECT_EQ(load().running, Keys());
+  EXPECT_EQ(load().all, Keys());
+}
+
+TEST(RoutingKeyTest, ManyRequestsOfAKey) {
+  RoutingKeyCounts counts;
+  for (int i = 0; i < 201; ++i) counts.Add("a", 1, 1);
+  counts.Add("b", 200, 0);
+  EXPECT_EQ(counts.load().all, (RoutingKeyLoad::Keys{0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1}));
+  EXPECT_EQ(counts.load().running_keys(), 1);
+}
+
 TEST(PolicyTest, RequestsWithoutAKeyAreNotOneKey) {
   SchedulerConfig config = OneRow("routing-key");
   config.max_running = 3;
@@ -160,6 +190,31 @@ TEST(PriorityTest, BetterPrioritiesFirst) {
     h.RunToEnd();
     EXPECT_EQ(h.admitted, low_first ? (Ids{5, 3, 1, 2, 4}) : (Ids{2, 4, 1, 3, 5}));
   }
+}
+
+// Better ones come before it; of its equals, those with more outputs keep coming too.
+TEST(PriorityTest, EqualsPassOneOverSevenTimesAtMost) {
+  SchedulerConfig config = OneRow("lof");
+  config.priority_scheduling = true;
+  config.priority_preemption = false;
+  Harness h(config);
+  h.Step({.arrivals = {Prioritized(1, 5)}});
+  RequestId next = 3;
+  SchedulerInput input = {.arrivals = {Prioritized(2, 5, 5, 1)}};
+  int equals = 0;
+  for (int step = 0; step < 400 && !h.events[2].finished; ++step) {
+    while (h.events.size() + input.arrivals.size() < h.admitted.size() + 4) {
+      const bool better = next % 5 == 0;
+      equals += !better;
+      input.arrivals.push_back(Prioritized(next, better ? 6 : 5));
+      h.events[next++];
+    }
+    h.Step(std::exchange(input, {}));
+  }
+  const auto at = std::find(h.admitted.begin(), h.admitted.end(), RequestId{2});
+  ASSERT_NE(at, h.admitted.end()) << equals << " equals have come";
+  const auto passed = std::count_if(h.admitted.begin(), at, [](RequestId id) { return id % 5; });
+  EXPECT_LE(passed, 8);
 }
 
 TEST(PriorityTest, TakesTheRowOfAMuchWorseOne) {
@@ -250,6 +305,26 @@ TEST(PriorityTest, PagesThatAreTakenAreUsedWhenTheyAreBack) {
 }
 
 // Of the pages that could be evicted, most are of the very prefix that it shares.
+// A prompt that is taken whole turns out to need more pages than a window holds. To make room for
+// the row that decodes, that row itself is put back, which leaves enough for the prompt.
+TEST(PriorityTest, RoomThatADecodingRowHasLeftIsUsed) {
+  SchedulerConfig config = SmallConfig(40);
+  config.groups = {{.type = CacheKindType::kWindow, .window = 8, .name = "window"}};
+  config.mixed_chunk = false;
+  config.chunked_prefill_size = -1;
+  config.max_prefill_tokens = 4;
+  config.priority_scheduling = true;
+  Harness h(config);
+  h.Step({.arrivals = {Prioritized(1, 0, 10, 12)}});
+  h.Step({.arrivals = {Prioritized(2, 5, 36, 2)}});
+  h.RunToEnd();
+  for (const RequestId id : {1, 2}) {
+    ASSERT_TRUE(h.events[id].finished) << id;
+    EXPECT_TRUE(h.events[id].finished->status.ok()) << h.events[id].finished->status;
+  }
+  EXPECT_GT(h.events[1].retractions, 0);
+}
+
 TEST(PriorityTest, WhatItSharesIsNoRoomForIt) {
   Harness h(Overlapped(60, 8), 1);
   h.Step({.arrivals = {Prioritized(1, 0, 30, 1)}});
@@ -346,6 +421,21 @@ TEST(FairShareTest, TenToOneIsEqualWhileBothWait) {
 
 // A key for each request, as with a new user each time: what is kept of those that are gone is
 // bounded, and who has got much still comes after who has got nothing.
+TEST(FairShareTest, UsersWhoHadTheSameGoByArrival) {
+  SchedulerConfig config = OneRow("fcfs");
+  config.fair_share = true;
+  Harness h(config);
+  SchedulerInput input;
+  for (const char* user : {"m", "z", "a", "k"}) {
+    Arrival arrival = MakeArrival(input.arrivals.size() + 1, Count(1, 5), 2);
+    arrival.fair_key = user;
+    input.arrivals.push_back(std::move(arrival));
+  }
+  h.Step(std::move(input));
+  h.RunToEnd();
+  EXPECT_EQ(h.admitted, (Ids{1, 2, 3, 4}));
+}
+
 TEST(FairShareTest, KeysThatDoNotComeBackAreForgotten) {
   auto cache = PrefixCache::Create({.groups = {{.type = CacheKindType::kFull, .name = "full"}},
                                     .pages_per_group = {64},

@@ -15,6 +15,11 @@ constexpr int64_t kMatchCost = 128;
 constexpr int kRefreshed = 8;     // requests looked at in a turn
 constexpr int kTurnsAnOrder = 8;  // that dfs-weight keeps while none comes into its window
 
+// Its priority's rank and its number by arrival.
+std::pair<int64_t, uint64_t> AgeOf(const Request& request) {
+  return {request.queue_rank, request.sequence};
+}
+
 uint64_t Mix(uint64_t x) {  // splitmix64
   x += 0x9e3779b97f4a7c15u;
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -44,6 +49,7 @@ void WaitingQueue::Enter(Request* request) {
   if (options_.policy == QueuePolicy::kRoutingKey) key = request->arrival.routing_key;
   if (groups_.size() >= sweep_at_) Sweep();
   ++requests_;
+  routing_keys_.Add(request->arrival.routing_key, 1, 0);
   std::unique_ptr<QueueGroup>& group = groups_[key];
   if (group == nullptr) {
     group = std::make_unique<QueueGroup>();
@@ -52,18 +58,19 @@ void WaitingQueue::Enter(Request* request) {
   // What it did not ask for before is not made up for.
   if (group->requests++ == 0) group->served = std::max(group->served, virtual_time_);
   request->group = group.get();
-  fresh_.emplace(std::pair(request->queue_rank, request->sequence), request);
+  fresh_.emplace(AgeOf(*request), request);
   fresh_tokens_ += request->prompt_length();
 }
 
 void WaitingQueue::NotFresh(Request* request) {
-  if (fresh_.erase({request->queue_rank, request->sequence}) > 0) {
+  if (fresh_.erase(AgeOf(*request)) > 0) {
     fresh_tokens_ -= request->prompt_length();
   }
 }
 
 void WaitingQueue::Leave(Request* request) {
   NotFresh(request);
+  routing_keys_.Add(request->arrival.routing_key, -1, 0);
   QueueGroup* const group = std::exchange(request->group, nullptr);
   --group->requests;
   if (--requests_ == 0) {
@@ -124,12 +131,21 @@ void WaitingQueue::Remove(Request* request) {
 }
 
 void WaitingQueue::Admit(Request* request, int64_t expected_tokens) {
-  if (by_age()) since_oldest_ = request == ages_.begin()->second ? 0 : since_oldest_ + 1;
+  if (by_age()) {
+    const int64_t rank = request->queue_rank;
+    const bool oldest = ages_.lower_bound({rank, 0})->second == request;
+    if (oldest) {
+      since_oldest_.erase(rank);
+    } else {
+      ++since_oldest_[rank];
+    }
+  }
   Remove(request);
   NotFresh(request);
   QueueGroup& group = *request->group;
   Unrank(group);
   ++group.running;
+  routing_keys_.Add(request->arrival.routing_key, 0, 1);
   if (options_.fair_share) {
     virtual_time_ = std::max(virtual_time_, group.served);
     group.served += static_cast<double>(expected_tokens);
@@ -142,6 +158,7 @@ void WaitingQueue::LeftRow(Request* request, int64_t tokens) {
   QueueGroup& group = *request->group;
   Unrank(group);
   --group.running;
+  routing_keys_.Add(request->arrival.routing_key, 0, -1);
   if (options_.fair_share) {
     group.served += static_cast<double>(tokens - std::exchange(request->charged, 0));
   }
@@ -168,7 +185,7 @@ void WaitingQueue::Insert(Request* request) {
   Unrank(group);
   BANYAN_CHECK(group.members.emplace(QueueGroup::KeyOf(*request), request).second);
   Rank(group);
-  if (by_age()) ages_.emplace(request->sequence, request);
+  if (by_age()) ages_.emplace(AgeOf(*request), request);
   if (options_.policy == QueuePolicy::kRandom) {
     request->queue_index = shuffled_.size();
     shuffled_.push_back(request);
@@ -183,7 +200,13 @@ void WaitingQueue::Erase(Request* request) {
   Unrank(group);
   BANYAN_CHECK(group.members.erase(QueueGroup::KeyOf(*request)) == 1);
   Rank(group);
-  if (by_age()) ages_.erase(request->sequence);
+  if (by_age()) {
+    ages_.erase(AgeOf(*request));
+    const auto equal = ages_.lower_bound({request->queue_rank, 0});
+    if (equal == ages_.end() || equal->first.first != request->queue_rank) {
+      since_oldest_.erase(request->queue_rank);
+    }
+  }
   if (options_.policy == QueuePolicy::kRandom) {
     shuffled_.back()->queue_index = request->queue_index;
     std::swap(shuffled_[request->queue_index], shuffled_.back());
@@ -198,7 +221,7 @@ void WaitingQueue::Rank(QueueGroup& group) {
   if (group.members.empty()) return;
   const auto& [rank, by_policy, sequence] = group.members.begin()->first;
   if (options_.fair_share) {
-    group.rank = {rank, group.served, 0};
+    group.rank = {rank, group.served, sequence};
   } else if (options_.policy == QueuePolicy::kRoutingKey && group.running > 0 &&
              !group.key.empty()) {
     group.rank = {rank, -group.running, 0};
@@ -212,6 +235,12 @@ void WaitingQueue::BeginTurn() {
   match_budget_ = kMatchBudget;
   if (options_.policy == QueuePolicy::kLpm) RefreshSome();
   if (options_.policy == QueuePolicy::kDfsWeight && ++turns_ % kTurnsAnOrder == 0) ordered_ = false;
+}
+
+bool WaitingQueue::oldest_is_due() const {
+  if (!by_age() || ages_.empty() || since_oldest_.empty()) return false;
+  const auto since = since_oldest_.find(ages_.begin()->first.first);
+  return since != since_oldest_.end() && since->second >= kByAge - 1;
 }
 
 Request* WaitingQueue::First() {

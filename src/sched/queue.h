@@ -13,10 +13,10 @@
 //                without a key, by arrival
 // With priorities the better priority comes first, the policy decides among equals. With fair
 // shares these are the requests of the key that has been served least (start-time fair queueing: a
-// key that comes back begins where the others are), by arrival.
+// key that comes back begins where the others are), by arrival, as are keys that got the same.
 //
-// No request is passed over for ever: but for fcfs and for priorities, which are strict, every
-// eighth admission is that of the request that came first.
+// No request is passed over for ever: but for fcfs, every eighth admission is that of the request
+// that came first. Priorities are strict; there it is every eighth of its equals.
 //
 // Cost. Everything is O(log n) or less, whatever the length of the queue: to release followers is
 // that for each of them, to sweep groups up is that on average. What lpm and dfs-weight know of the
@@ -42,6 +42,7 @@
 #include "base/status.h"
 #include "cache/prefix_cache.h"
 #include "sched/request_state.h"
+#include "sched/routing_keys.h"
 
 namespace banyan {
 
@@ -101,6 +102,7 @@ class WaitingQueue {
   int size() const { return size_; }
   bool empty() const { return size_ == 0; }
   int64_t tokens() const { return tokens_; }
+  const RoutingKeyLoad& routing_keys() const { return routing_keys_.load(); }
   int num_groups() const { return static_cast<int>(groups_.size()); }
   // Of those that have never been admitted: how many, their tokens, themselves.
   int num_fresh() const { return static_cast<int>(fresh_.size()); }
@@ -122,8 +124,9 @@ class WaitingQueue {
     std::vector<Request*> requests;
   };
 
-  bool by_age() const { return options_.policy != QueuePolicy::kFcfs && !options_.priorities; }
-  bool oldest_is_due() const { return by_age() && since_oldest_ >= kByAge - 1; }
+  bool by_age() const { return options_.policy != QueuePolicy::kFcfs; }
+  // Of the best priority that is to be tried.
+  bool oldest_is_due() const;
   bool matches() const {
     return options_.policy == QueuePolicy::kLpm || options_.policy == QueuePolicy::kDfsWeight;
   }
@@ -143,21 +146,24 @@ class WaitingQueue {
 
   const QueueOptions options_;
   const PrefixCache& cache_;
+  RoutingKeyCounts routing_keys_;
   absl::flat_hash_map<std::string, std::unique_ptr<QueueGroup>> groups_;
   absl::btree_set<QueueGroup*, GroupBefore> ranked_;  // those with members
-  absl::btree_map<uint64_t, Request*> ages_;          // to be tried, where the policy looks at age
+  // By rank, then by arrival; to be tried, where the policy looks at age.
+  absl::btree_map<std::pair<int64_t, uint64_t>, Request*> ages_;
+  // Admissions since that of the oldest, by rank.
+  absl::flat_hash_map<int64_t, int> since_oldest_;
   absl::btree_map<std::pair<int64_t, uint64_t>, Request*> fresh_;  // by rank, then by arrival
   int64_t fresh_tokens_ = 0;
   int64_t tokens_ = 0;
   int size_ = 0;
-  int requests_ = 0;  // of all groups
-  int since_oldest_ = 0;
+  int requests_ = 0;            // of all groups
   double virtual_time_ = 0;     // of the fair shares: what the group served last had got before
   size_t sweep_at_ = kSweepAt;  // groups
 
-  int64_t match_budget_ = 0;           // of this turn
-  uint64_t refreshed_to_ = 0;          // sequence
-  std::vector<Request*> depth_first_;  // from the back; null: gone since
+  int64_t match_budget_ = 0;                   // of this turn
+  std::pair<int64_t, uint64_t> refreshed_to_;  // rank, sequence
+  std::vector<Request*> depth_first_;          // from the back; null: gone since
   bool ordered_ = false;
   uint64_t turns_ = 0;
   std::vector<Request*> shuffled_;

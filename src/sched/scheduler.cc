@@ -56,7 +56,8 @@ StatusOr<std::unique_ptr<Scheduler>> Scheduler::Create(SchedulerConfig config) {
                            .checkpoint_interval = std::max(config.decode_checkpoint_interval, 1),
                            .eviction_policy = config.eviction_policy,
                            .disabled = config.disable_prefix_cache,
-                           .observer = config.cache_observer}));
+                           .observer = config.cache_observer,
+                           .eviction_observer = config.eviction_observer}));
   return std::unique_ptr<Scheduler>(
       std::make_unique<SchedulerImpl>(std::move(config), queue, std::move(cache)));
 }
@@ -114,6 +115,8 @@ void SchedulerImpl::Pause(PauseMode mode) {
     for (const auto& [id, request] : requests_) {
       if (request->state() != RequestState::kFinished) all.push_back(request.get());
     }
+    std::sort(all.begin(), all.end(),
+              [](const Request* a, const Request* b) { return a->sequence < b->sequence; });
     for (Request* request : all) {
       FinishWithError(*request, Cancelled("the request was aborted: generation is paused"));
     }
@@ -268,6 +271,7 @@ SchedulerStats SchedulerImpl::stats() const {
   stats.paused = paused_;
   stats.queue_seconds = drain_rate_.Seconds(waiting_.size());
   stats.new_token_ratio = ratio_.value();
+  stats.routing_keys = waiting_.routing_keys();
   for (const Request* request : running_) {
     stats.running_tokens += static_cast<int64_t>(request->tokens.size());
   }

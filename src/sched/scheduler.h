@@ -20,6 +20,7 @@
 #include "cache/pool_usage.h"
 #include "sched/plan.h"
 #include "sched/request.h"
+#include "sched/routing_keys.h"
 
 namespace banyan {
 
@@ -64,7 +65,8 @@ struct SchedulerConfig {
   int decode_checkpoint_interval = 64;
   int retract_interval = 0;     // tests: retracts a request every so many plans, need or not
   RequestFactory make_request;  // none: sched/request_state.h's own
-  TreeObserver* cache_observer = nullptr;  // of the prefix tree; borrowed
+  TreeObserver* cache_observer = nullptr;         // of the prefix tree; borrowed
+  EvictionObserver* eviction_observer = nullptr;  // likewise
 };
 
 // What becomes of running requests while no plans are made.
@@ -110,6 +112,7 @@ struct SchedulerStats {
   // admission put off for what those that run are expected to need.
   int64_t exhausted_total = 0;
   double new_token_ratio = 0;
+  RoutingKeyLoad routing_keys;
   std::vector<PoolUsage> pools;
   // Of the last plan: what the prefill and decode log lines print.
   int last_prefill_requests = 0, last_prefill_tokens = 0, last_cached_tokens = 0,

@@ -47,7 +47,14 @@ class SchedulerImpl : public Scheduler {
     TimePoint issued;
     double tokens = 0, pairs = 0;
   };
-  using Deadline = std::pair<TimePoint, Request*>;
+  // Of two at the same time the request that came first: nothing depends on addresses.
+  struct DeadlineBefore {
+    bool operator()(const std::pair<TimePoint, Request*>& a,
+                    const std::pair<TimePoint, Request*>& b) const {
+      return std::pair(a.first, a.second->sequence) < std::pair(b.first, b.second->sequence);
+    }
+  };
+  using Deadlines = absl::btree_set<std::pair<TimePoint, Request*>, DeadlineBefore>;
 
   // scheduler.cc
   void Arrive(Arrival arrival);
@@ -104,7 +111,7 @@ class SchedulerImpl : public Scheduler {
   std::vector<RowId> free_rows_;   // a stack
   std::vector<RowId> closing_;     // to be told in the next plan
   std::deque<InFlight> in_flight_;
-  absl::btree_set<Deadline> deadlines_, queue_deadlines_, running_deadlines_;
+  Deadlines deadlines_, queue_deadlines_, running_deadlines_;
 
   NewTokenRatio ratio_;
   uint64_t arrivals_ = 0;
@@ -127,6 +134,7 @@ class SchedulerImpl : public Scheduler {
   StepPlan plan_;        // being made
   InFlight record_;
   int64_t chunk_left_ = 0, prefill_left_ = 0;
+  int prefills_in_a_row_ = 0;  // plans, where prompts and outputs are not mixed
   SchedulerStats counters_;
 };
 

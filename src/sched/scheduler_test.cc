@@ -171,6 +171,19 @@ TEST(SchedulerTest, TheRunningLimitBeginsWithTheFirstRow) {
   h.RunToEnd();
 }
 
+TEST(SchedulerTest, WithoutMixedChunksPromptsDoNotStopOutputs) {
+  SchedulerConfig config = SmallConfig(400);
+  config.mixed_chunk = false;
+  Harness h(config);
+  h.Step({.arrivals = {MakeArrival(1, Count(0, 5), 4)}});
+  // Prompts of one output each come without an end.
+  for (RequestId id = 2; id < 100 && !h.events[1].finished; ++id) {
+    h.Step({.arrivals = {MakeArrival(id, Count(static_cast<TokenId>(10 * id), 5), 1)}});
+  }
+  EXPECT_TRUE(h.events[1].finished.has_value());
+  EXPECT_LE(h.plans.size(), 4 * 9u);
+}
+
 TEST(SchedulerTest, BadSettingsAreNamed) {
   for (auto [field, change] : std::map<std::string, void (*)(SchedulerConfig&)>{
            {"max_running", [](SchedulerConfig& c) { c.max_running = 0; }},

@@ -11,7 +11,9 @@
 
 namespace banyan::sim {
 
-std::vector<WorldConfig> Configurations();
+// 48 of them: every set of kinds with every page size, with and without overlap. What else there is
+// is drawn, the same way for the same `draw`.
+std::vector<WorldConfig> Configurations(uint32_t draw);
 
 // What decides the turns of a world, one after the other.
 using Steps = std::vector<uint32_t>;

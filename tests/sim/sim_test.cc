@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The hash model in many configurations. Each prints its seed and what happened; BANYAN_SIM_STEPS
-// and BANYAN_SIM_SEED in the environment change length and seed. A failing run is cut down to the
-// fewest steps that still fail.
+// and BANYAN_SIM_SEED in the environment change length and seed, BANYAN_SIM_DRAW the
+// configurations. A failing run is cut down to the fewest steps that still fail.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -48,8 +48,10 @@ TEST_P(SimTest, EveryRequestGetsTheExpectedText) {
   std::puts(result.summary.c_str());
 }
 
-INSTANTIATE_TEST_SUITE_P(All, SimTest, testing::ValuesIn(Configurations()),
-                         [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    All, SimTest,
+    testing::ValuesIn(Configurations(static_cast<uint32_t>(Setting("BANYAN_SIM_DRAW", 0)))),
+    [](const auto& info) { return info.param.name; });
 
 }  // namespace
 }  // namespace banyan::sim

@@ -52,6 +52,10 @@ SchedulerConfig MakeSchedulerConfig(const WorldConfig& config) {
   made.policy = config.policy;
   made.priority_scheduling = config.priorities;
   made.low_priority_first = config.low_first;
+  made.priority_preemption = config.preemption;
+  made.preemption_threshold = config.preemption_threshold;
+  made.prefill_max_requests = config.prefill_max_requests;
+  made.max_prefill_tokens = config.max_prefill_tokens;
   made.fair_share = config.fair_share;
   made.dynamic_chunking = config.dynamic_chunking;
   made.max_queued = config.max_queued;
@@ -74,13 +78,16 @@ std::string Describe(const WorldConfig& c) {
          fmt::format(
              ", page {}, chunk {}, inflight {}, rows {}, mixed {}, cache {}, {}, {}, "
              "conservativeness {}, prompts {}, outputs {}, retract every {}, delay {}, errors {}, "
-             "priorities {} (low first {}), fair {}, dynamic {}, queue {} of {} tokens, samples "
+             "priorities {} (low first {}, one {}, preemption {} beyond {}), fair {}, dynamic {}, "
+             "queue {} of {} tokens, prefills of {} requests, {} tokens, samples "
              "{}, sessions {}, pauses {}, stalls {}, rope beyond {} (exact {}, recompute {})",
              c.page_size, c.chunk, c.max_inflight, c.max_running, c.mixed, c.prefix_cache, c.policy,
              c.eviction, c.conservativeness, c.longest_prompt, c.most_new_tokens,
-             c.retract_interval, c.output_delay, c.errors, c.priorities, c.low_first, c.fair_share,
-             c.dynamic_chunking, c.max_queued, c.max_queued_tokens, c.samples, c.sessions, c.pauses,
-             c.stalls, c.rope.limit, c.rope.exact, c.rope.recompute);
+             c.retract_interval, c.output_delay, c.errors, c.priorities, c.low_first,
+             c.one_priority, c.preemption, c.preemption_threshold, c.fair_share, c.dynamic_chunking,
+             c.max_queued, c.max_queued_tokens, c.prefill_max_requests, c.max_prefill_tokens,
+             c.samples, c.sessions, c.pauses, c.stalls, c.rope.limit, c.rope.exact,
+             c.rope.recompute);
 }
 
 World::World(WorldConfig config)
@@ -119,7 +126,9 @@ bool World::RandomArrival(Rng& rng, Sent* sent, std::vector<RequestId>* aborts) 
     arrival.logprobs.enabled = true;
     arrival.logprobs.prompt_start = Random(rng, static_cast<int>(arrival.prompt.size()) + 1);
   }
-  if (config_.priorities) arrival.priority = Random(rng, 41) - 20;
+  if (config_.priorities && (!config_.one_priority || Random(rng, 8) == 0)) {
+    arrival.priority = Random(rng, 41) - 20;
+  }
   arrival.routing_key = fmt::format("key {}", Random(rng, 3));
   arrival.fair_key = fmt::format("user {}", Random(rng, 10) == 0 ? Random(rng, 3) : 0);
   if (Random(rng, 12) == 0) arrival.queue_deadline = Now() + kStep * (20 + Random(rng, 100));
@@ -131,24 +140,27 @@ bool World::RandomArrival(Rng& rng, Sent* sent, std::vector<RequestId>* aborts) 
 }
 
 // Plans that the request takes when it is alone.
-int64_t World::Work(const Arrival& arrival) const {
-  const auto prompt = static_cast<int64_t>(arrival.prompt.size());
-  const int outputs = *arrival.sampling.max_new_tokens;
+int64_t World::Work(int64_t prompt, int outputs) const {
   return 2 + outputs + (prompt + outputs) / std::max(1, std::min(config_.chunk, config_.page_size));
 }
 
 // What comes before it may be all that is there. Fair shares let two other users go first for each
-// token of its own; a better priority may come later, and take its place; of the other policies
-// each lets seven go before the oldest.
+// token of its own, or a long one each; a better priority may come later, and take its place; of
+// the other policies each lets seven go before the oldest of a priority.
 void World::Send(Sent sent, SchedulerInput* input) {
   sent.sent_at = plans_;
-  sent.work = Work(sent.arrival);
+  sent.work =
+      Work(static_cast<int64_t>(sent.arrival.prompt.size()), *sent.arrival.sampling.max_new_tokens);
   int64_t work = sent.work;
   for (const auto& [id, other] : alive_) work += other.work;
-  const bool by_age = config_.policy != "fcfs" && !config_.priorities;
-  sent.bound = plans_ + 4 * work * (by_age ? 8 : config_.fair_share ? 4 : 1) + 50;
-  sent.opened_bound = by_age ? opened_ + 8 * (static_cast<int64_t>(alive_.size()) + 2)
-                             : std::numeric_limits<int64_t>::max();
+  const bool by_age = config_.policy != "fcfs";
+  const int64_t most = Work(config_.longest_prompt, config_.most_new_tokens);
+  const auto first = static_cast<int64_t>(alive_.size()) + 1;
+  const int64_t passed = by_age ? 7 * first * most : config_.fair_share ? 3 * work + 4 * most : 0;
+  sent.bound = plans_ + 4 * (work + passed) + 50;
+  sent.opened_bound = by_age && !config_.priorities
+                          ? opened_ + 8 * (static_cast<int64_t>(alive_.size()) + 2)
+                          : std::numeric_limits<int64_t>::max();
   if (config_.priorities) {
     const auto better = [&](const Arrival& a, const Arrival& b) {
       return config_.low_first ? a.priority < b.priority : a.priority > b.priority;
@@ -203,9 +215,8 @@ std::string World::CheckPreemption(const StepPlan& plan) {
     int& best = running.contains(id) ? best_running : best_waiting;
     best = std::max(best, config_.low_first ? -sent.arrival.priority : sent.arrival.priority);
   }
-  const bool passed_over =
-      config_.priorities && decodes &&
-      int64_t{best_waiting} - best_running > SchedulerConfig().preemption_threshold;
+  const bool passed_over = config_.priorities && config_.preemption && decodes &&
+                           int64_t{best_waiting} - best_running > config_.preemption_threshold;
   passed_over_ = passed_over ? passed_over_ + 1 : 0;
   if (passed_over_ <= kMostPassedOver) return "";
   return fmt::format("priority {} waits while the best that runs has {}", best_waiting,

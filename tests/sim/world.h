@@ -36,9 +36,13 @@ struct WorldConfig {
   std::string policy = "fcfs";
   bool priorities = false;
   bool low_first = false;
+  bool one_priority = false;  // for most requests
+  bool preemption = true;
+  int preemption_threshold = 10;
   bool fair_share = false;
   bool dynamic_chunking = false;
   int max_queued = 0, max_queued_tokens = 0;
+  int prefill_max_requests = 0, max_prefill_tokens = 16384;
   int samples = 1;        // a prompt may come for so many samples at once
   bool sessions = false;  // half of the requests are turns of sessions
   bool pauses = false;    // generation is paused and continued now and then
@@ -112,7 +116,7 @@ class World {
   void RunDevice(Rng& rng, bool quiet, SchedulerInput* input);
   Fresh CountFresh() const;
   std::string CheckQueue() const;
-  int64_t Work(const Arrival& arrival) const;
+  int64_t Work(int64_t prompt, int outputs) const;
   void Send(Sent sent, SchedulerInput* input);
   void PauseOrNot(Rng& rng, SchedulerInput* input);
   std::string CheckStarvation() const;

@@ -78,7 +78,7 @@ RunResult RunSeed(const WorldConfig& config, int64_t count, uint32_t seed) {
                                  world.refused(), world.turns())};
 }
 
-std::vector<WorldConfig> Configurations() {
+std::vector<WorldConfig> Configurations(uint32_t draw) {
   const Layer full, window{Layer::kWindow, 24, 0}, sinks{Layer::kWindow, 10, 5},
       chunked{Layer::kChunked, 20}, state{Layer::kState};
   const std::vector<std::pair<std::string, std::vector<Layer>>> models = {
@@ -94,8 +94,7 @@ std::vector<WorldConfig> Configurations() {
   for (const auto& [model, layers] : models) {
     for (int page_size : {1, 16, 64}) {
       for (int inflight : {1, 2}) {
-        // The rest is drawn, the same way each time.
-        std::mt19937 rng(static_cast<uint32_t>(all.size()));
+        std::mt19937 rng(static_cast<uint32_t>(all.size()) + 1000 * draw);
         const auto pick = [&](auto... values) {
           return std::array{values...}[rng() % sizeof...(values)];
         };
@@ -138,6 +137,11 @@ std::vector<WorldConfig> Configurations() {
           config.rope.exact = pick(0, 1) != 0;
           config.rope.recompute = !config.rope.exact && pick(0, 1) != 0;
         }
+        config.preemption = pick(1, 1, 1, 0) != 0;
+        config.preemption_threshold = pick(10, 10, 0, 30);
+        config.prefill_max_requests = pick(0, 0, 0, 1, 2);
+        config.max_prefill_tokens = pick(16384, 16384, 16384, 20);
+        config.one_priority = pick(0, 0, 1) != 0;
         config.name = fmt::format("{}Page{}Inflight{}", model, page_size, inflight);
         all.push_back(config);
       }
