@@ -50,12 +50,12 @@ METRIC_REASONS = [
     ("startup_available_gpu", "refused", "there is no GPU backend that it could speak of"),
     ("func_latency process_cpu get_loads", "refused", "it measures SGLang's Python functions"),
     ("weight_load_", "not yet", "it is of weights that are replaced while the server runs"),
-    ("eviction_duration", "not yet", "evictions are part of planning a step, which has no clock of its own"),
-    ("routing_key num_unique_running_routing_keys", "not yet", "requests are not counted by routing key"),
-    ("startup_latency", "not yet", "the log tells how long each phase of the start took"),
     ("fwd_occupancy", "not yet", "forward_execution_seconds_total tells how long steps took"),
     ("", "not yet", "not counted so far"),
 ]
+
+# What SGLang calls a GaugeHistogram: on the page, a gauge for each range of values.
+GAUGE_HISTOGRAMS = {"sglang:routing_key_running_req_count", "sglang:routing_key_all_req_count"}
 
 # What behaves otherwise than SGLang under the same name, and why.
 DIFFERENCES = """\
@@ -76,8 +76,8 @@ DIFFERENCES = """\
   turns them off, the others leave them alone); `chat_template_kwargs` has the last word.
 - **`n` above 1** on `/generate`: the samples of a prompt carry its `rid`, by which they are aborted (SGLang: new random names).
 - **`prompt_tokens_details.cached_tokens`** is always there; **metrics** are always on.
-- **Schedule policies** never let a request starve: but for `fcfs` and for priorities, every eighth admission is that of the
-  request that came first. `lpm` works at any length of the queue (SGLang: fcfs beyond 128), on matches that are brought up to
+- **Schedule policies** never let a request starve: but for `fcfs`, every eighth admission is that of the request that came
+  first (with priorities, of its equals); without mixed chunks every ninth step at the latest is for outputs. `lpm` works at any length of the queue (SGLang: fcfs beyond 128), on matches that are brought up to
   date within a budget per step; `dfs-weight` orders the 128 requests that came first. `--schedule-policy priority` is
   `--enable-priority-scheduling`.
 - **`--enable-dynamic-chunking`** needs no pipeline: chunks of equal time, by a fit to the steps measured while serving.
@@ -126,7 +126,10 @@ DIFFERENCES = """\
 - **Reasoning** stays in `content` (`reasoning_tokens` is 0), and chat requests with `tools` are refused, until their formats are built; `/render` and
   `/tokenize` show the prompt with tools.
 - **`/metrics`**: the names are SGLang's, so they have a colon, of which `promtool check metrics` says that it is for recording
-  rules alone, and exits with 3; it finds nothing else (with `--collect-tokens-histogram`: that three names say their type).
+  rules alone, and exits with 3; it finds nothing else (with `--collect-tokens-histogram`: that three names say their type; once
+  a request has a routing key: that the gauges of keys by their requests have SGLang's label `le`). A start's phases, the
+  `context` of `sglang:startup_latency_breakdown_seconds_max`, are Banyan's own; `sglang:routing_keys_active` counts the keys of
+  the header alone, as in SGLang.
   `sglang:utilization` is SGLang's formula with `--max-running-requests` for the number that runs within an SLO, which nothing
   sets there; `sglang:per_stage_req_latency_seconds` has the stages `request_process` and `prefill_forward`;
   `sglang:forward_execution_seconds_total` has the categories `extend`, `decode` and `mixed`.
@@ -291,6 +294,8 @@ def page(banyan):
             route_rows.append((name, route["fate"], route["note"]))
     for name, kind in names["metrics"].items():
         if name in have["metrics"]:
+            if name in GAUGE_HISTOGRAMS:
+                kind = "gauge"
             if kind not in ("?", have["metrics"][name]):
                 sys.exit(f"{name} is a {have['metrics'][name]} here and a {kind} in SGLang")
             metric_rows.append((name, "done", ""))

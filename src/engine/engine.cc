@@ -15,7 +15,7 @@ namespace {
 class EngineImpl final : public Engine {
  public:
   EngineImpl(EngineParts parts, std::unique_ptr<KvEventPublisher> kv_events,
-             std::unique_ptr<Scheduler> scheduler);
+             std::unique_ptr<EvictionTimer> evictions, std::unique_ptr<Scheduler> scheduler);
   ~EngineImpl() override;
 
   StatusOr<RequestId> Submit(GenerateRequest request, GenerateSink sink) override;
@@ -73,7 +73,9 @@ class EngineImpl final : public Engine {
   bool draining_ = false;
   std::vector<std::function<void()>> drained_;
 
-  std::unique_ptr<KvEventPublisher> kv_events_;  // told by the loop until it ends
+  // Told by the loop until it ends.
+  std::unique_ptr<KvEventPublisher> kv_events_;
+  std::unique_ptr<EvictionTimer> evictions_;
   // The loop ends before the output, which ends what is still open.
   std::unique_ptr<Output> output_;
   std::unique_ptr<EngineLoop> loop_;
@@ -112,19 +114,17 @@ bool NeverBegan(const GenerateUpdate& update) {
 }
 
 EngineImpl::EngineImpl(EngineParts parts, std::unique_ptr<KvEventPublisher> kv_events,
+                       std::unique_ptr<EvictionTimer> evictions,
                        std::unique_ptr<Scheduler> scheduler)
     : parts_(std::move(parts)),
       limits_(Limits(parts_)),
-      metrics_(parts_.metrics != nullptr
-                   ? parts_.metrics
-                   : EngineMetrics::MakeRegistry(parts_.config.served_model_name),
-               RankLabels(parts_), parts_.model.cache_groups, parts_.config.metrics),
+      metrics_(parts_.metrics, RankLabels(parts_), parts_.model.cache_groups,
+               parts_.config.metrics),
       sessions_(SessionTokens(parts_.config)),
       live_names_(parts_.live_names != nullptr ? parts_.live_names : std::make_shared<LiveNames>()),
-      kv_events_(std::move(kv_events)) {
-  const int64_t pages =
-      parts_.scheduler.pages_per_group.empty() ? 0 : parts_.scheduler.pages_per_group.front();
-  metrics_.SetLimits(parts_.config.max_total_tokens, parts_.scheduler.page_size, pages,
+      kv_events_(std::move(kv_events)),
+      evictions_(std::move(evictions)) {
+  metrics_.SetLimits(parts_.config.max_total_tokens, parts_.scheduler.page_size,
                      parts_.config.context_length, parts_.config.max_running_requests);
   metrics_.SetStartup(parts_.load_seconds, parts_.start_seconds);
   output_ =
@@ -389,8 +389,14 @@ StatusOr<std::unique_ptr<Engine>> MakeEngine(EngineParts parts) {
         kv_events, KvEventPublisher::Open(events, parts.scheduler.page_size, parts.dp_rank));
     parts.scheduler.cache_observer = kv_events.get();
   }
+  if (parts.metrics == nullptr) {
+    parts.metrics = EngineMetrics::MakeRegistry(parts.config.served_model_name);
+  }
+  auto evictions = std::make_unique<EvictionTimer>(*parts.metrics, RankLabels(parts));
+  parts.scheduler.eviction_observer = evictions.get();
   BANYAN_ASSIGN_OR_RETURN(std::unique_ptr<Scheduler> scheduler, Scheduler::Create(parts.scheduler));
-  return std::make_unique<EngineImpl>(std::move(parts), std::move(kv_events), std::move(scheduler));
+  return std::make_unique<EngineImpl>(std::move(parts), std::move(kv_events), std::move(evictions),
+                                      std::move(scheduler));
 }
 
 }  // namespace banyan

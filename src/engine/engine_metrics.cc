@@ -20,6 +20,9 @@ constexpr double kQueueBounds[] = {0.001, 0.005, 0.010, 0.020, 0.050, 0.1, 0.2, 
                                    4,     5,     10,    15,    20,    30,  40,  50,   60,   70,  80,
                                    90,    100,   200,   300,   400,   600, 800, 1000, 2000, 3000};
 
+constexpr double kEvictionBounds[] = {0.001, 0.002, 0.003, 0.004, 0.005, 0.006, 0.007, 0.008, 0.009,
+                                      0.010, 0.020, 0.030, 0.040, 0.050, 0.100, 0.200, 0.500, 1};
+
 constexpr double kLengthBounds[] = {100,   300,    500,    700,    1000,   1500,   2000,  3000,
                                     4000,  5000,   6000,   7000,   8000,   9000,   10000, 12000,
                                     15000, 20000,  22000,  25000,  30000,  35000,  40000, 66000,
@@ -34,6 +37,11 @@ std::vector<double> StageBounds() {
 
 std::span<const double> Given(const std::vector<double>& bounds, std::span<const double> others) {
   return bounds.empty() ? others : std::span<const double>(bounds);
+}
+
+// Of a kind of cache that requests hold.
+double Share(const PoolUsage& pool) {
+  return static_cast<double>(pool.leased) / static_cast<double>(std::max<int64_t>(1, pool.total));
 }
 
 Labels With(Labels labels, const char* name, const char* value) {
@@ -69,6 +77,7 @@ std::shared_ptr<Metrics> EngineMetrics::MakeRegistry(const std::string& model_na
 EngineMetrics::EngineMetrics(std::shared_ptr<Metrics> registry, const Labels& rank,
                              std::span<const CacheGroupSpec> groups, const MetricsConfig& config)
     : registry_(std::move(registry)),
+      rank_(rank),
       requests_(registry_->GetCounter("sglang:num_requests_total", "Requests accepted.", rank)),
       aborted_(registry_->GetCounter("sglang:num_aborted_requests_total",
                                      "Requests that ended by an abort or an error.", rank)),
@@ -112,7 +121,8 @@ EngineMetrics::EngineMetrics(std::shared_ptr<Metrics> registry, const Labels& ra
       used_tokens_(registry_->GetGauge("sglang:num_used_tokens", "Tokens held by requests.", rank)),
       running_tokens_(registry_->GetGauge("sglang:decode_sum_seq_lens",
                                           "Tokens of the running requests together.", rank)),
-      token_usage_(registry_->GetGauge("sglang:token_usage", "Share of the cache held.", rank)),
+      token_usage_(registry_->GetGauge("sglang:token_usage",
+                                       "Share held of the fullest kind of cache.", rank)),
       throughput_(registry_->GetGauge("sglang:gen_throughput", "Tokens generated a second.", rank)),
       hit_rate_(registry_->GetGauge("sglang:cache_hit_rate",
                                     "Share of prompt tokens found in the prefix cache.", rank)),
@@ -134,7 +144,9 @@ EngineMetrics::EngineMetrics(std::shared_ptr<Metrics> registry, const Labels& ra
           registry_->GetGauge("sglang:context_len", "Tokens of the longest request.", rank)),
       startup_(registry_->GetGauge("sglang:engine_startup_time", "Seconds until ready.", rank)),
       load_(registry_->GetGauge("sglang:engine_load_weights_time",
-                                "Seconds that loading the weights took.", rank)) {
+                                "Seconds that loading the weights took.", rank)),
+      running_keys_(registry_->GetGauge("sglang:num_unique_running_routing_keys",
+                                        "Routing keys that have running requests.", rank)) {
   if (config.collect_tokens_histogram) {
     const auto lengths = [&](const char* name, const char* help,
                              const std::vector<std::string>& rule) {
@@ -188,17 +200,16 @@ void EngineMetrics::UpdatePool(const PoolGauges& gauges, const std::vector<PoolU
   gauges.available.Set(static_cast<double>(pool.free * gauges.page));
   gauges.evictable.Set(static_cast<double>(pool.evictable * gauges.page));
   gauges.used.Set(static_cast<double>(pool.leased * gauges.page));
-  gauges.usage.Set(static_cast<double>(pool.leased) /
-                   static_cast<double>(std::max<int64_t>(1, pool.total)));
+  gauges.usage.Set(Share(pool));
 }
 
-void EngineMetrics::SetLimits(int64_t max_total_tokens, int page_size, int64_t pages,
-                              int64_t context_length, int max_running_requests) {
+void EngineMetrics::SetLimits(int64_t max_total_tokens, int page_size, int64_t context_length,
+                              int max_running_requests) {
   max_running_requests_ = std::max(1, max_running_requests);
   max_total_tokens_.Set(static_cast<double>(max_total_tokens));
   page_size_.Set(page_size);
   full_.page = windows_.page = page_size;
-  pages_.Set(static_cast<double>(pages));
+  pages_.Set(static_cast<double>(max_total_tokens / page_size));
   context_length_.Set(static_cast<double>(context_length));
 }
 
@@ -252,6 +263,43 @@ void EngineMetrics::Ended(bool logged, const FinishReason& reason, double second
   latency_.Observe(seconds);
 }
 
+// Series as SGLang makes them: a gauge for each range of counts, which is not cumulative.
+void EngineMetrics::UpdateRoutingKeys(const RoutingKeyLoad& load) {
+  running_keys_.Set(static_cast<double>(load.running_keys()));
+  const auto set = [&](auto& gauges, const char* name, const char* help,
+                       const RoutingKeyLoad::Keys& keys) {
+    if (gauges[0] == nullptr &&
+        std::all_of(keys.begin(), keys.end(), [](int64_t count) { return count == 0; })) {
+      return;
+    }
+    for (size_t i = 0; i < keys.size(); ++i) {
+      if (gauges[i] == nullptr) {
+        const auto& bounds = RoutingKeyLoad::kBounds;
+        Labels labels = With(rank_, "gt", std::to_string(i == 0 ? 0 : bounds[i - 1]).c_str());
+        labels = With(std::move(labels), "le",
+                      i == bounds.size() ? "+Inf" : std::to_string(bounds[i]).c_str());
+        gauges[i] = &registry_->GetGauge(name, help, labels);
+      }
+      gauges[i]->Set(static_cast<double>(keys[i]));
+    }
+  };
+  set(keys_running_, "sglang:routing_key_running_req_count",
+      "Routing keys by how many of their requests run (gt < count <= le).", load.running);
+  set(keys_all_, "sglang:routing_key_all_req_count",
+      "Routing keys by how many of their requests wait or run (gt < count <= le).", load.all);
+}
+
+EvictionTimer::EvictionTimer(Metrics& registry, const Labels& rank)
+    : seconds_(registry.GetHistogram("sglang:eviction_duration_seconds",
+                                     "Time that an eviction from the prefix cache took.",
+                                     kEvictionBounds, rank)) {}
+
+void EvictionTimer::OnEvictionEnds(int64_t pages) {
+  if (pages == 0) return;
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began_;
+  seconds_.Observe(took.count());
+}
+
 void EngineMetrics::Update(const SchedulerStats& stats, double generation_throughput,
                            int64_t retracted) {
   running_.Set(stats.running);
@@ -274,12 +322,13 @@ void EngineMetrics::Update(const SchedulerStats& stats, double generation_throug
     hit_rate_.Set(static_cast<double>(stats.cached_tokens_total) /
                   static_cast<double>(stats.prompt_tokens_total));
   }
-  const double capacity = std::max(1.0, max_total_tokens_.value());
-  const double usage = static_cast<double>(stats.used_tokens) / capacity;
+  double usage = 0;
+  for (const PoolUsage& pool : stats.pools) usage = std::max(usage, Share(pool));
   token_usage_.Set(usage);
   // SGLang's formula, in which the first is the most that an operator wants running.
   utilization_.Set(
       std::max(static_cast<double>(stats.running) / max_running_requests_, usage / 0.9));
+  UpdateRoutingKeys(stats.routing_keys);
   for (const PoolGauges* gauges : {&full_, &windows_, &states_}) UpdatePool(*gauges, stats.pools);
 }
 

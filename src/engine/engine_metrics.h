@@ -2,6 +2,8 @@
 // The engine's series, under SGLang's names and with its buckets. Thread-safe.
 #pragma once
 
+#include <array>
+#include <chrono>
 #include <memory>
 #include <span>
 #include <string>
@@ -26,7 +28,7 @@ class EngineMetrics {
   Metrics& registry() { return *registry_; }
 
   // Fixed at the start.
-  void SetLimits(int64_t max_total_tokens, int page_size, int64_t pages, int64_t context_length,
+  void SetLimits(int64_t max_total_tokens, int page_size, int64_t context_length,
                  int max_running_requests);
   void SetStartup(double load_seconds, double total_seconds);
 
@@ -55,8 +57,10 @@ class EngineMetrics {
   };
   PoolGauges MakePool(const char* kind, const char* what, const Labels& rank);
   static void UpdatePool(const PoolGauges& gauges, const std::vector<PoolUsage>& pools);
+  void UpdateRoutingKeys(const RoutingKeyLoad& load);
 
   const std::shared_ptr<Metrics> registry_;
+  const Labels rank_;
   Counter &requests_, &aborted_, &prompt_tokens_, &cached_tokens_, &generation_tokens_;
   Counter &retracted_requests_, &retracted_input_, &retracted_output_, &evicted_tokens_;
   Counter &realtime_prefill_, &realtime_cached_, &realtime_decode_;
@@ -68,8 +72,23 @@ class EngineMetrics {
   Gauge &throughput_, &hit_rate_, &new_token_ratio_, &retracted_, &utilization_;
   PoolGauges full_, windows_, states_;
   Gauge &max_total_tokens_, &page_size_, &pages_, &context_length_, &startup_, &load_;
+  // From the first request on that has a routing key.
+  std::array<Gauge*, std::tuple_size_v<RoutingKeyLoad::Keys>> keys_running_{}, keys_all_{};
+  Gauge& running_keys_;
   int max_running_requests_ = 1;
   SchedulerStats before_;  // engine's thread
+};
+
+// How long evictions took. On the engine's thread.
+class EvictionTimer final : public EvictionObserver {
+ public:
+  EvictionTimer(Metrics& registry, const Labels& rank);
+  void OnEvictionBegins() override { began_ = std::chrono::steady_clock::now(); }
+  void OnEvictionEnds(int64_t pages) override;
+
+ private:
+  Histogram& seconds_;
+  std::chrono::steady_clock::time_point began_;
 };
 
 }  // namespace banyan

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <future>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -44,12 +45,24 @@ class Phases {
   void Ended(const std::string& name, const std::string& details, double seconds) {
     std::lock_guard lock(mutex_);
     LogInfo("start: {}{} ({:.0f} ms)", name, details, 1e3 * seconds);
+    double& longest = longest_[name];
+    longest = std::max(longest, seconds);
     if (sink_) sink_(name, seconds);
+  }
+  void Publish(Metrics& metrics) {
+    std::lock_guard lock(mutex_);
+    for (const auto& [name, seconds] : longest_) {
+      metrics
+          .GetGauge("sglang:startup_latency_breakdown_seconds_max",
+                    "Seconds that a phase of the start took.", {{"context", name}})
+          .Set(seconds);
+    }
   }
 
  private:
   std::mutex mutex_;
   PhaseSink sink_;
+  std::map<std::string, double> longest_;
 };
 
 class Phase {
@@ -332,6 +345,7 @@ StatusOr<std::unique_ptr<Engine>> Engine::Start(EngineConfig config, PhaseSink o
   std::unique_ptr<Engine> engine = ranks.size() == 1
                                        ? std::move(ranks.front())
                                        : MakeDataParallelEngine(std::move(ranks), method);
+  phases.Publish(engine->metrics());
   // A tokenizer's tables are built from many times their size, in pieces that the C library would
   // keep for the next ones; they do not come again.
   malloc_trim(0);

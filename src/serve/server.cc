@@ -5,6 +5,8 @@
 #include <array>
 #include <atomic>
 #include <map>
+#include <mutex>
+#include <string>
 
 #include "absl/strings/match.h"
 #include "base/check.h"
@@ -73,6 +75,7 @@ class ServerImpl final : public Server {
     // Checked by Open.
     (void)ParseSamplingParams(config_.preferred_sampling_params, "", context->native_defaults);
     for (const auto& route : router_->routes()) series_[route.get()];
+    KeysActive(*context).Set(0);
     served_since_ = std::chrono::steady_clock::now();
     context_owner_ = std::move(context);
     context_.store(context_owner_.get(), std::memory_order_release);
@@ -185,6 +188,7 @@ class ServerImpl final : public Server {
                                                   LabelsOf(*request.route));
     }).Add();
     Active(*context, *request.route, found->second).Add(1);
+    CountKey(*context, request, 1);
   }
 
   static Labels LabelsOf(const Route& route) {
@@ -196,6 +200,21 @@ class ServerImpl final : public Server {
       return context.engine.metrics().GetGauge("sglang:http_requests_active",
                                                "HTTP requests at work.", LabelsOf(route));
     });
+  }
+
+  // By the header alone, as SGLang counts: of the body nothing is known yet.
+  void CountKey(const ServeContext& context, const HttpRequest& request, int by) {
+    const std::string_view key = request.Header("X-SMG-Routing-Key");
+    if (key.empty()) return;
+    std::lock_guard lock(keys_mutex_);
+    const auto at = keys_.try_emplace(std::string(key)).first;
+    if ((at->second += by) == 0) keys_.erase(at);
+    KeysActive(context).Set(static_cast<double>(keys_.size()));
+  }
+
+  static Gauge& KeysActive(const ServeContext& context) {
+    return context.engine.metrics().GetGauge("sglang:routing_keys_active",
+                                             "Routing keys of the HTTP requests at work.");
   }
 
   static Counter& Response(const ServeContext& context, RouteMetrics& series,
@@ -218,6 +237,7 @@ class ServerImpl final : public Server {
     if (context != nullptr && found != series_.end() && counted) {
       Active(*context, *request.route, found->second).Add(-1);
       Response(*context, found->second, access).Add();
+      CountKey(*context, request, -1);
     }
     if (!config_.log_access || request.method.empty()) return;
     for (const std::string& prefix : config_.log_access_exclude)
@@ -236,6 +256,8 @@ class ServerImpl final : public Server {
   std::atomic<bool> draining_{false};
   std::map<const Route*, RouteMetrics> series_;  // these two are set before context_ is
   std::chrono::steady_clock::time_point served_since_;
+  std::mutex keys_mutex_;
+  std::map<std::string, int> keys_;  // routing keys of requests at work, how many have each
   std::unique_ptr<ServeContext> context_owner_;
   std::atomic<const ServeContext*> context_{nullptr};
   std::unique_ptr<HttpServer> http_;

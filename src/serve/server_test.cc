@@ -601,6 +601,17 @@ TEST_F(ServerTest, MetricsCountHttp) {
   EXPECT_EQ(page.find("nothing"), std::string::npos);
 }
 
+TEST_F(ServerTest, MetricsCountRoutingKeysAtWork) {
+  Start();
+  TestClient client(server_->port());
+  client.Send("GET /metrics HTTP/1.1\r\nHost: a\r\nX-SMG-Routing-Key: mine\r\n\r\n");
+  // The request for the page is at work itself.
+  EXPECT_NE(client.Receive().body.find("sglang:routing_keys_active 1"), std::string::npos);
+  EXPECT_TRUE(Eventually([&] {
+    return Get("/metrics").body.find("sglang:routing_keys_active 0") != std::string::npos;
+  }));
+}
+
 TEST_F(ServerTest, Keys) {
   ServeConfig config;
   config.api_key = "secret";

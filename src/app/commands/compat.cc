@@ -67,7 +67,9 @@ Status RunCompat(const CLI::App& app) {
   server->Serve(*engine);
   for (const char* counted : {"sglang:http_requests_total", "sglang:http_responses_total"})
     engine->metrics().GetCounter(counted, "");
-  engine->metrics().GetGauge("sglang:http_requests_active", "");
+  for (const char* gauge : {"sglang:http_requests_active", "sglang:routing_key_running_req_count",
+                            "sglang:routing_key_all_req_count"})
+    engine->metrics().GetGauge(gauge, "");
 
   std::string out;
   serve::JsonWriter json(out);

@@ -61,6 +61,11 @@ double TokenUsage(const SchedulerStats& stats) {
   return most;
 }
 
+// As /metrics has it.
+double Utilization(const SchedulerStats& stats, int max_running) {
+  return std::max(Share(stats.running, max_running), TokenUsage(stats) / 0.9);
+}
+
 void WriteLoad(JsonWriter& json, int rank, const EngineSnapshot& now, int max_running,
                const std::set<std::string>& sections) {
   const SchedulerStats& stats = now.scheduler;
@@ -77,7 +82,7 @@ void WriteLoad(JsonWriter& json, int rank, const EngineSnapshot& now, int max_ru
   json.Field("max_total_num_tokens", now.max_total_tokens);
   json.Field("token_usage", TokenUsage(stats)).Field("gen_throughput", now.generation_throughput);
   json.Field("cache_hit_rate", Share(stats.cached_tokens_total, stats.prompt_tokens_total));
-  json.Field("utilization", Share(stats.running, max_running));
+  json.Field("utilization", Utilization(stats, max_running));
   json.Field("max_running_requests", max_running);
   if (wants("memory")) {
     json.Key("memory").Begin('{').Field("weight_gb", static_cast<double>(now.weight_bytes) / kGiB);
@@ -155,20 +160,21 @@ void HandleLoads(const ServeContext& context, const HttpRequest& request, const 
   json.Field("version", std::string_view(kVersion));
   json.Field("dp_rank_count", engine.ranks()).Key("loads").Begin('[');
   int running = 0, waiting = 0;
-  double usage = 0, throughput = 0;
+  double usage = 0, throughput = 0, utilization = 0;
   for (const int rank : *ranks) {
     const EngineSnapshot now = engine.RankSnapshot(rank);
     WriteLoad(json, rank, now, max_running, *sections);
     running += now.scheduler.running;
     waiting += now.scheduler.waiting;
     usage += TokenUsage(now.scheduler);
+    utilization += Utilization(now.scheduler, max_running);
     throughput += now.generation_throughput;
   }
   const auto count = static_cast<double>(ranks->size());
   json.End(']').Key("aggregate").Begin('{').Field("total_running_reqs", running);
   json.Field("total_waiting_reqs", waiting).Field("total_reqs", running + waiting);
   json.Field("avg_token_usage", usage / count).Field("avg_throughput", throughput / count);
-  json.Field("avg_utilization", running / count / std::max(max_running, 1)).End('}').End('}');
+  json.Field("avg_utilization", utilization / count).End('}').End('}');
   SendJson(reply, std::move(out));
 }
 
