@@ -109,52 +109,69 @@ TEST(PrefixModelTest, RandomTextsUnderEviction) {
   }
 }
 
+struct Line {
+  std::string name;
+  Tokens tokens;
+  int64_t match = 0;
+};
+
+void PlayThrough(const std::vector<Line>& lines, int page_size, int64_t pages, bool all) {
+  PrefixCacheConfig config;
+  config.groups = {{.type = CacheKindType::kFull, .name = "full"}};
+  config.pages_per_group = {pages};
+  config.page_size = page_size;
+  auto cache = *PrefixCache::Create(config);
+  Model model(*cache, page_size);
+  for (const Line& line : lines) {
+    const Position match = cache->Match(line.name, line.tokens).resume.position;
+    if (all) {
+      ASSERT_EQ(match, line.match);
+    } else {
+      ASSERT_LE(match, line.match);
+    }
+    model.Run(line.name, line.tokens, false);
+    if (testing::Test::HasFatalFailure()) return;
+  }
+  model.CheckAll();
+  ASSERT_TRUE(cache->CheckInvariants().ok()) << cache->CheckInvariants();
+}
+
 // The recorded texts, whose matches without eviction are known, through leases in a pool that holds
 // them all: every match must be the recorded one; then through one that holds a tenth: never more.
+// A file's name says its page size ("branchy.page1.jsonl").
 TEST(PrefixModelTest, RecordedTexts) {
-  const std::filesystem::path path =
-      std::filesystem::path(BANYAN_SOURCE_DIR) / "../shared/data/prefix_cache/branchy.page1.jsonl";
-  if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is not there";
-  struct Line {
-    std::string name;
-    Tokens tokens;
-    int64_t match = 0;
-  };
-  std::vector<Line> lines;
-  std::ifstream file(path);
-  int64_t all = 0;
-  for (std::string text; std::getline(file, text);) {
-    const json::object object = *ParseJsonObject(text, path.string());
-    Fields fields(object, "line");
-    Line& line = lines.emplace_back();
-    line.tokens = fields.Required<std::vector<int>>("tokens");
-    if (const json::value* key = fields.Raw("key")) line.name = json::serialize(*key);
-    for (const std::string& name : fields.Unread()) {
-      if (name.find("match") != std::string::npos) line.match = fields.Required<int64_t>(name);
+  const std::filesystem::path folder =
+      std::filesystem::path(BANYAN_SOURCE_DIR) / "../shared/data/prefix_cache";
+  if (!std::filesystem::exists(folder)) GTEST_SKIP() << folder << " is not there";
+  int files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().extension() != ".jsonl") continue;
+    const std::string file_name = entry.path().filename();
+    SCOPED_TRACE(file_name);
+    const size_t at = file_name.find(".page");
+    const int page_size = at == std::string::npos ? 1 : std::stoi(file_name.substr(at + 5));
+    std::vector<Line> lines;
+    std::ifstream file(entry.path());
+    int64_t all = 0, longest = 0;
+    for (std::string text; std::getline(file, text);) {
+      const json::object object = *ParseJsonObject(text, file_name);
+      Fields fields(object, "line");
+      Line& line = lines.emplace_back();
+      line.tokens = fields.Required<std::vector<int>>("tokens");
+      if (const json::value* key = fields.Raw("key")) line.name = json::serialize(*key);
+      line.match = fields.Required<int64_t>("expect_match");
+      ASSERT_TRUE(fields.status().ok()) << fields.status();
+      const auto pages = static_cast<int64_t>(line.tokens.size()) / page_size + 1;
+      all += pages;
+      longest = std::max(longest, pages);
     }
-    ASSERT_TRUE(fields.status().ok()) << fields.status();
-    all += static_cast<int64_t>(line.tokens.size());
+    ASSERT_FALSE(lines.empty());
+    ++files;
+    PlayThrough(lines, page_size, all, true);
+    PlayThrough(lines, page_size, std::max(longest, all / 10), false);
+    if (HasFatalFailure()) return;
   }
-  ASSERT_FALSE(lines.empty());
-  for (const int64_t pages : {all + 1, all / 10}) {
-    PrefixCacheConfig config;
-    config.groups = {{.type = CacheKindType::kFull, .name = "full"}};
-    config.pages_per_group = {pages};
-    auto cache = *PrefixCache::Create(config);
-    Model model(*cache, 1);
-    for (const Line& line : lines) {
-      const Position match = cache->Match(line.name, line.tokens).resume.position;
-      if (pages > all) {
-        ASSERT_EQ(match, line.match);
-      } else {
-        ASSERT_LE(match, line.match);
-      }
-      model.Run(line.name, line.tokens, false);
-      if (HasFatalFailure()) return;
-    }
-    model.CheckAll();
-    ASSERT_TRUE(cache->CheckInvariants().ok()) << cache->CheckInvariants();
-  }
+  EXPECT_GT(files, 0);
 }
 
 }  // namespace
