@@ -40,4 +40,8 @@ set(BANYAN_COROUTINE_OPTIONS $<IF:$<CXX_COMPILER_ID:GNU>,-Wno-mismatched-new-del
 if(BANYAN_SANITIZE)
   add_compile_options(-fsanitize=${BANYAN_SANITIZE} -fno-omit-frame-pointer -g1)
   add_link_options(-fsanitize=${BANYAN_SANITIZE})
+  if(BANYAN_SANITIZE STREQUAL thread AND CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+    # Said once for each fence of a library's: thousands of lines, under which a real warning is lost.
+    add_compile_options(-Wno-tsan)
+  endif()
 endif()

@@ -32,16 +32,16 @@ TEST_F(SglangTest, RoutersNameTheRankInAHeader) {
 TEST_F(SglangTest, WhereASessionIsNoRouterKnows) {
   Start();
   const std::string session = R"("session_params":{"id":"s"})";
+  const auto rank = [&](const char* path, const std::string& body) {
+    EXPECT_EQ(Post(path, body, "X-Data-Parallel-Rank: 3\r\n").status, 200);
+    return engine_->submitted().back().dp_rank;
+  };
   for (const auto& [path, prompt] :
        {std::pair("/generate", R"({"text":"a",)"),
         {"/v1/completions", R"({"prompt":"a",)"},
         {"/v1/chat/completions", R"({"messages":[{"role":"user","content":"a"}],)"}}) {
-    const auto rank = [&](const std::string& fields) {
-      EXPECT_EQ(Post(path, prompt + fields + "}", "X-Data-Parallel-Rank: 3\r\n").status, 200);
-      return engine_->submitted().back().dp_rank;
-    };
-    EXPECT_EQ(rank(session), std::nullopt) << path;
-    EXPECT_EQ(rank(session + R"(,"routed_dp_rank":1)"), 1) << path;
+    EXPECT_EQ(rank(path, prompt + session + "}"), std::nullopt) << path;
+    EXPECT_EQ(rank(path, prompt + session + R"(,"routed_dp_rank":1})"), 1) << path;
   }
 }
 
