@@ -241,6 +241,30 @@ void CacheLease::Advance(Position next) {
   }
 }
 
+bool CacheLease::Tighten(Position next) {
+  PrefixTree& tree = cache_->tree_;
+  const Position page_size = cache_->page_size();
+  const uint64_t before = tree.splits();
+  for (KindId kind = 0; kind < cache_->kinds(); ++kind) {
+    const CacheKind& rule = cache_->kind(kind);
+    if (!rule.paged() || !rule.may_have_gaps()) continue;
+    const Position need = rule.NeedsFrom(next) / page_size * page_size;
+    const Position head = (rule.sinks() + page_size - 1) / page_size * page_size;
+    if (need <= head) continue;
+    for (NodeId id = node_; tree.node(id).parent != kNoNode; id = tree.node(id).parent) {
+      if (!Locks(held_[kind], tree.node(id))) continue;
+      for (const Position cut : {need, head}) {
+        const Node& node = tree.node(id);
+        if (cut <= node.begin || cut >= node.end()) continue;
+        tree.Split(id, static_cast<uint32_t>(cut - node.begin));
+      }
+    }
+  }
+  if (tree.splits() == before) return false;
+  Advance(next);
+  return true;
+}
+
 // Lets go of the nodes of the path that end at `need` or before, but for the sinks.
 void CacheLease::UnlockBelow(KindId kind, Position need) {
   PrefixTree& tree = cache_->tree_;

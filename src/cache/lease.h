@@ -72,6 +72,9 @@ class CacheLease {
   // No query below position `next` will run any more, in this plan or any in flight: gives back
   // what only those could see.
   void Advance(Position next);
+  // The same where pages are short: nodes of which only a part can be read are cut, and the rest of
+  // them is let go. False when there is nothing to cut.
+  bool Tighten(Position next);
 
   void Release();
 

@@ -100,10 +100,10 @@ void SchedulerImpl::Preempt() {
   const auto enough = [&] {
     return std::all_of(missing.begin(), missing.end(), [](int64_t pages) { return pages <= 0; });
   };
-  // The least and newest are at the end. None, when all of them would not do.
+  // The least and newest are at the end. None, when all that it outranks would not do.
   size_t victims = 0;
   while (!enough()) {
-    if (victims == running_.size()) return;
+    if (victims == running_.size()) break;  // alone it always fits
     const Request& victim = *running_[running_.size() - ++victims];
     if (!outranks(victim)) return;
     for (KindId kind = 0; kind < cache_->kinds(); ++kind) {
@@ -167,6 +167,7 @@ SchedulerImpl::Admission SchedulerImpl::AdmitOne(Request& request, const Admissi
       miss = cache_->Explain(name, tokens.first(request.match_limit()), match);
     }
     lease = cache_->Acquire(name, match, request.cache_priority());
+    if (lease.Reservable(shared + 1) <= shared) lease.Tighten(shared);
   }
   if (!lease.held() || !fits() || lease.Reservable(shared + 1) <= shared) {
     blocked_until_ = plans_ + kBlockedPlans;

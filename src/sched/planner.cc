@@ -94,9 +94,19 @@ bool SchedulerImpl::MakeRoomForDecodes() {
       const int64_t available = cache_->Available(kind);
       if (rows > available && rows > available + cache_->fenced(kind)) short_of_pages = true;
     }
-    if (!short_of_pages || !RetractOne()) return enough;
+    if (!short_of_pages) return enough;
+    if (Tighten()) continue;
+    if (!RetractOne()) return enough;
     enough = false;
   }
+}
+
+// Rows let go of what they hold only because it is in a node with what they read. False when there
+// is no such thing.
+bool SchedulerImpl::Tighten() {
+  bool any = false;
+  for (Request* request : running_) any |= request->lease.Tighten(request->computed);
+  return any;
 }
 
 // The victim has the worst priority, of these made the fewest outputs, then has the longest prompt,
@@ -155,7 +165,11 @@ bool SchedulerImpl::PlanChunk(Request& request) {
     if (config_.dynamic_chunking) chunk = step_time_.Chunk(request.planned, chunk_left_);
     length = std::min({rest, chunk, prefill_left_});
   }
-  length = request.lease.Reservable(request.planned + length) - request.planned;
+  Position reach = request.lease.Reservable(request.planned + length);
+  if (reach <= request.planned && Tighten()) {
+    reach = request.lease.Reservable(request.planned + length);
+  }
+  length = reach - request.planned;
   if (length <= 0) return false;
   if (length < rest) {
     // Whole pages, so that others can share them at once.

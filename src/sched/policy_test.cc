@@ -305,18 +305,19 @@ TEST(PriorityTest, PagesThatAreTakenAreUsedWhenTheyAreBack) {
 }
 
 // Of the pages that could be evicted, most are of the very prefix that it shares.
-// A prompt that is taken whole turns out to need more pages than a window holds. To make room for
-// the row that decodes, that row itself is put back, which leaves enough for the prompt.
+// While a better one's prompt is computed token by token, a row that decodes now and then takes the
+// last page. To make room for that row's next it is put back itself, which leaves enough for the
+// prompt.
 TEST(PriorityTest, RoomThatADecodingRowHasLeftIsUsed) {
   SchedulerConfig config = SmallConfig(40);
-  config.groups = {{.type = CacheKindType::kWindow, .window = 8, .name = "window"}};
   config.mixed_chunk = false;
-  config.chunked_prefill_size = -1;
-  config.max_prefill_tokens = 4;
+  config.chunked_prefill_size = 1;
+  config.schedule_conservativeness = 0;
   config.priority_scheduling = true;
   Harness h(config);
-  h.Step({.arrivals = {Prioritized(1, 0, 10, 12)}});
-  h.Step({.arrivals = {Prioritized(2, 5, 36, 2)}});
+  h.Step({.arrivals = {Prioritized(1, 0, 10, 20)}});
+  for (int i = 0; i < 11; ++i) h.Step();
+  h.Step({.arrivals = {Prioritized(2, 5, 26, 1)}});
   h.RunToEnd();
   for (const RequestId id : {1, 2}) {
     ASSERT_TRUE(h.events[id].finished) << id;

@@ -83,6 +83,7 @@ class SchedulerImpl : public Scheduler {
   void PlanDecodes();
   bool MakeRoomForDecodes();
   bool RetractOne();
+  bool Tighten();
   void RetractOutgrown();
   void PlanPrefills();
   bool PlanChunk(Request& request);

@@ -5,6 +5,7 @@
 
 #include <map>
 
+#include "cache/kinds/kind.h"
 #include "sched/scheduler_harness.h"
 
 namespace banyan {
@@ -182,6 +183,33 @@ TEST(SchedulerTest, WithoutMixedChunksPromptsDoNotStopOutputs) {
   }
   EXPECT_TRUE(h.events[1].finished.has_value());
   EXPECT_LE(h.plans.size(), 4 * 9u);
+}
+
+// Pools of windows that hold what one request needs and no more: a prompt that is taken whole fills
+// them with one node, of which a window reads the end; and so does an output that is gone on from.
+TEST(SchedulerTest, TheLeastPoolOfAWindowIsEnough) {
+  for (const int page_size : {1, 4}) {
+    for (CacheGroupSpec group : {CacheGroupSpec{CacheKindType::kWindow, 8, 0},
+                                 CacheGroupSpec{CacheKindType::kWindow, 8, 5},
+                                 CacheGroupSpec{CacheKindType::kChunkedLocal, 12, 0}}) {
+      group.name = "window";
+      const auto kind = CacheKind::Create(group, page_size, CacheKind::ResumeSlack(page_size, 0));
+      SchedulerConfig config = SmallConfig(kind->PagesHeld(900, 1), page_size);
+      config.groups = {group};
+      config.chunked_prefill_size = -1;
+      Harness h(config);
+      std::vector<TokenId> text = Count(0, 150);
+      for (RequestId id = 1; id < 12; ++id) {
+        h.Step({.arrivals = {MakeArrival(id, text, 5 + static_cast<int>(7 * id))}});
+        h.RunToEnd();
+        ASSERT_TRUE(h.events[id].finished) << id;
+        ASSERT_TRUE(h.events[id].finished->status.ok()) << h.events[id].finished->status;
+        text.insert(text.end(), h.events[id].tokens.begin(), h.events[id].tokens.end());
+        for (TokenId token : Count(static_cast<TokenId>(1000 + 10 * id), 1 + id % 5))
+          text.push_back(token);
+      }
+    }
+  }
 }
 
 TEST(SchedulerTest, BadSettingsAreNamed) {

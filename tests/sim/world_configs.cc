@@ -3,11 +3,13 @@
 #include <fmt/ranges.h>
 #include <rapidcheck.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <random>
 #include <utility>
 
+#include "cache/kinds/kind.h"
 #include "sim/sim_configs.h"
 
 namespace banyan::sim {
@@ -27,6 +29,22 @@ constexpr std::chrono::seconds kShrinkTime{30};
 // RapidCheck leaves out every run of every length in turn, which is n^2 / 2 lists for n steps: it
 // gets those that are few.
 constexpr size_t kFewSteps = 200;
+
+// What one request of any length holds of a layer's kind.
+int64_t LeastPages(const WorldConfig& config, const Layer& layer) {
+  const bool state = std::any_of(config.layers.begin(), config.layers.end(),
+                                 [](const Layer& other) { return other.type == Layer::kState; });
+  const Position slack =
+      config.prefix_cache
+          ? CacheKind::ResumeSlack(config.page_size, state ? config.checkpoint_interval / 2 : 0)
+          : 0;
+  const CacheGroupSpec spec = {
+      .type = layer.type == Layer::kWindow ? CacheKindType::kWindow : CacheKindType::kChunkedLocal,
+      .window = layer.window,
+      .sinks = layer.sinks};
+  return CacheKind::Create(spec, config.page_size, slack)
+      ->PagesHeld(config.longest_prompt + config.most_new_tokens, 1);
+}
 
 }  // namespace
 
@@ -142,6 +160,14 @@ std::vector<WorldConfig> Configurations(uint32_t draw) {
         config.prefill_max_requests = pick(0, 0, 0, 1, 2);
         config.max_prefill_tokens = pick(16384, 16384, 16384, 20);
         config.one_priority = pick(0, 0, 1) != 0;
+        // What the longest request needs of a window is less than its length.
+        if (pick(0, 1) != 0) {
+          for (size_t i = 0; i < layers.size(); ++i) {
+            if (layers[i].type == Layer::kWindow || layers[i].type == Layer::kChunked) {
+              config.pages[i] = LeastPages(config, layers[i]);
+            }
+          }
+        }
         config.name = fmt::format("{}Page{}Inflight{}", model, page_size, inflight);
         all.push_back(config);
       }
