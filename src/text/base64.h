@@ -3,11 +3,15 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace banyan::text {
 
 std::string EncodeBase64(std::span<const uint8_t> bytes);
+// None where it is not that.
+std::optional<std::string> DecodeBase64(std::string_view text);
 
 }  // namespace banyan::text

@@ -168,6 +168,11 @@ const Case kScopes[] = {
     {"{% for i in [1, 2] %}{% break %}{% else %}e{% endfor %}", "e"},
     {"{% for i in [1, 2] %}{% continue %}{% else %}e{% endfor %}", "e"},
     {"{% for i in [1, 2] %}{% if i == 2 %}{% break %}{% endif %}{% else %}e{% endfor %}", ""},
+    {"{{ '{:{}}|{:>{w}}'.format('x', 3, 'y', w=2) }} {{ 1e40|int }} {{ 2.0 ** -1 }}",
+     "x  | y 10000000000000000303786028427003666890752 0.5"},
+    {"{% set loop = 7 %}{{ loop }}{% for i in [1] %}{% with loop = 3 %}{{ loop }}{% endwith %}"
+     "{{ loop.index }}{% endfor %}",
+     "731"},
     // A template without blocks has no attributes of its own.
     {"<{{ self.DEFAULT }}|{{ self.a is defined }}|{{ self.a | default('d') }}>", "<|False|d>"},
     // Markup escapes what is put into it; words put together are no Markup.
@@ -199,6 +204,16 @@ TEST(ChatTemplateTest, RefusesWhatItCannotPrintAsPythonDoes) {
         "{{ self._x }}",
         "{{ self.a.b }}",
         "{% block b %}x{% endblock %}{{ self.b() }}",
+        "{{ 0.0 ** -1 }}",
+        "{{ (-8) ** 0.5 }}",
+        "{{ 1e300 ** 2 }}",
+        "{{ '%d' % 1e300 }}",
+        "{{ (1e308 * 10)|int }}",
+        "{{ dict(a=1, **{'a': 2}) }}",
+        "{{ '{:{:{:{}}}}'.format(1, 2, 3, 4) }}",
+        "{% for loop in [1] %}{% endfor %}",
+        "{% for i in [1] %}{% set loop = 1 %}{% for j in [1] %}{% endfor %}{% endfor %}",
+        "{% for i in [1] %}{% set loop = 1 %}{% endfor %}",
         "{% for i in [1] %}{{ loop | list }}{% endfor %}",
         "{{ '\u4e00'.isnumeric() }}",
         "{% for i in [1, 2] %}{% for x in loop %}{{ x }}{% endfor %}{% endfor %}",

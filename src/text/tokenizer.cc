@@ -10,6 +10,7 @@
 #include "text/gguf_vocab.h"
 #include "text/model_files.h"
 #include "text/sentencepiece.h"
+#include "text/vocab_files.h"
 
 namespace banyan::text {
 namespace {
@@ -154,7 +155,15 @@ bool TakesIdsAsTheyAre(std::string_view tokenizer_class) {
   return false;
 }
 
-// From tokenizer.model, with tokenizer_config.json laid over what the model says.
+// With tokenizer_config.json laid over what the vocabulary says.
+StatusOr<std::shared_ptr<const Tokenizer>> FromVocab(const GgufVocab& vocab,
+                                                     const json::object& config) {
+  BANYAN_ASSIGN_OR_RETURN(GgufTokenizerFiles files, TokenizerFromGguf(vocab));
+  for (const auto& [key, value] : config) files.config[key] = value;
+  return Tokenizer::FromJson(files.tokenizer_json, files.config);
+}
+
+// From tokenizer.model.
 StatusOr<std::shared_ptr<const Tokenizer>> FromSentencePiece(std::string_view model,
                                                              const json::object& config) {
   std::string_view tokenizer_class;
@@ -166,10 +175,17 @@ StatusOr<std::shared_ptr<const Tokenizer>> FromSentencePiece(std::string_view mo
     return Unimplemented(
         "no tokenizer.json, and tokenizer.model of class {} cannot be read without one",
         tokenizer_class);
-  BANYAN_ASSIGN_OR_RETURN(GgufVocab vocab, ParseSentencePieceModel(model));
-  BANYAN_ASSIGN_OR_RETURN(GgufTokenizerFiles files, TokenizerFromGguf(vocab));
-  for (const auto& [key, value] : config) files.config[key] = value;
-  return Tokenizer::FromJson(files.tokenizer_json, files.config);
+  BANYAN_ASSIGN_OR_RETURN(const GgufVocab vocab, ParseSentencePieceModel(model));
+  return FromVocab(vocab, config);
+}
+
+// "" where config.json does not say.
+StatusOr<std::string> ModelType(const std::string& folder) {
+  BANYAN_ASSIGN_OR_RETURN(const auto text, ReadFileIfAny(folder + "/config.json"));
+  if (!text) return std::string();
+  BANYAN_ASSIGN_OR_RETURN(const json::object config, ParseJsonObject(*text, "config.json"));
+  const json::value* type = config.if_contains("model_type");
+  return std::string(type && type->is_string() ? View(type->get_string()) : "");
 }
 
 StatusOr<std::shared_ptr<const Tokenizer>> FromFolder(const std::string& folder) {
@@ -178,7 +194,21 @@ StatusOr<std::shared_ptr<const Tokenizer>> FromFolder(const std::string& folder)
   if (text) return Tokenizer::FromJson(*text, config);
   BANYAN_ASSIGN_OR_RETURN(text, ReadFileIfAny(folder + "/tokenizer.model"));
   if (text) return FromSentencePiece(*text, config);
-  for (const char* file : {"tekken.json", "vocab.json", "vocab.txt", "spiece.model"}) {
+  BANYAN_ASSIGN_OR_RETURN(text, ReadFileIfAny(folder + "/tiktoken.model"));
+  if (text) {
+    BANYAN_ASSIGN_OR_RETURN(const GgufVocab vocab, ParseTiktokenModel(*text, config));
+    return FromVocab(vocab, config);
+  }
+  BANYAN_ASSIGN_OR_RETURN(text, ReadFileIfAny(folder + "/vocab.json"));
+  BANYAN_ASSIGN_OR_RETURN(const auto merges, ReadFileIfAny(folder + "/merges.txt"));
+  if (text && merges) {
+    BANYAN_ASSIGN_OR_RETURN(const std::string model_type, ModelType(folder));
+    BANYAN_ASSIGN_OR_RETURN(const GgufTokenizerFiles files,
+                            TokenizerFromVocabAndMerges(*text, *merges, config, model_type));
+    return Tokenizer::FromJson(files.tokenizer_json, files.config);
+  }
+  for (const char* file :
+       {"tekken.json", "vocab.json", "vocab.txt", "spiece.model", "qwen.tiktoken"}) {
     std::error_code error;
     if (std::filesystem::exists(folder + "/" + file, error))
       return Unimplemented(

@@ -39,7 +39,7 @@ bool HasMark(std::string_view model, std::string_view quant) {
 }  // namespace
 
 bool IsSupportFile(std::string_view name) {
-  static constexpr std::array<std::string_view, 15> kNames{"config.json",
+  static constexpr std::array<std::string_view, 16> kNames{"config.json",
                                                            "generation_config.json",
                                                            "tokenizer.json",
                                                            "tokenizer.model",
@@ -53,6 +53,7 @@ bool IsSupportFile(std::string_view name) {
                                                            "chat_template.json",
                                                            "model.safetensors",
                                                            "tekken.json",
+                                                           "tiktoken.model",
                                                            "model.safetensors.index.json"};
   if (std::ranges::find(kNames, name) != kNames.end()) return true;
   return name.starts_with("additional_chat_templates/") && name.ends_with(".jinja") &&

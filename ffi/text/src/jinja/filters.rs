@@ -330,12 +330,19 @@ fn to_int(value: &Value, args: CallArgs) -> Result<Value> {
     let fallback = bound.take(0).unwrap_or(Value::Int(0));
     let base = bound.integer(1)?.unwrap_or(10);
     let from_float = |number: f64| {
-        if number.is_finite() && number.abs() < 1e38 { Some(Value::Int(number as i128)) } else { None }
+        match number {
+            _ if !number.is_finite() => None,
+            _ if number.abs() < 1e38 => Some(Value::Int(number as i128)),
+            _ => Some(Value::BigInt(format!("{number:.0}").into())),
+        }
     };
     let parsed = match value {
         Value::Str(text, _) if in_foreign_digits(text) => return Err(foreign_digits()),
         Value::Str(text, _) => {
             parse_int(text, base as u32).or_else(|| format::parse_float(text).and_then(from_float))
+        }
+        Value::Float(number) if number.is_infinite() => {
+            return Err(Error::new("cannot convert float infinity to integer"));
         }
         Value::Float(number) => from_float(*number),
         Value::BigInt(_) => Some(value.clone()),

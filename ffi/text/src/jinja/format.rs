@@ -424,7 +424,7 @@ fn one_percent(
         }
         'd' | 'i' | 'u' | 'x' | 'X' | 'o' => {
             let number = match value {
-                Value::Float(number) if matches!(kind, 'd' | 'i' | 'u') && number.is_finite() => Some(*number as i128),
+                Value::Float(number) if matches!(kind, 'd' | 'i' | 'u') && number.abs() < 1e38 => Some(*number as i128),
                 other => other.as_int(),
             };
             let number = number.ok_or_else(|| needs_number("a real number"))?;
@@ -494,7 +494,7 @@ pub fn braces(
     positional: &[Value],
     keyword: &[(Arc<str>, Value)],
 ) -> Result<String> {
-    braces_at(renderer, pattern, positional, keyword, &mut Numbering::Open, 2)
+    braces_at(renderer, pattern, positional, keyword, &mut Numbering::Open, 3)
 }
 
 fn braces_at(

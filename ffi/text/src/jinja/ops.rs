@@ -167,6 +167,21 @@ fn integers(operator: Arithmetic, a: i128, b: i128) -> Result<Value> {
     result.map(Value::Int).ok_or_else(too_large)
 }
 
+/// Where C has infinities or no number, Python has errors and complex numbers.
+fn power(a: f64, b: f64) -> Result<f64> {
+    if a == 0.0 && b < 0.0 {
+        return Err(Error::new("0.0 cannot be raised to a negative power"));
+    }
+    if a < 0.0 && a.is_finite() && b.is_finite() && b.fract() != 0.0 {
+        return Err(Error::new("complex numbers are not supported in chat templates"));
+    }
+    let result = a.powf(b);
+    if result.is_infinite() && a.is_finite() && b.is_finite() {
+        return Err(Error::new("Numerical result out of range"));
+    }
+    Ok(result)
+}
+
 fn floats(operator: Arithmetic, a: f64, b: f64) -> Result<Value> {
     if b == 0.0 && matches!(operator, Arithmetic::Div | Arithmetic::FloorDiv | Arithmetic::Mod) {
         return Err(Error::new("float division by zero"));
@@ -198,7 +213,7 @@ fn floats(operator: Arithmetic, a: f64, b: f64) -> Result<Value> {
             }
         }
         Arithmetic::Mod => modulo(a, b),
-        Arithmetic::Pow => a.powf(b),
+        Arithmetic::Pow => power(a, b)?,
     }))
 }
 

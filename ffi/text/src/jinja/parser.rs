@@ -26,6 +26,7 @@ pub fn parse(source: &str) -> Result<(Vec<Stmt>, bool)> {
         soft: false,
         unknown: Vec::new(),
         blocks: false,
+        sets_loop: false,
     };
     let mut body = parser.body(&[])?;
     match parser.unknown.first() {
@@ -49,6 +50,8 @@ pub(super) struct Parser {
     pub(super) soft: bool,
     pub(super) unknown: Vec<String>,
     pub(super) blocks: bool,
+    /// Whether a name that was set is `loop`, which Jinja2 forbids in and around a `for`.
+    pub(super) sets_loop: bool,
 }
 
 impl Parser {

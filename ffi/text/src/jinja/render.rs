@@ -530,7 +530,11 @@ impl Renderer {
             match self.eval(star, scope)? {
                 Value::Dict(dict) => {
                     for (key, value) in &dict.entries {
-                        out.keyword.push((key.to_text(), value.clone()));
+                        let name = key.to_text();
+                        if args.keyword.iter().any(|entry| entry.0 == name) {
+                            return Err(Error::new(format!("got multiple values for keyword argument '{name}'")));
+                        }
+                        out.keyword.push((name, value.clone()));
                     }
                 }
                 other => {

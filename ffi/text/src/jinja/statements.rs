@@ -156,6 +156,7 @@ impl Parser {
     }
 
     fn for_statement(&mut self) -> Result<Stmt> {
+        let outside = std::mem::replace(&mut self.sets_loop, false);
         let target = self.target(false, &["in"])?;
         self.expect_name("in")?;
         let iterable = self.tuple(false)?;
@@ -171,6 +172,10 @@ impl Parser {
             otherwise = self.scoped_body(&["endfor"])?;
         }
         self.end_tag("endfor")?;
+        if self.sets_loop {
+            return self.fail("Can't assign to special loop variable in for-loop target");
+        }
+        self.sets_loop = outside;
         Ok(Stmt::For(Arc::new(ForLoop { target, iterable, filter, body, otherwise, recursive })))
     }
 
@@ -194,7 +199,9 @@ impl Parser {
             if !values.is_empty() {
                 self.expect_op(",")?;
             }
+            let outside = self.sets_loop;
             let target = self.single_target(false)?;
+            self.sets_loop = outside; // here it may be
             self.expect_op("=")?;
             values.push((target, self.expression(true)?));
         }
@@ -272,6 +279,7 @@ impl Parser {
             if matches!(&*name, "true" | "false" | "none" | "True" | "False" | "None") {
                 return parser.fail(format!("can't assign to '{name}'"));
             }
+            parser.sets_loop |= &*name == "loop";
             Ok(Target::Name(name))
         })
     }
