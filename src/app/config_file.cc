@@ -11,7 +11,8 @@ namespace banyan {
 namespace {
 
 // yaml-cpp and the stream below it (of a folder, say) report by exceptions; none leaves this file.
-StatusOr<std::vector<std::string>> ReadFlags(const std::string& path) {
+StatusOr<std::vector<std::string>> ReadFlags(
+    const std::string& path, const std::function<bool(const std::string&)>& one_value) {
   std::vector<std::string> flags;
   std::set<std::string> names;
   try {
@@ -34,6 +35,7 @@ StatusOr<std::vector<std::string>> ReadFlags(const std::string& path) {
       if (value.IsScalar()) {
         flags.push_back(flag + "=" + value.Scalar());
       } else if (value.IsSequence()) {
+        if (one_value(flag)) return InvalidArgument("{}: '{}' takes no list", path, name);
         for (const YAML::Node& part : value) {
           if (!part.IsScalar()) return InvalidArgument("{}: '{}' holds a nested value", path, name);
           flags.push_back(flag + "=" + part.Scalar());
@@ -52,7 +54,8 @@ StatusOr<std::vector<std::string>> ReadFlags(const std::string& path) {
 
 }  // namespace
 
-StatusOr<std::vector<std::string>> ExpandConfigFile(std::vector<std::string> args) {
+StatusOr<std::vector<std::string>> ExpandConfigFile(
+    std::vector<std::string> args, const std::function<bool(const std::string&)>& one_value) {
   constexpr std::string_view kName = "--config";
   std::vector<std::string> out, rest;
   for (std::size_t i = 0; i < args.size(); ++i) {
@@ -62,8 +65,9 @@ StatusOr<std::vector<std::string>> ExpandConfigFile(std::vector<std::string> arg
       continue;
     }
     if (!with_value && i + 1 == args.size()) return InvalidArgument("--config needs a file");
-    BANYAN_ASSIGN_OR_RETURN(std::vector<std::string> flags,
-                            ReadFlags(with_value ? args[i].substr(kName.size() + 1) : args[++i]));
+    BANYAN_ASSIGN_OR_RETURN(
+        std::vector<std::string> flags,
+        ReadFlags(with_value ? args[i].substr(kName.size() + 1) : args[++i], one_value));
     out.insert(out.end(), flags.begin(), flags.end());
   }
   out.insert(out.end(), rest.begin(), rest.end());

@@ -18,30 +18,35 @@ std::string Write(std::string_view text) {
 
 using Args = std::vector<std::string>;
 
+StatusOr<Args> Expand(Args args) {
+  return ExpandConfigFile(std::move(args),
+                          [](const std::string& flag) { return flag == "--port"; });
+}
+
 TEST(ConfigFile, StandsBeforeTheCommandLine) {
   const std::string path = Write(
       "model_path: m\nport: 1234\ndisable-radix-cache: true\nenable-mixed-chunk: false\n"
       "open-paths:\n  - /metrics\n  - /ready\n");
-  const auto args = ExpandConfigFile({"--port", "1", "--config", path, "--threads", "2"});
+  const auto args = Expand({"--port", "1", "--config", path, "--threads", "2"});
   ASSERT_TRUE(args.ok()) << args.status();
   EXPECT_EQ(*args, (Args{"--model-path=m", "--port=1234", "--disable-radix-cache=true",
                          "--enable-mixed-chunk=false", "--open-paths=/metrics",
                          "--open-paths=/ready", "--port", "1", "--threads", "2"}));
-  EXPECT_EQ(ExpandConfigFile({"--config=" + path})->size(), 6u);
-  EXPECT_EQ(*ExpandConfigFile({"--port", "1"}), (Args{"--port", "1"}));
-  EXPECT_TRUE(ExpandConfigFile({"--config", Write("")})->empty());
+  EXPECT_EQ(Expand({"--config=" + path})->size(), 6u);
+  EXPECT_EQ(*Expand({"--port", "1"}), (Args{"--port", "1"}));
+  EXPECT_TRUE(Expand({"--config", Write("")})->empty());
 }
 
 TEST(ConfigFile, RefusesWhatIsNoListOfFlags) {
-  EXPECT_FALSE(ExpandConfigFile({"--config"}).ok());
-  EXPECT_FALSE(ExpandConfigFile({"--config", "/no/such/file"}).ok());
-  EXPECT_FALSE(ExpandConfigFile({"--config", testing::TempDir()}).ok());
-  for (const char* bad :
-       {"[1, 2", "- a\n- b", "a: {b: c}", "a: [[1]]", "config: other.yaml", "--port: 1",
-        "port: 1\nport: 2", "page_size: 1\npage-size: 2", "? [a]\n: b", "a: \"\\xZZ\"", "{a: b"})
-    EXPECT_FALSE(ExpandConfigFile({"--config", Write(bad)}).ok()) << bad;
+  EXPECT_FALSE(Expand({"--config"}).ok());
+  EXPECT_FALSE(Expand({"--config", "/no/such/file"}).ok());
+  EXPECT_FALSE(Expand({"--config", testing::TempDir()}).ok());
+  for (const char* bad : {"[1, 2", "- a\n- b", "a: {b: c}", "a: [[1]]", "config: other.yaml",
+                          "--port: 1", "port: 1\nport: 2", "page_size: 1\npage-size: 2",
+                          "? [a]\n: b", "a: \"\\xZZ\"", "{a: b", "port: [1, 2]", "port: [1]"})
+    EXPECT_FALSE(Expand({"--config", Write(bad)}).ok()) << bad;
   for (const char* empty : {"no_such-flag:", "disable-radix-cache: null", "port: ~"}) {
-    const auto args = ExpandConfigFile({"--config", Write(empty)});
+    const auto args = Expand({"--config", Write(empty)});
     ASSERT_FALSE(args.ok()) << empty;
     EXPECT_NE(Message(args.status()).find("has no value: write true"), std::string::npos) << empty;
   }

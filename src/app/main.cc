@@ -44,7 +44,12 @@ int Main(std::vector<std::string> args) {
       return Fail(InvalidArgument("there is no command '{}'{}", args[0],
                                   nearest.empty() ? "" : "; did you mean '" + nearest + "'?"));
     }
-    auto expanded = ExpandConfigFile({args.begin() + 1, args.end()});
+    const CLI::App* const named = app.get_subcommand(args[0]);
+    auto expanded =
+        ExpandConfigFile({args.begin() + 1, args.end()}, [named](const std::string& flag) {
+          const CLI::Option* const option = named->get_option_no_throw(flag);
+          return option != nullptr && option->get_items_expected_max() <= 1;
+        });
     if (!expanded.ok()) return Fail(expanded.status());
     args.resize(1);
     args.insert(args.end(), expanded->begin(), expanded->end());

@@ -78,6 +78,16 @@ TEST(GenerationConfig, IsReadOrRefusedByKey) {
   EXPECT_TRUE(ReadGenerationConfig("/nowhere")->json.empty());
 }
 
+TEST(GenerationConfig, WhatHasNoEffectIsNamed) {
+  const auto config = ParseGenerationConfig(
+      R"({"suppress_tokens": [3], "no_repeat_ngram_size": 2, "num_beams": 1, "typical_p": 1.0,
+          "bad_words_ids": null, "begin_suppress_tokens": [], "stop_strings": "END"})");
+  ASSERT_TRUE(config.ok());
+  EXPECT_THAT(
+      config->without_effect,
+      testing::UnorderedElementsAre("suppress_tokens", "no_repeat_ngram_size", "stop_strings"));
+}
+
 nn::ModelInfo Model(int64_t bytes_per_token) {
   nn::ModelInfo model;
   model.context_length = 1000;

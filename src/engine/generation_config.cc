@@ -14,6 +14,37 @@ namespace {
 constexpr char kFile[] = "generation_config.json";
 constexpr int64_t kMaxBytes = 1 << 20;
 
+// Rules of transformers' generate() that no request here can ask for, and the value of each that
+// changes nothing; so does null, false, or a list without entries.
+constexpr std::pair<std::string_view, double> kNotDone[] = {
+    {"bad_words_ids", 0},
+    {"begin_suppress_tokens", 0},
+    {"diversity_penalty", 0},
+    {"encoder_no_repeat_ngram_size", 0},
+    {"epsilon_cutoff", 0},
+    {"eta_cutoff", 0},
+    {"forced_bos_token_id", -1},
+    {"forced_eos_token_id", -1},
+    {"guidance_scale", 1},
+    {"min_length", 0},
+    {"no_repeat_ngram_size", 0},
+    {"num_beams", 1},
+    {"penalty_alpha", 0},
+    {"sequence_bias", 0},
+    {"stop_strings", 0},
+    {"suppress_tokens", 0},
+    {"top_h", 1},
+    {"typical_p", 1},
+    {"exponential_decay_length_penalty", 0}};
+
+bool ChangesNothing(const json::value& value, double neutral) {
+  if (value.is_null()) return true;
+  if (value.is_bool()) return !value.get_bool();
+  if (value.is_array()) return value.get_array().empty();
+  if (value.is_object()) return value.get_object().empty();
+  return value.is_number() && value.to_number<double>() == neutral;
+}
+
 }  // namespace
 
 StatusOr<GenerationConfig> ParseGenerationConfig(std::string_view text) {
@@ -34,6 +65,10 @@ StatusOr<GenerationConfig> ParseGenerationConfig(std::string_view text) {
   // transformers turns the filter off by 0.
   const int top_k = fields.Optional<int>("top_k", sampling.top_k, {-1, 1 << 30});
   sampling.top_k = top_k == 0 ? -1 : top_k;
+  for (const auto& [key, neutral] : kNotDone) {
+    const json::value* const value = fields.Raw(key);
+    if (value != nullptr && !ChangesNothing(*value, neutral)) out.without_effect.emplace_back(key);
+  }
   BANYAN_RETURN_IF_ERROR(fields.status());
   // Else every request that leaves it alone would be refused for what it never said.
   const Status valid = sampling.Validate(std::numeric_limits<int>::max());

@@ -15,6 +15,8 @@ struct GenerationConfig {
   json::object json;             // the file; empty when the model has none
   std::vector<TokenId> end_ids;  // eos_token_id, one or a list
   SamplingParams sampling;       // SGLang's defaults, with what the file says instead
+  // Keys that would change what transformers generates, and have no effect here as in SGLang.
+  std::vector<std::string> without_effect;
 };
 
 // Of `model_path` when it is a folder; a .gguf file has none. A file that is there and cannot be

@@ -250,6 +250,9 @@ StatusOr<std::vector<EngineParts>> ModelParts(EngineConfig config, Phases& phase
     BANYAN_ASSIGN_OR_RETURN(hold->checkpoint,
                             weights::Checkpoint::Open(config.model_path, overrides));
     BANYAN_ASSIGN_OR_RETURN(generation, ReadGenerationConfig(config.model_path));
+    for (const std::string& key : generation.without_effect) {
+      LogWarning("generation_config.json: {} has no effect here", key);
+    }
   }
   std::shared_ptr<nn::Model> model;
   {
