@@ -213,7 +213,9 @@ json::object SpaceMarkNormalizer(const GgufVocab& vocab) {
         json::object{{"type", "Precompiled"},
                      {"precompiled_charsmap", EncodeBase64(vocab.precompiled_charsmap)}});
   if (vocab.remove_extra_whitespaces.value_or(false)) {
-    for (const auto& [pattern, content] : {std::pair(R"(\A +| +\z)", ""), std::pair(" {2,}", " ")})
+    // At the end sentencepiece drops its mark like the space that it stands for.
+    for (const auto& [pattern, content] :
+         {std::pair(R"(\A +|[ ▁]+\z)", ""), std::pair(" {2,}", " ")})
       steps.emplace_back(json::object{
           {"type", "Replace"}, {"pattern", {{"Regex", pattern}}}, {"content", content}});
   }

@@ -296,6 +296,7 @@ TEST(GgufVocabTest, SentencePieceTidiesSpacesIfItsModelSaysSo) {
   GgufVocab vocab = Spm();
   vocab.remove_extra_whitespaces = true;
   EXPECT_EQ(*Make(vocab)->Encode("  ab   c ", false), (Ids{262, 263, 266}));
+  EXPECT_EQ(*Make(vocab)->Encode("ab▁c▁ ▁", false), (Ids{262, 263, 266}));  // its mark as well
 }
 
 TEST(SentencePieceTest, RefusesCutAndForeignFiles) {
