@@ -193,6 +193,11 @@ def test_a_consumer_that_is_too_late_begins_with_the_cache_itself(start):
     for prompt in prompts(40, seed=3):
         ask(server.url, prompt)
     consumer = Consumer(port, replay_port)
+    # Until it is connected, what is published passes it by.
+    for prompt in prompts(1000, seed=5):
+        ask(server.url, prompt)
+        if consumer.sub.poll(50):
+            break
     # Only five batches are kept; the cache says which number it stands for.
     cache = call(server.url + "/cache_blocks")[1]
     for run in cache["stored"]:
