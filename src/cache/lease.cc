@@ -244,7 +244,6 @@ void CacheLease::Advance(Position next) {
 bool CacheLease::Tighten(Position next) {
   PrefixTree& tree = cache_->tree_;
   const Position page_size = cache_->page_size();
-  const uint64_t before = tree.splits();
   for (KindId kind = 0; kind < cache_->kinds(); ++kind) {
     const CacheKind& rule = cache_->kind(kind);
     if (!rule.paged() || !rule.may_have_gaps()) continue;
@@ -260,7 +259,8 @@ bool CacheLease::Tighten(Position next) {
       }
     }
   }
-  if (tree.splits() == before) return false;
+  // Also where another lease of the same nodes has cut them.
+  if (tree.splits() == splits_) return false;
   Advance(next);
   return true;
 }

@@ -176,6 +176,23 @@ TEST(PrefixCacheTest, WindowPagesAreGivenBackWhileDecoding) {
   EXPECT_TRUE(cache->CheckInvariants().ok());
 }
 
+// Two that share a long node let go of what both have passed, whichever of them cuts it.
+TEST(PrefixCacheTest, TightenedLeasesOfOneNodeHoldTheirWindow) {
+  auto cache = MakeCache({{.type = CacheKindType::kWindow, .window = 8, .name = "w"}}, 100, 4);
+  const Tokens tokens = Count(0, 80);
+  Use(*cache, tokens);
+  const TreeMatch match = cache->Match("", tokens);
+  ASSERT_EQ(match.resume.position, 80);
+  CacheLease one = cache->Acquire("", match, 0), other = cache->Acquire("", match, 0);
+  EXPECT_EQ(cache->Available(0), 80) << "all of the node is locked";
+  EXPECT_TRUE(one.Tighten(80));
+  EXPECT_TRUE(other.Tighten(80));
+  EXPECT_GE(cache->Available(0), 95);
+  EXPECT_FALSE(one.Tighten(80));
+  EXPECT_FALSE(other.Tighten(80));
+  EXPECT_TRUE(cache->CheckInvariants().ok());
+}
+
 TEST(PrefixCacheTest, ARecomputedWindowHeals) {
   auto cache = MakeCache({{.type = CacheKindType::kFull, .name = "f"},
                           {.type = CacheKindType::kWindow, .window = 8, .name = "w"}},

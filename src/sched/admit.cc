@@ -22,7 +22,12 @@ constexpr int kMostRematched = 16;
 
 }  // namespace
 
-void SchedulerImpl::Admit() {
+void SchedulerImpl::BlockAdmission(PlanNumber plans, int64_t rank) {
+  blocked_until_ = plans_ + plans;
+  blocked_rank_ = rank;
+}
+
+void SchedulerImpl::Admit(int64_t below) {
   const auto prefills_full = [this] {
     return chunk_left_ <= 0 || prefill_left_ <= 0 ||
            (config_.prefill_max_requests > 0 &&
@@ -31,13 +36,13 @@ void SchedulerImpl::Admit() {
   const auto rows_full = [this] {
     return static_cast<int>(running_.size()) >= config_.max_running;
   };
-  if (plans_ < blocked_until_ && !running_.empty()) return;
-  if (prefills_full() || rows_full() || freeing()) return;
+  if (prefills_full() || rows_full() || freeing() || waiting_.best_rank() >= below) return;
+  if (plans_ < blocked_until_ && !running_.empty() && waiting_.best_rank() >= blocked_rank_) return;
   waiting_.BeginTurn();
   std::optional<AdmissionBudget> budget;
   int rematched = 0;
   while (Request* const request = waiting_.First()) {
-    if (prefills_full() || rows_full()) return;
+    if (prefills_full() || rows_full() || request->queue_rank >= below) return;
     // A retracted one whose last token is still on its way.
     if (request->in_flight > 0) return;
     if (!budget) {
@@ -126,21 +131,23 @@ Request* SchedulerImpl::FindLeader(const Request& request, Position matched,
         other->cache_namespace != request.cache_namespace) {
       continue;
     }
-    const auto& a = request.tokens;
-    const auto& b = other->tokens;
-    const auto end = a.begin() + std::min(limit, other->fill);
-    const Position same = std::mismatch(a.begin(), end, b.begin()).first - a.begin();
-    if (same > best) {
-      best = same;
-      leader = other;
+    const Position end = std::min(limit, other->fill);
+    if (end <= best) continue;
+    const auto a = request.tokens.begin();
+    const auto b = other->tokens.begin();
+    // What lies before it is in the tree, and the same for all that share it.
+    if (!std::equal(a + matched, a + best + 1, b + matched) || !std::equal(a, a + matched, b)) {
+      continue;
     }
+    best = std::mismatch(a + best + 1, a + end, b + best + 1).first - a;
+    leader = other;
   }
   *common = best;
   return leader;
 }
 
 // Gives the request a row and its first chunk, or sets it aside to wait for another's prefill;
-// otherwise changes nothing.
+// otherwise it gets nothing.
 SchedulerImpl::Admission SchedulerImpl::AdmitOne(Request& request, const AdmissionBudget& budget,
                                                  bool settled) {
   const std::string& name = request.cache_namespace;
@@ -167,10 +174,10 @@ SchedulerImpl::Admission SchedulerImpl::AdmitOne(Request& request, const Admissi
       miss = cache_->Explain(name, tokens.first(request.match_limit()), match);
     }
     lease = cache_->Acquire(name, match, request.cache_priority());
-    if (lease.Reservable(shared + 1) <= shared) lease.Tighten(shared);
+    if (lease.Reservable(shared + 1) <= shared && WindowsHaveNot(1)) lease.Tighten(shared);
   }
   if (!lease.held() || !fits() || lease.Reservable(shared + 1) <= shared) {
-    blocked_until_ = plans_ + kBlockedPlans;
+    BlockAdmission(kBlockedPlans, request.queue_rank);
     ++counters_.exhausted_total;
     return Admission::kRefused;
   }
@@ -184,8 +191,8 @@ void SchedulerImpl::OpenRow(Request& request, CacheLease lease, Position known, 
   const std::vector<TokenId>& tokens = request.tokens;
   const Position shared = lease.shared();
   waiting_.Admit(&request, request.tokens.size() - shared + ExpectedOutputs(request));
-  // What never waited says nothing about how long one waits.
-  admitted_ += request.arrived_in != steps_;
+  // What never waited says nothing about how long one waits, nor does what waits once more.
+  left_queue_ += !request.admitted_before && request.arrived_in != steps_;
   queue_deadlines_.erase({request.arrival.queue_deadline, &request});
   request.Transition(RequestTransition::kAdmit);
   request.lease = std::move(lease);

@@ -64,6 +64,7 @@ void SchedulerImpl::PlanSpans() {
     if (plan_.spans.empty()) PlanPrefills();
     if (plan_.spans.empty()) PlanDecodes();
     prefills_in_a_row_ = counters_.last_decode_rows > 0 ? 0 : prefills_in_a_row_ + 1;
+    prefills_in_a_row_ = std::min(prefills_in_a_row_, kMostPrefillsInARow);
   }
 }
 
@@ -95,10 +96,19 @@ bool SchedulerImpl::MakeRoomForDecodes() {
       if (rows > available && rows > available + cache_->fenced(kind)) short_of_pages = true;
     }
     if (!short_of_pages) return enough;
-    if (Tighten()) continue;
+    if (WindowsHaveNot(rows) && Tighten()) continue;
     if (!RetractOne()) return enough;
     enough = false;
   }
+}
+
+// Whether a kind whose pages are given back behind what a query sees has fewer free than that.
+bool SchedulerImpl::WindowsHaveNot(int64_t pages) const {
+  for (KindId kind = 0; kind < cache_->kinds(); ++kind) {
+    const CacheKind& rule = cache_->kind(kind);
+    if (rule.paged() && rule.may_have_gaps() && cache_->Available(kind) < pages) return true;
+  }
+  return false;
 }
 
 // Rows let go of what they hold only because it is in a node with what they read. False when there
@@ -121,7 +131,7 @@ bool SchedulerImpl::RetractOne() {
                              [&](const Request* a, const Request* b) { return key(a) < key(b); }));
   ++counters_.exhausted_total;
   // Not to be given away again at once.
-  blocked_until_ = plans_ + 2;
+  BlockAdmission(2, std::numeric_limits<int64_t>::min());
   return true;
 }
 
@@ -149,10 +159,17 @@ int64_t SchedulerImpl::ChunkBudget(int64_t decode_rows) const {
 void SchedulerImpl::PlanPrefills() {
   chunk_left_ = ChunkBudget(counters_.last_decode_rows);
   prefill_left_ = std::max<int64_t>(config_.max_prefill_tokens - counters_.last_decode_rows, 1);
-  for (Request* request : running_) {
-    if (request->prefilling()) PlanChunk(*request);
+  for (size_t i = 0; i < running_.size(); ++i) {
+    Request* const request = running_[i];
+    if (!request->prefilling()) continue;
+    // Those that matter more do not wait for the end of a long prompt.
+    if (config_.priority_scheduling && !waiting_.empty()) {
+      Admit(request->queue_rank);
+      while (running_[i] != request) ++i;
+    }
+    PlanChunk(*request);
   }
-  if (!waiting_.empty()) Admit();
+  if (!waiting_.empty()) Admit(std::numeric_limits<int64_t>::max());
 }
 
 // The next chunk of a prompt, as long as the budgets and the free pages allow. False when that is
@@ -166,7 +183,7 @@ bool SchedulerImpl::PlanChunk(Request& request) {
     length = std::min({rest, chunk, prefill_left_});
   }
   Position reach = request.lease.Reservable(request.planned + length);
-  if (reach <= request.planned && Tighten()) {
+  if (reach <= request.planned && WindowsHaveNot(1) && Tighten()) {
     reach = request.lease.Reservable(request.planned + length);
   }
   length = reach - request.planned;

@@ -294,6 +294,43 @@ TEST(PriorityTest, ARowThatIsTakenIsUsedAtOnce) {
   EXPECT_EQ(h.events[2].tokens, Count(105, 200));
 }
 
+TEST(PriorityTest, NobodyWaitsForTheEndOfALongPromptThatMattersLess) {
+  SchedulerConfig config = SmallConfig(400);
+  config.chunked_prefill_size = 8;
+  config.priority_scheduling = true;
+  for (const int priority : {0, 5}) {
+    Harness h(config);
+    h.Step({.arrivals = {Prioritized(1, 0, 200)}});
+    const int plans = PlansUntilAdmitted(h, Prioritized(2, priority, 12));
+    if (priority > 0) {
+      EXPECT_EQ(plans, 1);
+    } else {
+      EXPECT_GE(plans, 20);
+    }
+    h.RunToEnd();
+    EXPECT_EQ(h.events[1].tokens, Count(300, 4));
+    EXPECT_EQ(h.events[2].tokens, Count(112, 4));
+  }
+}
+
+TEST(PriorityTest, ARefusedOneBlocksNoneThatMattersMore) {
+  SchedulerConfig config = SmallConfig(60);
+  config.priority_scheduling = true;
+  config.priority_preemption = false;
+  for (const int priority : {0, 5}) {
+    Harness h(config);
+    h.Step({.arrivals = {Prioritized(1, 0, 20, 30)}});
+    h.Step({.arrivals = {Prioritized(2, 1, 45)}});
+    const int plans = PlansUntilAdmitted(h, Prioritized(3, priority));
+    if (priority > 1) {
+      EXPECT_EQ(plans, 1);
+    } else {
+      EXPECT_GT(plans, 5);
+    }
+    h.RunToEnd();
+  }
+}
+
 TEST(PriorityTest, PagesThatAreTakenAreUsedWhenTheyAreBack) {
   Harness h(Overlapped(150, 8), 1);
   h.Step({.arrivals = {Prioritized(1, 0, 15, 55), Prioritized(2, 0, 15, 55)}});
@@ -304,7 +341,6 @@ TEST(PriorityTest, PagesThatAreTakenAreUsedWhenTheyAreBack) {
   EXPECT_EQ(h.events[2].retractions, 1);
 }
 
-// Of the pages that could be evicted, most are of the very prefix that it shares.
 // While a better one's prompt is computed token by token, a row that decodes now and then takes the
 // last page. To make room for that row's next it is put back itself, which leaves enough for the
 // prompt.
@@ -326,6 +362,7 @@ TEST(PriorityTest, RoomThatADecodingRowHasLeftIsUsed) {
   EXPECT_GT(h.events[1].retractions, 0);
 }
 
+// Of the pages that could be evicted, most are of the very prefix that it shares.
 TEST(PriorityTest, WhatItSharesIsNoRoomForIt) {
   Harness h(Overlapped(60, 8), 1);
   h.Step({.arrivals = {Prioritized(1, 0, 30, 1)}});
@@ -420,8 +457,6 @@ TEST(FairShareTest, TenToOneIsEqualWhileBothWait) {
               0.1);
 }
 
-// A key for each request, as with a new user each time: what is kept of those that are gone is
-// bounded, and who has got much still comes after who has got nothing.
 TEST(FairShareTest, UsersWhoHadTheSameGoByArrival) {
   SchedulerConfig config = OneRow("fcfs");
   config.fair_share = true;
@@ -437,6 +472,8 @@ TEST(FairShareTest, UsersWhoHadTheSameGoByArrival) {
   EXPECT_EQ(h.admitted, (Ids{1, 2, 3, 4}));
 }
 
+// A key for each request, as with a new user each time: what is kept of those that are gone is
+// bounded, and who has got much still comes after who has got nothing.
 TEST(FairShareTest, KeysThatDoNotComeBackAreForgotten) {
   auto cache = PrefixCache::Create({.groups = {{.type = CacheKindType::kFull, .name = "full"}},
                                     .pages_per_group = {64},
@@ -523,6 +560,53 @@ TEST(OverloadTest, ASlowQueueIsRememberedByItsDepartures) {
     wrong += departure > 50 && (told < 10 || told > 40);
   }
   EXPECT_LE(wrong, 40);
+}
+
+// One leaves in a tenth of a second, then nobody for ten minutes.
+TEST(OverloadTest, APauseIsNoSlowness) {
+  SchedulerConfig config = OneRow("fcfs");
+  config.max_queued = 100;
+  Harness h(config);
+  TimePoint now = TimePoint() + std::chrono::hours(1);
+  RequestId next = 1;
+  const auto step = [&](int milliseconds, SchedulerInput input) {
+    input.now = now += std::chrono::milliseconds(milliseconds);
+    for (int i = 0; i < 3; ++i, ++next) input.arrivals.push_back(MakeArrival(next, {1, 2, 3}, 1));
+    h.Step(std::move(input));
+  };
+  for (int i = 0; i < 200; ++i) step(100, {});
+  step(0, {.pause = PauseMode::kInPlace});
+  step(600'000, {.resume = true});
+  const auto seconds = RetryAfter(h.events[next - 1].finished.value().status);
+  ASSERT_TRUE(seconds.has_value());
+  EXPECT_GE(*seconds, 5);
+  EXPECT_LE(*seconds, 40);
+}
+
+// Who gives up leaves the queue too: one in a second is served, and four give up.
+TEST(OverloadTest, ThoseThatGiveUpMakeTheQueueShorter) {
+  SchedulerConfig config = OneRow("fcfs");
+  config.max_queued = 100;
+  Harness h(config);
+  const TimePoint start = TimePoint() + std::chrono::hours(1);
+  RequestId next = 1, oldest = 1;
+  for (int i = 0; i < 100; ++i) {
+    SchedulerInput input;
+    input.now = start + std::chrono::milliseconds(500 * i);  // an output in a step, two a request
+    for (int j = 0; j < 10; ++j, ++next) input.arrivals.push_back(MakeArrival(next, {1, 2}, 2));
+    for (int given_up = 0; given_up < 2 && oldest < next; ++oldest) {
+      const bool waits = !h.events[oldest].finished && i > 0 &&
+                         std::count(h.admitted.begin(), h.admitted.end(), oldest) == 0;
+      if (!waits) continue;
+      input.aborts.push_back(oldest);
+      ++given_up;
+    }
+    h.Step(std::move(input));
+  }
+  const auto seconds = RetryAfter(h.events[next - 1].finished.value().status);
+  ASSERT_TRUE(seconds.has_value());
+  EXPECT_GE(*seconds, 10) << "five a second";
+  EXPECT_LE(*seconds, 40);
 }
 
 // Ten times more comes than is served, for a minute: the queue stays at its bound, and whoever is

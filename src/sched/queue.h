@@ -29,6 +29,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -96,6 +97,11 @@ class WaitingQueue {
   // A turn of admissions begins: what is known of the cache is brought up to date within a budget.
   void BeginTurn();
   Request* First();  // the one to try; null: none
+  // The best rank of a priority among those to be tried; none: the worst there is.
+  int64_t best_rank() const {
+    return ranked_.empty() ? std::numeric_limits<int64_t>::max()
+                           : std::get<0>((*ranked_.begin())->rank);
+  }
   // The cache holds just `match` of it. True when another has to be tried before it now.
   bool Rematched(Request* request, const TreeMatch& match);
 

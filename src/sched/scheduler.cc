@@ -79,7 +79,7 @@ SchedulerOutput SchedulerImpl::Step(SchedulerInput input) {
   now_ = input.now;
   // Most steps tell one token of each row.
   if (!input.outcomes.empty()) out_.events.reserve(running_.size() + 1);
-  drain_rate_.Observe(now_, std::exchange(admitted_, 0), !waiting_.empty());
+  drain_rate_.Observe(now_, std::exchange(left_queue_, 0), !waiting_.empty() && !paused_);
   for (StepOutcome& outcome : input.outcomes) Commit(std::move(outcome));
   for (Arrival& arrival : input.arrivals) Arrive(std::move(arrival));
   for (const StopAt& stop : input.stops) StopRequest(stop);
@@ -123,24 +123,40 @@ void SchedulerImpl::Pause(PauseMode mode) {
   }
 }
 
-// Makes the queue short enough for one more, at the cost of those that matter less.
+// Makes the queue short enough for one more, at the cost of those that matter less. As long as all
+// that wait came after the last plan, as many as there are free rows take no place in it: they may
+// run at once.
 Status SchedulerImpl::MakeQueueRoom(const Request& request) {
-  // Nobody is ended for one that is refused all the same, so all are found first.
-  std::vector<Request*> victims;
   int requests = waiting_.num_fresh();
   int64_t tokens = waiting_.fresh_tokens();
-  for (auto last = waiting_.fresh().rbegin(); last != waiting_.fresh().rend(); ++last) {
-    const bool too_many = config_.max_queued > 0 && requests >= config_.max_queued;
-    const bool too_long = config_.max_queued_tokens > 0 &&
-                          tokens + request.prompt_length() > config_.max_queued_tokens;
-    if (!too_many && !too_long) break;
+  int rows = 0;
+  const auto too_many = [&] {
+    return config_.max_queued > 0 && requests - rows >= config_.max_queued;
+  };
+  const auto too_long = [&] {
+    return config_.max_queued_tokens > 0 && requests >= rows &&
+           tokens + request.prompt_length() > config_.max_queued_tokens;
+  };
+  const auto untried = [this](const auto& entry) {
+    const Request& other = *entry.second;
+    return other.arrived_in == steps_ ||
+           (!in_flight_.empty() && other.arrival.arrived > in_flight_.back().issued);
+  };
+  if ((too_many() || too_long()) && !free_rows_.empty() && !paused_ &&
+      waiting_.size() == requests &&
+      std::all_of(waiting_.fresh().begin(), waiting_.fresh().end(), untried))
+    rows = static_cast<int>(free_rows_.size());
+  // Nobody is ended for one that is refused all the same, so all are found first.
+  std::vector<Request*> victims;
+  for (auto last = waiting_.fresh().rbegin();
+       last != waiting_.fresh().rend() && (too_many() || too_long()); ++last) {
     Request* const victim = last->second;
     if (!config_.priority_scheduling || victim->queue_rank <= request.queue_rank) {
       return WithRetryAfter(
-          too_many ? ResourceExhausted("The request queue is full ({} requests waiting).",
-                                       waiting_.num_fresh())
-                   : ResourceExhausted("The request queue is full ({} tokens waiting).",
-                                       waiting_.fresh_tokens()),
+          too_many() ? ResourceExhausted("The request queue is full ({} requests waiting).",
+                                         waiting_.num_fresh())
+                     : ResourceExhausted("The request queue is full ({} tokens waiting).",
+                                         waiting_.fresh_tokens()),
           drain_rate_.Seconds(waiting_.size()));
     }
     victims.push_back(victim);

@@ -84,6 +84,7 @@ class SchedulerImpl : public Scheduler {
   bool MakeRoomForDecodes();
   bool RetractOne();
   bool Tighten();
+  bool WindowsHaveNot(int64_t pages) const;
   void RetractOutgrown();
   void PlanPrefills();
   bool PlanChunk(Request& request);
@@ -93,7 +94,9 @@ class SchedulerImpl : public Scheduler {
   int64_t ChunkBudget(int64_t decode_rows) const;
 
   // admit.cc
-  void Admit();
+  void Admit(int64_t below);  // those whose priority's rank is below that
+  // Others of that rank and worse wait so many plans, or until a request leaves.
+  void BlockAdmission(PlanNumber plans, int64_t rank);
   enum class Admission { kAdmitted, kFollows, kAnother, kRefused };
   Admission AdmitOne(Request& request, const AdmissionBudget& budget, bool settled);
   Request* FindLeader(const Request& request, Position matched, Position* common) const;
@@ -119,15 +122,16 @@ class SchedulerImpl : public Scheduler {
   PlanNumber plans_ = 0;
   int64_t steps_ = 0;
   // Admission was refused for want of pages: not tried again until one of these plans or a request
-  // that leaves.
+  // that leaves, unless for one that matters more.
   PlanNumber blocked_until_ = 0;
+  int64_t blocked_rank_ = 0;
   PlanNumber preempted_until_ = 0;      // what was preempted is free when this one has ended
   uint64_t waited_for_ = ~uint64_t{0};  // the request, by arrival, for which that was last
 
   bool paused_ = false;
   TimePoint now_;  // of the step that runs
   TimePoint last_outcome_;
-  int64_t admitted_ = 0;  // requests that left the queue for a row since the last step
+  int64_t left_queue_ = 0;  // requests that left it for the first time since the last step
   DrainRate drain_rate_;
   StepTime step_time_;
 
