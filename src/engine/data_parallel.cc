@@ -5,7 +5,9 @@
 #include <atomic>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <random>
+#include <tuple>
 #include <utility>
 
 namespace banyan {
@@ -72,14 +74,17 @@ void Add(EngineSnapshot& sum, const EngineSnapshot& rank) {
 class DataParallelEngine final : public Engine {
  public:
   DataParallelEngine(std::vector<std::unique_ptr<Engine>> ranks, LoadBalance method)
-      : method_(method), loads_(ranks.size()), ranks_(std::move(ranks)) {}
+      : method_(method),
+        loads_(ranks.size()),
+        last_(static_cast<int>(ranks.size()) - 1),
+        ranks_(std::move(ranks)) {}
 
   StatusOr<RequestId> Submit(GenerateRequest request, GenerateSink sink) override {
-    BANYAN_ASSIGN_OR_RETURN(const int rank, Choose(request));
+    BANYAN_ASSIGN_OR_RETURN(const std::optional<int> asked, AskedRank(request));
     request.dp_rank.reset();
     const auto prompt = static_cast<int64_t>(request.input_ids.size());
     const int samples = std::max(request.sampling.n, 1);
-    Count(rank, samples, samples * prompt);
+    const int rank = Assign(request, asked, samples, samples * prompt);
     // The tokens that a sample has brought are taken away with it; `made` is for this thread only
     // until Submit returns, then for the rank's output thread.
     auto made = std::make_shared<std::vector<int64_t>>(samples, prompt);
@@ -172,7 +177,8 @@ class DataParallelEngine final : public Engine {
     loads_[rank].tokens += tokens;
   }
 
-  StatusOr<int> Choose(const GenerateRequest& request) {
+  // None: any will do.
+  StatusOr<std::optional<int>> AskedRank(const GenerateRequest& request) const {
     if (request.dp_rank && (*request.dp_rank < 0 || *request.dp_rank >= ranks()))
       return InvalidArgument("routed_dp_rank: {} is none of the {} ranks", *request.dp_rank,
                              ranks());
@@ -182,20 +188,29 @@ class DataParallelEngine final : public Engine {
       return InvalidArgument("routed_dp_rank: {} is not where session '{}' is, on rank {}",
                              *request.dp_rank, request.session->id, rank);
     }
-    if (request.dp_rank) return *request.dp_rank;
-    std::lock_guard lock(mutex_);
-    switch (method_) {
-      case LoadBalance::kRoundRobin:
-        return static_cast<int>(turn_++ % ranks_.size());
-      case LoadBalance::kTotalRequests:
-        return LeastLoaded(loads_, false);
-      case LoadBalance::kTotalTokens:
-        return LeastLoaded(loads_, true);
-      case LoadBalance::kCacheAware:
-        break;
+    return request.dp_rank;
+  }
+  // The rank that the request goes to, where it counts from now on.
+  int Assign(const GenerateRequest& request, std::optional<int> asked, int64_t requests,
+             int64_t tokens) {
+    std::vector<bool> healthy(ranks_.size());
+    if (!asked) {
+      for (size_t i = 0; i < ranks_.size(); ++i) healthy[i] = ranks_[i]->Snapshot().healthy;
     }
+    std::lock_guard lock(mutex_);
+    if (!asked) {
+      for (size_t i = 0; i < ranks_.size(); ++i) loads_[i].healthy = healthy[i];
+      last_ = Choose(request);
+    }
+    const int rank = asked.value_or(last_);
+    loads_[rank].requests += requests;
+    loads_[rank].tokens += tokens;
+    return rank;
+  }
+  int Choose(const GenerateRequest& request) {
+    if (method_ != LoadBalance::kCacheAware) return LeastLoaded(method_, loads_, last_);
     const int rank = ChooseByCache(prompts_.Find(request.extra_key, request.input_ids),
-                                   static_cast<int64_t>(request.input_ids.size()), loads_);
+                                   static_cast<int64_t>(request.input_ids.size()), loads_, last_);
     prompts_.Add(request.extra_key, request.input_ids, rank);
     return rank;
   }
@@ -204,7 +219,7 @@ class DataParallelEngine final : public Engine {
   std::mutex mutex_;
   std::vector<RankLoad> loads_;
   PromptRanks prompts_;
-  uint64_t turn_ = 0;
+  int last_;  // the rank that was chosen last
   // Last: their output threads call the sinks above until they have ended.
   std::vector<std::unique_ptr<Engine>> ranks_;
 };
@@ -242,24 +257,38 @@ void PromptRanks::Add(std::string_view name, std::span<const TokenId> prompt, in
   }
 }
 
-int LeastLoaded(std::span<const RankLoad> loads, bool tokens) {
-  const auto least =
-      std::min_element(loads.begin(), loads.end(), [&](const RankLoad& a, const RankLoad& b) {
-        return tokens ? a.tokens < b.tokens : a.requests < b.requests;
-      });
-  return static_cast<int>(least - loads.begin());
+int LeastLoaded(LoadBalance method, std::span<const RankLoad> loads, int last) {
+  const auto count = static_cast<int>(loads.size());
+  const auto load = [&](int rank) {
+    const RankLoad& of = loads[rank];
+    switch (method) {
+      case LoadBalance::kRoundRobin:
+        return std::tuple<bool, int64_t, int64_t>(!of.healthy, 0, 0);
+      case LoadBalance::kTotalRequests:
+        return std::tuple<bool, int64_t, int64_t>(!of.healthy, of.requests, 0);
+      default:
+        return std::tuple<bool, int64_t, int64_t>(!of.healthy, of.tokens, of.requests);
+    }
+  };
+  int least = (last + 1) % count;
+  for (int i = 2; i <= count; ++i) {
+    const int rank = (last + i) % count;
+    if (load(rank) < load(least)) least = rank;
+  }
+  return least;
 }
 
-int ChooseByCache(const PromptRanks::Found& found, int64_t prompt,
-                  std::span<const RankLoad> loads) {
-  const int64_t least = loads[LeastLoaded(loads, false)].requests;
+int ChooseByCache(const PromptRanks::Found& found, int64_t prompt, std::span<const RankLoad> loads,
+                  int last) {
+  const int64_t least = loads[LeastLoaded(LoadBalance::kTotalRequests, loads, last)].requests;
   const auto far_ahead = [&](int64_t requests) {
     return requests - least > kMostAhead &&
            static_cast<double>(requests) > kMostAheadRatio * static_cast<double>(least);
   };
-  if (found.rank >= 0 && 2 * found.tokens >= prompt && !far_ahead(loads[found.rank].requests))
+  if (found.rank >= 0 && 2 * found.tokens >= prompt && loads[found.rank].healthy &&
+      !far_ahead(loads[found.rank].requests))
     return found.rank;
-  return LeastLoaded(loads, true);
+  return LeastLoaded(LoadBalance::kTotalTokens, loads, last);
 }
 
 std::unique_ptr<Engine> MakeDataParallelEngine(std::vector<std::unique_ptr<Engine>> ranks,

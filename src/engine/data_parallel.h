@@ -17,7 +17,7 @@ namespace banyan {
 enum class LoadBalance : uint8_t {
   kRoundRobin,     // each in turn; SGLang's default too ("auto")
   kTotalRequests,  // the fewest requests under way
-  kTotalTokens,    // the fewest tokens of them
+  kTotalTokens,    // the fewest tokens of them, then the fewest requests
   kCacheAware,     // the longest prefix sent there before, unless that rank has much more to do
 };
 StatusOr<LoadBalance> ParseLoadBalance(std::string_view name);
@@ -42,13 +42,17 @@ class PromptRanks {
 struct RankLoad {
   int64_t requests = 0;
   int64_t tokens = 0;
+  bool healthy = true;
 };
-// The rank with the least, the lower one of equals. `tokens`: rather than requests.
-int LeastLoaded(std::span<const RankLoad> loads, bool tokens);
+// The rank with the least by `method`, of equals the next behind rank `last`, so that one client
+// alone has all caches. A rank that is not healthy has little to do because it ends what it gets:
+// it is taken when none is healthy.
+int LeastLoaded(LoadBalance method, std::span<const RankLoad> loads, int last);
 // kCacheAware's choice: the rank that has at least half of the prompt, unless it has far more
-// requests than the least one (32, and half as many again: SGLang's gateway's rule); else the rank
-// with the fewest tokens.
-int ChooseByCache(const PromptRanks::Found& found, int64_t prompt, std::span<const RankLoad> loads);
+// requests than the least one (32, and half as many again: SGLang's gateway's rule) or is not
+// healthy; else the rank with the fewest tokens.
+int ChooseByCache(const PromptRanks::Found& found, int64_t prompt, std::span<const RankLoad> loads,
+                  int last);
 
 // All engines have the same settings, one metrics registry and ranks 0, 1, ... in order.
 std::unique_ptr<Engine> MakeDataParallelEngine(std::vector<std::unique_ptr<Engine>> ranks,

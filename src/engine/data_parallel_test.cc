@@ -20,22 +20,36 @@ std::vector<TokenId> Prompt(int length, TokenId first = 'a') {
 }
 
 TEST(LoadBalance, TheLeastLoadedIsChosen) {
-  const RankLoad loads[] = {{.requests = 2, .tokens = 10}, {1, 50}, {1, 50}};
-  EXPECT_EQ(LeastLoaded(loads, false), 1);
-  EXPECT_EQ(LeastLoaded(loads, true), 0);
+  const RankLoad loads[] = {{.requests = 2, .tokens = 10}, {1, 50}, {1, 50}, {3, 10}};
+  for (const auto& [last, next] : {std::pair(3, 1), {0, 1}, {1, 2}, {2, 1}}) {
+    EXPECT_EQ(LeastLoaded(LoadBalance::kTotalRequests, loads, last), next) << last;
+    EXPECT_EQ(LeastLoaded(LoadBalance::kTotalTokens, loads, last), 0) << last;
+    EXPECT_EQ(LeastLoaded(LoadBalance::kRoundRobin, loads, last), (last + 1) % 4) << last;
+  }
   EXPECT_EQ(ParseLoadBalance("auto").value(), LoadBalance::kRoundRobin);
   EXPECT_FALSE(ParseLoadBalance("follow_bootstrap_room").ok());
 }
 
+// What it gets it ends at once, so it always has the least to do.
+TEST(LoadBalance, ARankThatFailedGetsNothingWhileAnotherLives) {
+  std::vector<RankLoad> loads = {{.healthy = false}, {5, 50}, {9, 90}};
+  EXPECT_EQ(LeastLoaded(LoadBalance::kRoundRobin, loads, 2), 1);
+  EXPECT_EQ(LeastLoaded(LoadBalance::kTotalRequests, loads, 2), 1);
+  EXPECT_EQ(LeastLoaded(LoadBalance::kTotalTokens, loads, 2), 1);
+  EXPECT_EQ(ChooseByCache({.rank = 0, .tokens = 100}, 100, loads, 2), 1);
+  for (RankLoad& load : loads) load.healthy = false;
+  EXPECT_EQ(LeastLoaded(LoadBalance::kTotalRequests, loads, 2), 0);
+}
+
 TEST(LoadBalance, TheCacheDecidesUnlessItsRankIsFarAhead) {
   std::vector<RankLoad> loads = {{.requests = 40, .tokens = 4000}, {10, 1000}};
-  EXPECT_EQ(ChooseByCache({.rank = 0, .tokens = 64}, 100, loads), 0);
-  EXPECT_EQ(ChooseByCache({.rank = 0, .tokens = 48}, 100, loads), 1) << "less than half";
-  EXPECT_EQ(ChooseByCache({}, 100, loads), 1);
+  EXPECT_EQ(ChooseByCache({.rank = 0, .tokens = 64}, 100, loads, 1), 0);
+  EXPECT_EQ(ChooseByCache({.rank = 0, .tokens = 48}, 100, loads, 1), 1) << "less than half";
+  EXPECT_EQ(ChooseByCache({}, 100, loads, 1), 1);
   loads[0].requests = 43;
-  EXPECT_EQ(ChooseByCache({.rank = 0, .tokens = 64}, 100, loads), 1) << "33 more than the least";
+  EXPECT_EQ(ChooseByCache({.rank = 0, .tokens = 64}, 100, loads, 1), 1) << "33 more than the least";
   loads = {{.requests = 133, .tokens = 4000}, {100, 1000}};
-  EXPECT_EQ(ChooseByCache({.rank = 0, .tokens = 64}, 100, loads), 0) << "a third more only";
+  EXPECT_EQ(ChooseByCache({.rank = 0, .tokens = 64}, 100, loads, 1), 0) << "a third more only";
 }
 
 TEST(LoadBalance, PromptsAreFoundByTheirBeginnings) {
