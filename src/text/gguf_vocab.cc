@@ -213,9 +213,10 @@ json::object SpaceMarkNormalizer(const GgufVocab& vocab) {
         json::object{{"type", "Precompiled"},
                      {"precompiled_charsmap", EncodeBase64(vocab.precompiled_charsmap)}});
   if (vocab.remove_extra_whitespaces.value_or(false)) {
-    // At the end sentencepiece drops its mark like the space that it stands for.
+    // At the end sentencepiece drops its mark like the space that it stands for. A run is looked at
+    // from its beginning only: from each place in it would be work by its square.
     for (const auto& [pattern, content] :
-         {std::pair(R"(\A +|[ ▁]+\z)", ""), std::pair(" {2,}", " ")})
+         {std::pair(R"((?<![ ▁])[ ▁]+\z|\A +)", ""), std::pair(" {2,}", " ")})
       steps.emplace_back(json::object{
           {"type", "Replace"}, {"pattern", {{"Regex", pattern}}}, {"content", content}});
   }

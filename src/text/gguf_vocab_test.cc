@@ -297,6 +297,18 @@ TEST(GgufVocabTest, SentencePieceTidiesSpacesIfItsModelSaysSo) {
   vocab.remove_extra_whitespaces = true;
   EXPECT_EQ(*Make(vocab)->Encode("  ab   c ", false), (Ids{262, 263, 266}));
   EXPECT_EQ(*Make(vocab)->Encode("ab▁c▁ ▁", false), (Ids{262, 263, 266}));  // its mark as well
+  EXPECT_TRUE(Make(vocab)->Encode("  ▁", false)->empty());
+  EXPECT_EQ(*Make(vocab)->Encode(" ▁c", false), *Make(vocab)->Encode("▁c", false));
+}
+
+// By the square of the run it would not come back.
+TEST(GgufVocabTest, ALongRunOfSpacesIsTidied) {
+  GgufVocab vocab = Spm();
+  vocab.remove_extra_whitespaces = true;
+  const std::string run(1'000'000, ' ');
+  EXPECT_EQ(*Make(vocab)->Encode("ab" + run + "c", false), (Ids{262, 263, 266}));
+  EXPECT_EQ(*Make(vocab)->Encode("ab c" + run, false), (Ids{262, 263, 266}));
+  EXPECT_EQ(*Make(vocab)->Encode(run + "ab c", false), (Ids{262, 263, 266}));
 }
 
 TEST(SentencePieceTest, RefusesCutAndForeignFiles) {

@@ -21,6 +21,8 @@ namespace {
 
 constexpr int kReservedTokens = 256;  // behind Moonshot's ranks
 constexpr std::size_t kMaxTokenBytes = 1024;
+// All cuts of all tokens, written out: a few MB of a real vocabulary's.
+constexpr std::size_t kMaxMergeBytes = 64 << 20;
 
 // The next line of `rest`, without its end.
 std::string_view NextLine(std::string_view& rest) {
@@ -117,6 +119,7 @@ StatusOr<std::vector<std::string>> MergesByRank(const std::vector<std::string>& 
     if (!ranks.emplace(token, ranks.size()).second)
       return InvalidArgument("tiktoken.model: the token of rank {} is there twice", ranks.size());
   std::vector<std::string> merges;
+  std::size_t bytes = 0;
   std::vector<std::tuple<std::size_t, std::size_t, std::size_t>> cuts;
   for (const std::string& token : tokens) {
     const std::string_view whole = token;
@@ -127,6 +130,9 @@ StatusOr<std::vector<std::string>> MergesByRank(const std::vector<std::string>& 
         cuts.emplace_back(left->second, right->second, at);
     }
     std::sort(cuts.begin(), cuts.end());
+    if ((bytes += cuts.size() * whole.size()) > kMaxMergeBytes)
+      return InvalidArgument(
+          "tiktoken.model: its tokens are joined of each other in too many ways");
     for (const auto& [left, right, at] : cuts)
       merges.push_back(InAlphabet(whole.substr(0, at)) + " " + InAlphabet(whole.substr(at)));
   }

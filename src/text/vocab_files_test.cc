@@ -109,6 +109,13 @@ TEST(VocabFilesTest, BrokenRanksAreErrors) {
     EXPECT_EQ(load(ranks, kMoonshot).status().code(), StatusCode::kInvalidArgument) << ranks;
   EXPECT_EQ(load(EncodeBase64(std::vector<uint8_t>(2000, 'a')) + " 0", kMoonshot).status().code(),
             StatusCode::kInvalidArgument);
+  // Every one is joined of any two others.
+  std::string runs;
+  for (int size = 1; size <= 1000; ++size) {
+    runs += EncodeBase64(std::vector<uint8_t>(size, 'a')) + ' ' + std::to_string(size - 1) + '\n';
+  }
+  const auto joined = load(runs, kMoonshot);
+  EXPECT_NE(Message(joined.status()).find("in too many ways"), std::string::npos);
 }
 
 TEST(VocabFilesTest, Base64AndBack) {
