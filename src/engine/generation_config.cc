@@ -14,19 +14,23 @@ namespace {
 constexpr char kFile[] = "generation_config.json";
 constexpr int64_t kMaxBytes = 1 << 20;
 
-// Rules of transformers' generate() that no request here can ask for, and the value of each that
+// Rules of transformers' generate() that are not taken from the file, and the value of each that
 // changes nothing; so does null, false, or a list without entries.
 constexpr std::pair<std::string_view, double> kNotDone[] = {
     {"bad_words_ids", 0},
     {"begin_suppress_tokens", 0},
     {"diversity_penalty", 0},
     {"encoder_no_repeat_ngram_size", 0},
+    {"encoder_repetition_penalty", 1},
     {"epsilon_cutoff", 0},
     {"eta_cutoff", 0},
+    {"exponential_decay_length_penalty", 0},
     {"forced_bos_token_id", -1},
+    {"forced_decoder_ids", 0},
     {"forced_eos_token_id", -1},
     {"guidance_scale", 1},
     {"min_length", 0},
+    {"min_new_tokens", 0},
     {"no_repeat_ngram_size", 0},
     {"num_beams", 1},
     {"penalty_alpha", 0},
@@ -35,7 +39,7 @@ constexpr std::pair<std::string_view, double> kNotDone[] = {
     {"suppress_tokens", 0},
     {"top_h", 1},
     {"typical_p", 1},
-    {"exponential_decay_length_penalty", 0}};
+};
 
 bool ChangesNothing(const json::value& value, double neutral) {
   if (value.is_null()) return true;

@@ -15,7 +15,7 @@ struct GenerationConfig {
   json::object json;             // the file; empty when the model has none
   std::vector<TokenId> end_ids;  // eos_token_id, one or a list
   SamplingParams sampling;       // SGLang's defaults, with what the file says instead
-  // Keys that would change what transformers generates, and have no effect here as in SGLang.
+  // Keys of the file that change what transformers generates and nothing here, as in SGLang.
   std::vector<std::string> without_effect;
 };
 
