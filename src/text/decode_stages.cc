@@ -49,6 +49,10 @@ class OutStage : public DecodeStage {
   void Token(std::string_view token) override { *out_ += token; }
   void Text(std::string_view part) override { *out_ += part; }
   void Finish() override {}
+  void Forget() override { out_->clear(); }
+  std::unique_ptr<DecodeStage> Copy(DecodeStage* /*next*/, std::string* out) const override {
+    return std::make_unique<OutStage>(out);
+  }
 
  private:
   std::string* out_;
@@ -64,18 +68,37 @@ class Link : public DecodeStage {
     Drain();
     next_->Finish();
   }
+  void Forget() final {
+    whole_.clear();
+    DropContext();
+    next_->Forget();
+  }
 
  protected:
   virtual void Drain() {}  // hands on what was held back
+  // Hands on what is held of the context, so that the links behind know of it and drop it in turn;
+  // keeps what later tokens still depend on.
+  virtual void DropContext() {}
   DecodeStage* next_;
 
  private:
   std::string whole_;
 };
 
-class ByteLevelStage : public Link {
+template <class Stage>
+class LinkOf : public Link {
  public:
   using Link::Link;
+  std::unique_ptr<DecodeStage> Copy(DecodeStage* next, std::string* /*out*/) const override {
+    auto copy = std::make_unique<Stage>(static_cast<const Stage&>(*this));
+    copy->next_ = next;
+    return copy;
+  }
+};
+
+class ByteLevelStage : public LinkOf<ByteLevelStage> {
+ public:
+  using LinkOf::LinkOf;
   void Token(std::string_view token) override {
     AppendByteLevel(token, bytes_);
     std::string_view rest = bytes_;
@@ -84,7 +107,12 @@ class ByteLevelStage : public Link {
       std::size_t size = 0;
       const Utf8Part part = NextUtf8(rest, size);
       if (part == Utf8Part::kCut) break;
-      text_ += part == Utf8Part::kWhole ? rest.substr(0, size) : kReplacementCharacter;
+      if (part == Utf8Part::kWhole) {
+        text_ += rest.substr(0, size);
+      } else if (!of_context_) {
+        text_ += kReplacementCharacter;
+      }
+      of_context_ = false;
       rest.remove_prefix(size);
     }
     bytes_.erase(0, bytes_.size() - rest.size());
@@ -93,18 +121,28 @@ class ByteLevelStage : public Link {
 
  private:
   void Drain() override {
-    if (!bytes_.empty()) next_->Text(kReplacementCharacter);
+    if (!bytes_.empty() && !of_context_) next_->Text(kReplacementCharacter);
     bytes_.clear();
   }
-  std::string bytes_;  // the beginning of a character
+  void DropContext() override { of_context_ = !bytes_.empty(); }
+  std::string bytes_;        // the beginning of a character
+  bool of_context_ = false;  // which began in the context: output if it is completed
   std::string text_;
 };
 
+// How many bytes at the end of `bytes` are the beginning of a character.
+std::size_t CutSize(std::string_view bytes) {
+  for (std::size_t size = 0; !bytes.empty(); bytes.remove_prefix(size)) {
+    if (NextUtf8(bytes, size) == Utf8Part::kCut) break;
+  }
+  return bytes.size();
+}
+
 // A run of byte tokens is text only as a whole: one broken character in it makes all of its bytes
 // U+FFFD. So it is held until it ends.
-class ByteFallbackStage : public Link {
+class ByteFallbackStage : public LinkOf<ByteFallbackStage> {
  public:
-  using Link::Link;
+  using LinkOf::LinkOf;
   void Token(std::string_view token) override {
     if (auto byte = FallbackByte(token)) {
       run_ += static_cast<char>(*byte);
@@ -113,10 +151,21 @@ class ByteFallbackStage : public Link {
     EndRun();
     next_->Token(token);
   }
+  bool HoldsText() const override { return !run_.empty() && IsUtf8(run_); }
 
  private:
   void Drain() override { EndRun(); }
+  void DropContext() override {
+    const std::string cut(run_, run_.size() - CutSize(run_));
+    run_.resize(run_.size() - cut.size());
+    EndRun();
+    run_ = cut;
+    of_context_ = cut.size();
+  }
   void EndRun() {
+    // A character that the context began is output if it was completed.
+    if (of_context_ > 0 && !IsUtf8(run_)) run_.erase(0, of_context_);
+    of_context_ = 0;
     if (run_.empty()) return;
     if (IsUtf8(run_)) {
       next_->Token(run_);
@@ -126,18 +175,19 @@ class ByteFallbackStage : public Link {
     run_.clear();
   }
   std::string run_;
+  std::size_t of_context_ = 0;  // of its bytes
 };
 
-class FuseStage : public Link {
+class FuseStage : public LinkOf<FuseStage> {
  public:
-  using Link::Link;
+  using LinkOf::LinkOf;
   void Token(std::string_view token) override { next_->Text(token); }
   void Text(std::string_view part) override { next_->Text(part); }
 };
 
-class JoinWithSpacesStage : public Link {
+class JoinWithSpacesStage : public LinkOf<JoinWithSpacesStage> {
  public:
-  using Link::Link;
+  using LinkOf::LinkOf;
   void Token(std::string_view token) override {
     if (!first_) next_->Text(" ");
     first_ = false;
@@ -148,9 +198,9 @@ class JoinWithSpacesStage : public Link {
   bool first_ = true;
 };
 
-class MetaspaceStage : public Link {
+class MetaspaceStage : public LinkOf<MetaspaceStage> {
  public:
-  MetaspaceStage(DecodeStage* next, const Step& step) : Link(next), step_(step) {}
+  MetaspaceStage(DecodeStage* next, const Step& step) : LinkOf(next), step_(step) {}
   void Token(std::string_view token) override {
     next_->Token(ReplaceAll(token, step_.a, Space()));
     first_ = false;
@@ -163,9 +213,9 @@ class MetaspaceStage : public Link {
   bool first_ = true;
 };
 
-class ReplaceStage : public Link {
+class ReplaceStage : public LinkOf<ReplaceStage> {
  public:
-  ReplaceStage(DecodeStage* next, const Step& step) : Link(next), step_(step) {}
+  ReplaceStage(DecodeStage* next, const Step& step) : LinkOf(next), step_(step) {}
   void Token(std::string_view token) override { next_->Token(ReplaceAll(token, step_.a, step_.b)); }
   void Text(std::string_view part) override {
     held_ += part;
@@ -184,19 +234,19 @@ class ReplaceStage : public Link {
     held_.erase(0, held_.size() - keep);
     if (!text_.empty()) next_->Text(text_);
   }
-  void Forget() override { held_.clear(); }
 
  private:
   void Drain() override {
     if (!held_.empty()) next_->Text(std::exchange(held_, {}));
   }
+  void DropContext() override { Drain(); }
   const Step& step_;
   std::string held_, text_;
 };
 
-class StripStage : public Link {
+class StripStage : public LinkOf<StripStage> {
  public:
-  StripStage(DecodeStage* next, const Step& step) : Link(next), step_(step), left_(step.start) {}
+  StripStage(DecodeStage* next, const Step& step) : LinkOf(next), step_(step), left_(step.start) {}
   void Token(std::string_view token) override {
     int left = step_.start;
     token = StripStart(token, left);
@@ -235,9 +285,9 @@ class StripStage : public Link {
   std::string held_;
 };
 
-class WordPieceStage : public Link {
+class WordPieceStage : public LinkOf<WordPieceStage> {
  public:
-  WordPieceStage(DecodeStage* next, const Step& step) : Link(next), step_(step) {}
+  WordPieceStage(DecodeStage* next, const Step& step) : LinkOf(next), step_(step) {}
   void Token(std::string_view token) override {
     std::string text(token);
     if (!first_) {
@@ -264,36 +314,51 @@ class WordPieceStage : public Link {
 };
 
 // The suffix is a space, but for the last token: a token waits for the next.
-class BpeStage : public Link {
+class BpeStage : public LinkOf<BpeStage> {
  public:
-  BpeStage(DecodeStage* next, const Step& step) : Link(next), step_(step) {}
+  BpeStage(DecodeStage* next, const Step& step) : LinkOf(next), step_(step) {}
   void Token(std::string_view token) override {
     if (held_) next_->Token(ReplaceAll(*held_, step_.a, " "));
     held_ = std::string(token);
   }
+  bool HoldsText() const override { return held_.has_value(); }
 
  private:
   void Drain() override {
     if (held_) next_->Token(ReplaceAll(*std::exchange(held_, std::nullopt), step_.a, ""));
   }
+  // Of the last word only its end matters: the space before the next.
+  void DropContext() override {
+    const bool ended = held_ && held_->ends_with(step_.a);
+    Drain();
+    if (ended) held_ = step_.a;
+  }
   const Step& step_;
   std::optional<std::string> held_;
 };
 
-class LibraryStage : public Link {
+class LibraryStage : public LinkOf<LibraryStage> {
  public:
-  LibraryStage(DecodeStage* next, const Step& step) : Link(next), step_(step) {}
+  LibraryStage(DecodeStage* next, const Step& step) : LinkOf(next), step_(step) {}
   void Token(std::string_view token) override { tokens_.emplace_back(token); }
 
  private:
   void Drain() override {
-    // The decoder was checked at load; should it fail on these tokens, they stay as they are.
-    auto decoded = RunLibraryDecoder(step_.json, tokens_);
-    for (const std::string& token : decoded.ok() ? *decoded : tokens_) next_->Token(token);
+    HandOn();
     tokens_.clear();
+  }
+  void DropContext() override { of_context_ = HandOn(); }
+  // Returns of how many parts the text is: the first are the context's, whatever follows them.
+  std::size_t HandOn() {
+    // The decoder was checked at load; should it fail on these tokens, they stay as they are.
+    const auto decoded = RunLibraryDecoder(step_.json, tokens_);
+    const std::vector<std::string>& parts = decoded.ok() ? *decoded : tokens_;
+    for (std::size_t i = of_context_; i < parts.size(); ++i) next_->Token(parts[i]);
+    return parts.size();
   }
   const Step& step_;
   std::vector<std::string> tokens_;
+  std::size_t of_context_ = 0;  // parts of the text
 };
 
 }  // namespace

@@ -160,6 +160,11 @@ DecodeStream::DecodeStream(const std::vector<Decoder::Step>& steps) {
   stages_ = MakeDecodeStages(steps, &text_);
 }
 
+DecodeStream::DecodeStream(const DecodeStream& other) : text_(other.text_) {
+  for (const auto& stage : other.stages_)
+    stages_.push_back(stage->Copy(stages_.empty() ? nullptr : stages_.back().get(), &text_));
+}
+
 DecodeStream::~DecodeStream() = default;
 
 void DecodeStream::Push(std::string_view token, std::string& out) {
@@ -174,9 +179,14 @@ void DecodeStream::Finish(std::string& out) {
   text_.clear();
 }
 
-void DecodeStream::Forget() {
-  for (auto& stage : stages_) stage->Forget();
-  text_.clear();
+void DecodeStream::Forget() { stages_.back()->Forget(); }
+
+std::string DecodeStream::Held() const {
+  std::string held;
+  const bool any = std::any_of(stages_.begin(), stages_.end(),
+                               [](const auto& stage) { return stage->HoldsText(); });
+  if (any) DecodeStream(*this).Finish(held);
+  return held;
 }
 
 }  // namespace banyan::text

@@ -66,19 +66,27 @@ class DecodeStage {
   virtual void Token(std::string_view token) = 0;  // a whole token
   virtual void Text(std::string_view part) = 0;    // more of the one fused token
   virtual void Finish() = 0;
-  virtual void Forget() {}  // drops held text that is whole characters
+  virtual void Forget() = 0;  // what came so far is context
+  // Whether it holds whole characters that are text if nothing follows.
+  virtual bool HoldsText() const { return false; }
+  // Of one place in a chain: the link before `next`, or the end, which appends to `out`.
+  virtual std::unique_ptr<DecodeStage> Copy(DecodeStage* next, std::string* out) const = 0;
 };
 
 class DecodeStream {
  public:
   explicit DecodeStream(const std::vector<Decoder::Step>& steps);
+  DecodeStream(const DecodeStream& other);  // goes on from where that one is
   ~DecodeStream();
 
   // Appends to `out` what is now certain.
   void Push(std::string_view token, std::string& out);
   void Finish(std::string& out);
-  // What came so far is context, not output: held text of it will not come out.
+  // What came so far is context, not output: nothing of it will come out, but for the first bytes
+  // of a character that the output completes.
   void Forget();
+  // What Finish would append, where that is whole characters.
+  std::string Held() const;
 
  private:
   std::string text_;

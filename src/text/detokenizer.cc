@@ -16,8 +16,15 @@ Detokenizer::Detokenizer(std::shared_ptr<const Tokenizer> tokenizer, bool skip_s
   stream_->Forget();
 }
 
+Detokenizer::Detokenizer(const Detokenizer& other, bool skip_special)
+    : tokenizer_(other.tokenizer_),
+      skip_special_(skip_special),
+      stream_(std::make_unique<DecodeStream>(*other.stream_)) {}
+
+bool Detokenizer::Skips(TokenId id) const { return skip_special_ && tokenizer_->IsSpecial(id); }
+
 void Detokenizer::Push(TokenId id, std::string& out) {
-  if (skip_special_ && tokenizer_->IsSpecial(id)) return;
+  if (Skips(id)) return;
   if (auto token = tokenizer_->TokenText(id)) stream_->Push(*token, out);
 }
 
@@ -32,5 +39,7 @@ std::string Detokenizer::Finish() {
   stream_->Finish(out);
   return out;
 }
+
+std::string Detokenizer::Held() const { return stream_->Held(); }
 
 }  // namespace banyan::text

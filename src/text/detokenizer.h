@@ -19,12 +19,19 @@ class Detokenizer {
   // not part of the output.
   Detokenizer(std::shared_ptr<const Tokenizer> tokenizer, bool skip_special,
               std::span<const TokenId> context = {});
+  // Goes on from where `other` is.
+  Detokenizer(const Detokenizer& other, bool skip_special);
 
   // Text that is now certain; often empty. An id that is no token (models pad their vocabulary)
   // adds nothing, as in transformers.
   std::string Push(TokenId id);
   // What was held back: the bytes of a character that stayed incomplete become U+FFFD here.
   std::string Finish();
+  // What Finish would return now, where that is whole characters: a run of byte tokens, a word that
+  // may be the last.
+  std::string Held() const;
+  // Whether it is a special token that is left out.
+  bool Skips(TokenId id) const;
 
  private:
   void Push(TokenId id, std::string& out);
