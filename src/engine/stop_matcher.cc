@@ -48,6 +48,13 @@ std::string StopMatcher::Push(std::string_view piece) {
   return text;
 }
 
+std::string StopMatcher::MatchWith(std::string_view next) const {
+  if (matched() || next.empty()) return match_;
+  StopMatcher copy = *this;
+  copy.Push(next);
+  return copy.match_;
+}
+
 std::string StopMatcher::Finish() { return matched() ? std::string() : std::exchange(held_, {}); }
 
 }  // namespace banyan

@@ -23,6 +23,10 @@ class StopMatcher {
   // The end of the text: what was held back.
   std::string Finish();
 
+  // The stop string that matched, or would if the text went on with `next`; empty: none.
+  std::string MatchWith(std::string_view next) const;
+
+  bool empty() const { return stops_.empty(); }  // nothing to look for
   bool matched() const { return !match_.empty(); }
   const std::string& match() const { return match_; }
 

@@ -54,5 +54,16 @@ TEST(StopMatcher, HoldsBackNoMoreThanItMust) {
   EXPECT_EQ(matcher.Push("more"), "");
 }
 
+TEST(StopMatcher, LooksAheadAndStaysWhereItIs) {
+  StopMatcher matcher({"stop", "\n"}, false);
+  EXPECT_EQ(matcher.Push("a st"), "a ");
+  EXPECT_EQ(matcher.MatchWith("op"), "stop");
+  EXPECT_EQ(matcher.MatchWith("o"), "");
+  EXPECT_EQ(matcher.MatchWith(""), "");
+  EXPECT_FALSE(matcher.matched());
+  EXPECT_EQ(matcher.Push("ay\n"), "stay");
+  EXPECT_EQ(matcher.MatchWith("stop"), "\n");
+}
+
 }  // namespace
 }  // namespace banyan

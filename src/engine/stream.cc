@@ -26,41 +26,55 @@ bool Stream::Take(RequestEvent&& event) {
   }
   retractions_ = event.retractions;
   Append(pending_.prompt_logprobs, std::move(event.prompt_logprobs));
-  // The token that ended it is part of the output, and its text is not (unless asked for).
-  const bool hide_last = event.finished && event.finished->kind == FinishReason::Kind::kStop &&
-                         event.finished->stop_token >= 0 && !opened_.sampling.no_stop_trim;
+  const bool by_token = event.finished && event.finished->kind == FinishReason::Kind::kStop &&
+                        event.finished->stop_token >= 0;
   for (std::size_t i = 0; i < event.tokens.size(); ++i) {
     if (i < event.logprobs.size()) pending_.logprobs.push_back(std::move(event.logprobs[i]));
-    TakeToken(event.tokens[i], hide_last && i + 1 == event.tokens.size());
-    if (stops_.matched()) {
+    TakeToken(event.tokens[i], by_token && i + 1 == event.tokens.size());
+    if (!stop_.empty()) {
       StopHere();
       return true;
     }
   }
   if (!event.finished) return false;
-  if (detokenizer_) {
-    pending_.text += stops_.Push(detokenizer_->Finish());
-    if (stops_.matched() && event.finished->kind != FinishReason::Kind::kAbort) {
-      StopHere();
-      return true;
-    }
-    pending_.text += stops_.Finish();
+  if (detokenizer_) EndText();
+  if (!stop_.empty() && event.finished->kind != FinishReason::Kind::kAbort) {
+    StopHere();
+    return true;
   }
   pending_.finish = std::move(event.finished);
   return true;
 }
 
-void Stream::TakeToken(TokenId token, bool hidden) {
+void Stream::TakeToken(TokenId token, bool ended_by_it) {
   pending_.tokens.push_back(token);
   ++completion_tokens_;
-  if (detokenizer_ && !hidden) pending_.text += stops_.Push(detokenizer_->Push(token));
+  // The token that ended it is part of the output, and its text is not (unless asked for).
+  if (!detokenizer_ || (ended_by_it && !opened_.sampling.no_stop_trim)) return;
+  const bool looks = !stops_.empty() && !ended_by_it;
+  if (looks && !spelled_ && detokenizer_->Skips(token))
+    spelled_ = Spelled{text::Detokenizer(*detokenizer_, /*skip_special=*/false), stops_};
+  pending_.text += stops_.Push(detokenizer_->Push(token));
+  if (stops_.empty()) return;
+  stop_ = stops_.MatchWith(detokenizer_->Held());
+  if (stop_.empty() && looks && spelled_) {
+    spelled_->stops.Push(spelled_->detokenizer.Push(token));
+    stop_ = spelled_->stops.MatchWith(spelled_->detokenizer.Held());
+  }
+  if (!stop_.empty()) EndText();
+}
+
+void Stream::EndText() {
+  pending_.text += stops_.Push(detokenizer_->Finish());
+  if (stops_.matched()) stop_ = stops_.match();
+  pending_.text += stops_.Finish();
 }
 
 void Stream::StopHere() {
-  pending_.finish = FinishReason{.kind = FinishReason::Kind::kStop, .stop_string = stops_.match()};
+  pending_.finish = FinishReason{.kind = FinishReason::Kind::kStop, .stop_string = stop_};
 }
 
-StopAt Stream::stop_at() const { return {opened_.id, completion_tokens_ - 1, stops_.match()}; }
+StopAt Stream::stop_at() const { return {opened_.id, completion_tokens_ - 1, stop_}; }
 
 void Stream::End(Status status) {
   pending_.finish = FinishReason{.kind = FinishReason::Kind::kAbort, .status = std::move(status)};

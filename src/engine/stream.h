@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Stream: one open sample on the output thread. Turns the tokens of its events into text, looks for
 // its stop strings, and collects what the next update will say.
+//
+// A stop string is looked for in all text, that of special tokens too, shown or not, and ends the
+// output at the first token with which the text would hold it if nothing followed. It is cut off
+// the text (unless asked for) where the text shows the whole of it.
 #pragma once
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "engine/engine.h"
@@ -39,7 +44,7 @@ class Stream {
   // Takes one event in. True when the stream ends with it: by the event, or by a stop string that
   // a token of it completed (stopped_by_string), and then what follows that token is left out.
   bool Take(RequestEvent&& event);
-  bool stopped_by_string() const { return stops_.matched(); }
+  bool stopped_by_string() const { return !stop_.empty(); }
   StopAt stop_at() const;
 
   // Ends it for a reason of the engine's own.
@@ -58,12 +63,21 @@ class Stream {
   TimePoint admitted, last_update;
 
  private:
-  void TakeToken(TokenId token, bool hidden);
+  // The text with special tokens spelled out, of an output that leaves them out of its own.
+  struct Spelled {
+    text::Detokenizer detokenizer;
+    StopMatcher stops;
+  };
+
+  void TakeToken(TokenId token, bool ended_by_it);
+  void EndText();
   void StopHere();
 
   StreamOpened opened_;
   StopMatcher stops_;
+  std::string stop_;  // the stop string that was found
   std::optional<text::Detokenizer> detokenizer_;
+  std::optional<Spelled> spelled_;  // from the first special token on, where stops are looked for
   GenerateUpdate pending_;
   int completion_tokens_ = 0;
   int cached_tokens_ = 0;
