@@ -24,9 +24,11 @@ TextOffsets::TextOffsets(const std::shared_ptr<const text::Tokenizer>& tokenizer
       left_(echo_) {}
 
 // Moves on by a piece, which may begin with what was held back of tokens before its own.
-int64_t TextOffsets::Add(text::TokenId id, std::string_view piece) {
-  const int64_t before = next_;
+int64_t TextOffsets::Add(text::TokenId id, std::string_view piece, const text::Detokenizer& from) {
+  const int64_t before = next_ + held_;
   next_ += Characters(piece);
+  if (const std::string text = from.Held(); !text.empty() || !piece.empty())
+    held_ = Characters(text);
   const std::string own = tokenizer_->TokenBytes(id);
   const bool held = piece.size() > own.size() && piece.ends_with(own) && text::IsUtf8(own);
   return held ? next_ - Characters(own) : before;
@@ -42,14 +44,17 @@ int64_t TextOffsets::OfPrompt(text::TokenId id) {
   }
   std::size_t bytes = std::min(piece.size(), left_.size());
   while (bytes < left_.size() && (left_[bytes] & 0xC0) == 0x80) ++bytes;
-  const int64_t offset = Add(id, left_.substr(0, bytes));
+  const int64_t offset = Add(id, left_.substr(0, bytes), prompt_);
   left_.remove_prefix(bytes);
   return offset;
 }
 
 int64_t TextOffsets::OfOutput(text::TokenId id) {
-  if (!std::exchange(prompt_ended_, true)) next_ = Characters(echo_);
-  return Add(id, output_.Push(id));
+  if (!std::exchange(prompt_ended_, true)) {
+    next_ = Characters(echo_);
+    held_ = 0;
+  }
+  return Add(id, output_.Push(id), output_);
 }
 
 }  // namespace banyan::serve

@@ -27,13 +27,14 @@ class TextOffsets {
   int64_t OfOutput(text::TokenId id);  // the output's
 
  private:
-  int64_t Add(text::TokenId id, std::string_view piece);
+  int64_t Add(text::TokenId id, std::string_view piece, const text::Detokenizer& from);
 
   std::shared_ptr<const text::Tokenizer> tokenizer_;
   text::Detokenizer prompt_, output_;
   std::string echo_;
   std::string_view left_;  // of the echo
   int64_t next_ = 0;
+  int64_t held_ = 0;  // characters of a run of bytes that come next
   bool prompt_ended_ = false;
 };
 

@@ -62,8 +62,12 @@ TEST(TextOffsets, WhatIsNotInTheTextTakesNoRoom) {
 
 TEST(TextOffsets, CharactersAreCountedAndBeginWithTheirFirstByte) {
   EXPECT_EQ(Of("", {1, 3}, {5, 6, 7, 4}).output, (std::vector<int64_t>{0, 2, 2, 3}));
-  EXPECT_EQ(Of("Onéé", {1, 3, 6, 7, 6, 7}, {}).prompt,
-            (std::vector<int64_t>{0, 0, 2, 2, 2, 2}));  // nothing has ended the bytes
+  EXPECT_EQ(Of("Onéé", {1, 3, 6, 7, 6, 7}, {}).prompt, (std::vector<int64_t>{0, 0, 2, 2, 3, 3}));
+  // A run of bytes, of which nothing is certain before its end.
+  EXPECT_EQ(Of("", {1, 3}, {6, 7, 6, 7, 4, 4}).output, (std::vector<int64_t>{0, 0, 1, 1, 2, 4}));
+  EXPECT_EQ(Of("", {1, 3}, {4, 6, 7, 2, 6, 7}).output, (std::vector<int64_t>{0, 2, 2, 3, 3, 3}));
+  // The prompt ends within a character.
+  EXPECT_EQ(Of("", {1, 3, 6}, {7, 6, 7, 4}).output, (std::vector<int64_t>{0, 1, 1, 2}));
 }
 
 TEST(TextOffsets, TheOutputBeginsWhereTheEchoEnds) {
