@@ -222,6 +222,13 @@ void ReadChatInput(Fields& fields, ChatInput& input) {
     const json::object& last = input.messages.back().get_object();
     if (View(last.at("role").get_string()) != "assistant")
       fields.Fail("continue_final_message", "needs a last message of the role assistant");
+    for (const char* name : {"tool_calls", "reasoning_content", "reasoning", "thinking"}) {
+      const json::value* value = last.if_contains(name);
+      if (value == nullptr || (value->is_string() && value->get_string().empty())) continue;
+      fields.Fail(
+          "continue_final_message",
+          fmt::format("goes on from a 'content' alone, and the last message has '{}'", name));
+    }
   }
 }
 

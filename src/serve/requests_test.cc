@@ -194,6 +194,30 @@ TEST(ChatRequest, RefusesByName) {
   }
 }
 
+// Nothing of a begun answer is left out.
+TEST(ChatRequest, AMessageThatIsGoneOnFromIsContentAlone) {
+  const auto go_on = [](std::string_view more) {
+    return ParseChatRequest(Parse(fmt::format(R"({{"messages":[{{"role":"user","content":"hi"}},
+            {{"role":"assistant","content":"I"{}}}],"continue_final_message":true}})",
+                                              more)),
+                            {});
+  };
+  EXPECT_TRUE(go_on("").ok());
+  EXPECT_TRUE(go_on(R"(,"tool_calls":[],"reasoning_content":"","refusal":null)").ok());
+  EXPECT_TRUE(go_on(R"(,"tool_calls":null,"reasoning_content":null)").ok());
+  for (const auto& [field, value] :
+       {std::pair("tool_calls",
+                  R"([{"type":"function","function":{"name":"f","arguments":"{}"}}])"),
+        std::pair("reasoning_content", R"("well")"), std::pair("reasoning", R"("well")"),
+        std::pair("thinking", R"("well")")}) {
+    const auto request = go_on(fmt::format(R"(,"{}":{})", field, value));
+    ASSERT_FALSE(request.ok()) << field;
+    const std::string error = ErrorJson(request.status());
+    EXPECT_NE(error.find(R"("param":"continue_final_message")"), std::string::npos) << error;
+    EXPECT_NE(error.find(fmt::format("'{}'", field)), std::string::npos) << error;
+  }
+}
+
 // Counts what is asked of it.
 class Counting final : public json::memory_resource {
  public:

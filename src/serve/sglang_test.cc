@@ -127,6 +127,18 @@ TEST_F(SglangTest, TokenizeTakesFieldsOfMessagesWhereTheySayNothing) {
   EXPECT_NE(refused.body.find(R"("param":"reasoning_effort")"), std::string::npos) << refused.body;
 }
 
+// Whatever is said: they are the template's to write.
+TEST_F(SglangTest, TokenizeAddsNoSpecialTokensToMessages) {
+  Start();
+  const std::string chat = R"({"messages":[{"role":"user","content":"hi"}])";
+  const std::string body = Post("/tokenize", chat + "}").body;
+  EXPECT_TRUE(body.starts_with(R"({"tokens":[117,)")) << body;
+  for (const char* add : {"true", "false"}) {
+    EXPECT_EQ(Post("/tokenize", fmt::format(R"({},"add_special_tokens":{}}})", chat, add)).body,
+              body);
+  }
+}
+
 TEST_F(SglangTest, LoadsAreAskedForByQuery) {
   Start();
   for (const char* query : {"", "?include=", "?include=core,%20memory", "?format=json&dp_rank=0"})
