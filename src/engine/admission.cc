@@ -123,15 +123,18 @@ StatusOr<Arrival> MakeArrival(const GenerateRequest& request, const AdmissionLim
 }
 
 double LogprobCount(const GenerateRequest& request, int64_t max_request_length) {
+  // Most answers end long before they must. With so many tokens the most that OpenAI's API has, 128
+  // samples with 20 alternatives, is within the bound.
+  constexpr int64_t kOpenLength = 4096;
   const LogprobParams& wanted = request.logprobs;
   if (!wanted.enabled) return 0;
   const auto prompt = static_cast<int64_t>(request.input_ids.size());
   const int64_t inputs =
       wanted.prompt_start >= 0 ? std::max<int64_t>(prompt - wanted.prompt_start, 0) : 0;
   const int64_t room = std::max<int64_t>(max_request_length - prompt, 0);
-  const int64_t outputs = request.sampling.max_new_tokens
-                              ? std::min<int64_t>(*request.sampling.max_new_tokens, room)
-                              : room;
+  const std::optional<int> length = request.sampling.max_new_tokens;
+  int64_t outputs = length && request.length_given ? room : std::min(room, kOpenLength);
+  if (length) outputs = std::min<int64_t>(outputs, *length);
   return static_cast<double>(request.sampling.n) * static_cast<double>(inputs + outputs) *
          (1.0 + wanted.top_n + static_cast<double>(wanted.token_ids.size()));
 }

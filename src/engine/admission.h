@@ -34,8 +34,8 @@ StatusOr<Arrival> MakeArrival(const GenerateRequest& request, const AdmissionLim
                               uint64_t fallback_seed, TimePoint now);
 
 // How many log-probabilities the replies to all samples can hold: of the prompt, and of as much
-// output as the request allows and `max_request_length` leaves room for. A real number, as foreign
-// ones are multiplied.
+// output as the request asks for and `max_request_length` leaves room for. A length that nobody
+// asked for counts as that of a long answer. A real number, as foreign ones are multiplied.
 double LogprobCount(const GenerateRequest& request, int64_t max_request_length);
 // kInvalidArgument when that is more than fit into memory in passing.
 Status CheckLogprobCount(double count);

@@ -99,6 +99,28 @@ TEST(MakeArrival, BoundsTheLogprobsOfPromptAndOutput) {
   EXPECT_THAT(Refusal(request), HasSubstr("644245094400 log-probabilities"));
 }
 
+// A length that nobody asked for is no reason to refuse what a chat may ask for.
+TEST(MakeArrival, CountsNoMoreLogprobsThanWereAskedFor) {
+  AdmissionLimits limits = Limits();
+  limits.context_length = limits.max_request_length = 1 << 17;
+  GenerateRequest request = Request(10, std::nullopt);
+  request.logprobs = {.enabled = true, .top_n = 20};
+  for (const int samples : {8, 128}) {
+    request.sampling.n = samples;
+    const auto arrival = MakeArrival(request, limits, 1, {});
+    ASSERT_TRUE(arrival.ok()) << Message(arrival.status());
+    EXPECT_EQ(arrival->sampling.max_new_tokens, (1 << 17) - 10);
+  }
+  request.sampling.max_new_tokens = 100000;
+  EXPECT_THAT(Refusal(request, limits), HasSubstr("268800000 log-probabilities"));
+  request.length_given = false;
+  EXPECT_TRUE(MakeArrival(request, limits, 1, {}).ok());
+  // Of the whole vocabulary they are too many after a few steps.
+  limits.vocab_size = 1 << 17;
+  request.logprobs.top_n = 1 << 17;
+  EXPECT_THAT(Refusal(request, limits), HasSubstr("log-probabilities"));
+}
+
 TEST(MakeArrival, CollectsEndTokensUnlessTheyAreIgnored) {
   GenerateRequest request = Request(3, 2);
   request.sampling.stop_token_ids = {9, 7, 3};
