@@ -133,19 +133,31 @@ std::vector<GenerateRequest> MakeRequests(int count = 8) {
 // By the name of a folder of tests/golden/models.
 class SameAnswer : public ::testing::TestWithParam<std::string> {
  protected:
-  // Every answer of `work` under `setting` is that of the plain way: one request at a time, whole,
-  // without a cache.
-  void Expect(const Setting& setting, Work work) {
+  void SetUp() override {
+    if (Plain(MakeRequests().size()).empty())
+      GTEST_SKIP() << "its context is shorter than " << kLongest;
+  }
+
+  fs::path Model() const {
+    return fs::path(BANYAN_SOURCE_DIR) / "tests/golden/models" / GetParam();
+  }
+
+  // The answers to so many requests one at a time, whole, without a cache. None: the context is too
+  // short for them.
+  const std::vector<Answer>& Plain(size_t count) const {
     static std::map<std::pair<std::string, size_t>, std::vector<Answer>> plains;
-    const fs::path model = fs::path(BANYAN_SOURCE_DIR) / "tests/golden/models" / GetParam();
-    const size_t count = work.requests.size();
     std::vector<Answer>& plain = plains[{GetParam(), count}];
     if (plain.empty())
-      plain = RunEngine(model, {.overlap = false, .radix_cache = false, .mixed_chunk = false},
+      plain = RunEngine(Model(), {.overlap = false, .radix_cache = false, .mixed_chunk = false},
                         {.requests = MakeRequests(static_cast<int>(count)), .one_by_one = true});
-    if (plain.empty()) GTEST_SKIP() << "its context is short";
+    return plain;
+  }
+
+  // Every answer of `work` under `setting` is that of the plain way.
+  void Expect(const Setting& setting, Work work) {
+    const std::vector<Answer>& plain = Plain(work.requests.size());
     retractions = cached = 0;
-    const std::vector<Answer> answers = RunEngine(model, setting, work);
+    const std::vector<Answer> answers = RunEngine(Model(), setting, work);
     ASSERT_EQ(answers.size(), plain.size() * work.repeats);
     for (std::size_t i = 0; i < answers.size(); ++i) {
       const Answer& expected = plain[i % plain.size()];
