@@ -60,7 +60,8 @@ GAUGE_HISTOGRAMS = {"sglang:routing_key_running_req_count", "sglang:routing_key_
 # What behaves otherwise than SGLang under the same name, and why.
 DIFFERENCES = """\
 - **Errors** have OpenAI's form, `{"error": {"message", "type", "param", "code"}}`, on every path, `/generate` too.
-- **A full queue** answers 429 with `Retry-After` (SGLang: 503). `--max-queued-requests` has a default.
+- **A full queue** answers 429 with `Retry-After` (SGLang: 503). `--max-queued-requests` has a default, and what comes while
+  nobody waits counts only beyond the free rows; more samples than rows and queue together are a 400.
 - **Unknown request fields** are a 400 that names the field and the nearest one that exists; SGLang ignores them. A field
   that is known but not done is a 400 with the reason, unless its value asks for what is so anyway.
 - **`--api-key`** closes every path but `/health`; `--open-paths /metrics ...` opens others. SGLang leaves `/metrics` and
@@ -69,6 +70,7 @@ DIFFERENCES = """\
 - **Prompts are never cut**: one that does not fit is refused with both numbers (`--allow-auto-truncate` is refused).
 - **`continue_final_message`** continues the last assistant message, tokenized together with the prompt (SGLang tokenizes the
   two apart). Without it an assistant message at the end stays an assistant message; SGLang turns it into a user message.
+  A last message with `tool_calls` or `reasoning_content` cannot be continued and is a 400 (SGLang drops them).
 - **`/v1/completions`** takes missing sampling parameters from generation_config.json as chat does (SGLang: chat only).
 - **Any model name** is accepted, as in SGLang; replies carry the name of the model that answered, not the one asked for.
 - **`best_of`** beyond `n` is refused (SGLang ignores it).

@@ -217,8 +217,9 @@ StatusOr<RequestId> EngineImpl::SubmitOne(GenerateRequest request, GenerateSink 
     };
   }
   // The scheduler has the last word, with priorities the only one. But what it has not seen yet is
-  // bounded too, and a refusal here costs nothing.
-  const int64_t most = int64_t{parts_.config.max_queued_requests} * (limits_.priorities ? 2 : 1);
+  // bounded too, by what it could take at most, and a refusal here costs nothing.
+  const int64_t most = int64_t{parts_.config.max_queued_requests} * (limits_.priorities ? 2 : 1) +
+                       parts_.scheduler.max_running;
   if (waiting_.fetch_add(n) + n > most) {
     waiting_ -= n;
     return WithRetryAfter(ResourceExhausted("The request queue is full ({} requests waiting).",
@@ -231,23 +232,9 @@ StatusOr<RequestId> EngineImpl::SubmitOne(GenerateRequest request, GenerateSink 
       request.input_ids.end() -
           static_cast<std::ptrdiff_t>(std::min(kDetokenizerContext, request.input_ids.size())),
       request.input_ids.end());
-  RequestId first = 0;
-  {
-    std::unique_lock lock(mutex_);
-    if (draining_) {
-      waiting_ -= n;
-      return Unavailable("the server is shutting down");
-    }
-    first = next_id_;
-    next_id_ += n;
-    live_.emplace(first, Live{std::move(request.rid), n, n});
-  }
   for (int index = 0; index < n; ++index) {
-    Arrival& sample = submission.arrivals.emplace_back(arrival);
-    sample.id = first + index;
-    sample.seed = SampleSeed(arrival.seed, index);
-    submission.streams.push_back({.id = sample.id,
-                                  .index = index,
+    submission.arrivals.emplace_back(arrival).seed = SampleSeed(arrival.seed, index);
+    submission.streams.push_back({.index = index,
                                   .sink = shared_sink,
                                   .sampling = request.sampling,
                                   .want_text = request.want_text,
@@ -257,11 +244,18 @@ StatusOr<RequestId> EngineImpl::SubmitOne(GenerateRequest request, GenerateSink 
                                   .context = context,
                                   .arrived = now});
   }
-  if (!loop_->Post(std::move(submission))) {
+  // In one go: an abort that finds a request is posted behind it.
+  std::unique_lock lock(mutex_);
+  const RequestId first = next_id_;
+  for (int index = 0; index < n; ++index)
+    submission.arrivals[index].id = submission.streams[index].id = first + index;
+  if (draining_ || !loop_->Post(std::move(submission))) {
     waiting_ -= n;
-    for (int i = 0; i < n; ++i) Ended(first + static_cast<RequestId>(i));
-    return Unavailable("the engine has stopped");
+    return draining_ ? Unavailable("the server is shutting down")
+                     : Unavailable("the engine has stopped");
   }
+  next_id_ += n;
+  live_.emplace(first, Live{std::move(request.rid), n, n});
   return first;
 }
 

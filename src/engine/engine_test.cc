@@ -135,6 +135,7 @@ std::unique_ptr<Engine> MakeTestEngine(Settings settings = {}) {
   parts.scheduler.pages_per_group = {settings.pages};
   parts.scheduler.page_size = 4;
   parts.scheduler.max_running = kRows;
+  parts.scheduler.max_queued = settings.max_queued;
   parts.scheduler.max_length = std::min<int64_t>(200, settings.pages * 4);
   parts.scheduler.max_inflight = settings.max_inflight;
   parts.scheduler.make_request = std::move(settings.make_request);
@@ -279,22 +280,79 @@ TEST(Engine, AbortsByTheBeginningOfAName) {
   EXPECT_EQ(receiver.End(2, 1).last.finish->kind, FinishReason::Kind::kLength);
 }
 
+// While it is on its way as well: what is found does not run.
+TEST(Engine, AnAbortThatFindsARequestEndsAllItsSamples) {
+  constexpr int kRounds = 20, kSamples = 128;
+  Receiver receiver;
+  auto engine = MakeTestEngine({.max_queued = kRounds * kSamples});
+  std::promise<void> paused, resumed;
+  engine->Pause(PauseMode::kInPlace, [&](const Status&) { paused.set_value(); });
+  paused.get_future().wait();
+  for (int round = 0; round < kRounds; ++round) {
+    GenerateRequest request = Request(std::string(190, 'a'), 1);
+    request.rid = fmt::format("{}.", round);
+    request.sampling.n = kSamples;
+    std::thread aborts([&engine, rid = request.rid] {
+      while (engine->AbortByRid(rid, false) == 0) std::this_thread::yield();
+    });
+    EXPECT_TRUE(engine->Submit(request, receiver.Sink(round)).ok());
+    aborts.join();
+  }
+  engine->Continue([&](const Status&) { resumed.set_value(); });
+  resumed.get_future().wait();
+  int ran = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    for (int index = 0; index < kSamples; ++index)
+      ran += receiver.End(round, index).last.finish->kind != FinishReason::Kind::kAbort;
+  }
+  EXPECT_EQ(ran, 0);
+}
+
 TEST(Engine, RefusesWhenTheQueueIsFull) {
   Receiver receiver;
   auto engine = MakeTestEngine({.script = Slow(milliseconds(20)), .max_queued = 2});
-  int accepted = 0;
+  std::vector<int> accepted;
   Status refused;
-  for (int i = 0; i < 20; ++i) {
-    const auto id = engine->Submit(Request("a", 30), receiver.Sink(i));
+  for (int i = 0; i < 40; ++i) {
+    const auto id = engine->Submit(Request("a", 100), receiver.Sink(i));
     if (id.ok()) {
-      ++accepted;
+      accepted.push_back(i);
     } else {
       refused = id.status();
     }
   }
-  EXPECT_GE(accepted, 2);
+  EXPECT_GE(accepted.size(), 2u);
   EXPECT_EQ(refused.code(), StatusCode::kResourceExhausted);
-  EXPECT_EQ(engine->AbortByRid("", true), accepted);
+  EXPECT_GE(engine->AbortByRid("", true), 2);
+  for (const int i : accepted)
+    EXPECT_EQ(receiver.End(i).last.finish->kind, FinishReason::Kind::kAbort);
+}
+
+// The bound of the queue is of those that wait, not of those that find a row.
+TEST(Engine, FreeRowsAreNoPartOfTheQueue) {
+  std::atomic<bool> go{false};
+  Receiver receiver;
+  auto engine = MakeTestEngine({.script = [&](const StepPlan& plan) -> std::optional<StepOutcome> {
+                                  while (plan.number >= 3 && !go)
+                                    std::this_thread::sleep_for(milliseconds(1));
+                                  return std::nullopt;
+                                },
+                                .max_queued = 2});
+  GenerateRequest request = Request("a", 20);
+  request.sampling.n = kRows + 2;
+  EXPECT_TRUE(engine->Submit(request, receiver.Sink(0)).ok());
+  receiver.WaitForTokens(0, 1);
+  // Every row is taken now, and every place in the queue.
+  EXPECT_TRUE(engine->Submit(Request("a", 1), receiver.Sink(1)).ok());
+  const Status full = receiver.End(1).last.finish->status;
+  EXPECT_EQ(full.code(), StatusCode::kResourceExhausted);
+  EXPECT_THAT(Message(full), HasSubstr("2 requests waiting"));
+  go = true;
+  for (int i = 0; i < kRows + 2; ++i)
+    EXPECT_EQ(receiver.End(0, i).last.finish->kind, FinishReason::Kind::kLength);
+  request.sampling.n = kRows + 3;
+  EXPECT_EQ(engine->Submit(request, receiver.Sink(2)).status().code(),
+            StatusCode::kResourceExhausted);
 }
 
 TEST(Engine, AnErrorOfOneRowEndsThatRowAlone) {
@@ -522,7 +580,7 @@ TEST(Engine, ANameIsOneRequestsAtATime) {
   receiver.End(0, 0);
   receiver.End(0, 1);
   // Free from its last end on, and after a refusal.
-  request.sampling.n = 3;
+  request.sampling.n = kRows + 3;
   EXPECT_EQ(engine->Submit(request, receiver.Sink(2)).status().code(),
             StatusCode::kResourceExhausted);
   request.sampling.n = 1;

@@ -398,12 +398,12 @@ World::Fresh World::CountFresh() const {
   return fresh;
 }
 
-// A prompt longer than the queue may wait alone.
+// A prompt longer than the queue may wait alone, and what has found free rows, until it has run.
 std::string World::CheckQueue() const {
   const Fresh fresh = CountFresh();
-  if ((config_.max_queued > 0 && fresh.requests > config_.max_queued) ||
+  if ((config_.max_queued > 0 && fresh.requests > config_.max_queued + config_.max_running) ||
       (config_.max_queued_tokens > 0 && fresh.tokens > config_.max_queued_tokens &&
-       fresh.requests > 1)) {
+       fresh.requests > config_.max_running)) {
     return fmt::format("{} requests of {} tokens wait", fresh.requests, fresh.tokens);
   }
   return "";
