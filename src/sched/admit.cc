@@ -127,7 +127,9 @@ Request* SchedulerImpl::FindLeader(const Request& request, Position matched,
   const Position limit = request.match_limit();
   Position best = matched + std::max<Position>(kWorthWaiting, config_.page_size) - 1;
   for (Request* other : running_) {
+    // One that matters less may stand still for long.
     if (other->computed >= other->fill || config_.disable_prefix_cache ||
+        other->queue_rank > request.queue_rank ||
         other->cache_namespace != request.cache_namespace) {
       continue;
     }

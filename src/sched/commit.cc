@@ -123,7 +123,7 @@ void SchedulerImpl::Finish(Request& request, FinishReason reason) {
   running_deadlines_.erase({request.running_deadline, &request});
   if (request.state() == RequestState::kWaiting) {
     waiting_.Remove(&request);
-    left_queue_ += !request.admitted_before;
+    left_queue_ += !request.admitted_before && request.arrived_in != steps_;
   } else {
     LeaveRow(request, sound);
   }

@@ -313,6 +313,25 @@ TEST(PriorityTest, NobodyWaitsForTheEndOfALongPromptThatMattersLess) {
   }
 }
 
+TEST(PriorityTest, NobodyFollowsOneThatMattersLess) {
+  SchedulerConfig config = SmallConfig(400);
+  config.chunked_prefill_size = 8;
+  config.priority_scheduling = true;
+  for (const int priority : {0, 5}) {
+    Harness h(config);
+    h.Step({.arrivals = {Prioritized(1, 0, 100)}});
+    Arrival same = MakeArrival(2, Count(50, 60), 4);
+    same.priority = priority;
+    const int plans = PlansUntilAdmitted(h, std::move(same));
+    if (priority > 0) {
+      EXPECT_EQ(plans, 1);
+    } else {
+      EXPECT_GE(plans, 10);
+    }
+    h.RunToEnd();
+  }
+}
+
 TEST(PriorityTest, ARefusedOneBlocksNoneThatMattersMore) {
   SchedulerConfig config = SmallConfig(60);
   config.priority_scheduling = true;
@@ -607,6 +626,35 @@ TEST(OverloadTest, ThoseThatGiveUpMakeTheQueueShorter) {
   ASSERT_TRUE(seconds.has_value());
   EXPECT_GE(*seconds, 10) << "five a second";
   EXPECT_LE(*seconds, 40);
+}
+
+// One in half a second gets a row; nine others displace some that matter less, and the queue gets
+// no shorter by that.
+TEST(OverloadTest, ThoseThatAreDisplacedLeaveTheirPlaces) {
+  SchedulerConfig config = OneRow("fcfs");
+  config.max_queued = 100;
+  config.priority_scheduling = true;
+  config.priority_preemption = false;
+  Harness h(config);
+  const TimePoint start = TimePoint() + std::chrono::hours(1);
+  RequestId next = 1;
+  for (int i = 0; i < 100; ++i) {
+    SchedulerInput input;
+    input.now = start + std::chrono::milliseconds(500 * i);
+    for (int j = 0; j < 10; ++j, ++next) {
+      input.arrivals.push_back(MakeArrival(next, {1, 2}, 1));
+      input.arrivals.back().priority = static_cast<int>(next);
+    }
+    h.Step(std::move(input));
+  }
+  SchedulerInput input;
+  input.now = start + std::chrono::seconds(50);
+  for (int i = 0; i < 2; ++i) input.arrivals.push_back(MakeArrival(next++, {1, 2}, 1));
+  h.Step(std::move(input));
+  const auto seconds = RetryAfter(h.events[next - 1].finished.value().status);
+  ASSERT_TRUE(seconds.has_value());
+  EXPECT_GE(*seconds, 25) << "two a second";
+  EXPECT_LE(*seconds, 100);
 }
 
 // Ten times more comes than is served, for a minute: the queue stays at its bound, and whoever is

@@ -163,6 +163,7 @@ Status SchedulerImpl::MakeQueueRoom(const Request& request) {
     --requests;
     tokens -= victim->prompt_length();
   }
+  const int64_t left_queue = left_queue_;
   for (Request* victim : victims) {
     const double seconds = drain_rate_.Seconds(waiting_.size());
     FinishWithError(
@@ -170,6 +171,7 @@ Status SchedulerImpl::MakeQueueRoom(const Request& request) {
         WithRetryAfter(ResourceExhausted("The request is aborted by a higher priority request."),
                        seconds));
   }
+  left_queue_ = left_queue;  // the queue gets no shorter: their places are taken
   return OkStatus();
 }
 
