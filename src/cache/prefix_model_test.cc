@@ -13,6 +13,7 @@
 #include "base/fields.h"
 #include "base/json.h"
 #include "cache/prefix_cache.h"
+#include "cache/recorded_prefixes.h"
 
 namespace banyan {
 namespace {
@@ -138,23 +139,18 @@ void PlayThrough(const std::vector<Line>& lines, int page_size, int64_t pages, b
 
 // The recorded texts, whose matches without eviction are known, through leases in a pool that holds
 // them all: every match must be the recorded one; then through one that holds a tenth: never more.
-// A file's name says its page size ("branchy.page1.jsonl").
 TEST(PrefixModelTest, RecordedTexts) {
   const std::filesystem::path folder =
       std::filesystem::path(BANYAN_SOURCE_DIR) / "../shared/data/prefix_cache";
   if (!std::filesystem::exists(folder)) GTEST_SKIP() << folder << " is not there";
   int files = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    if (entry.path().extension() != ".jsonl") continue;
-    const std::string file_name = entry.path().filename();
-    SCOPED_TRACE(file_name);
-    const size_t at = file_name.find(".page");
-    const int page_size = at == std::string::npos ? 1 : std::stoi(file_name.substr(at + 5));
+  for (const auto& [path, page_size] : FindRecordedPrefixes(folder)) {
+    SCOPED_TRACE(path.filename());
     std::vector<Line> lines;
-    std::ifstream file(entry.path());
+    std::ifstream file(path);
     int64_t all = 0, longest = 0;
     for (std::string text; std::getline(file, text);) {
-      const json::object object = *ParseJsonObject(text, file_name);
+      const json::object object = *ParseJsonObject(text, "line");
       Fields fields(object, "line");
       Line& line = lines.emplace_back();
       line.tokens = fields.Required<std::vector<int>>("tokens");

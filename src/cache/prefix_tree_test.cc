@@ -10,26 +10,23 @@
 #include <set>
 
 #include "base/json.h"
+#include "cache/recorded_prefixes.h"
 
 namespace banyan {
 namespace {
 
 using Tokens = std::vector<TokenId>;
 
-// Every file of recorded sequences; its name says the page size ("branchy.page1.jsonl").
+// Every file of recorded sequences.
 TEST(PrefixTreeTest, ExactAnswersOfTheRecordedSequences) {
   const std::filesystem::path folder =
       std::filesystem::path(BANYAN_SOURCE_DIR) / "../shared/data/prefix_cache";
   if (!std::filesystem::exists(folder)) GTEST_SKIP() << folder << " is not there";
   int number = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    if (entry.path().extension() != ".jsonl") continue;
-    const std::string file_name = entry.path().filename();
-    SCOPED_TRACE(file_name);
-    const size_t at = file_name.find(".page");
-    const int page_size = at == std::string::npos ? 1 : std::stoi(file_name.substr(at + 5));
+  for (const auto& [path, page_size] : FindRecordedPrefixes(folder)) {
+    SCOPED_TRACE(path.filename());
     PrefixTree tree({}, {}, page_size, EvictionPolicy::kLru);
-    std::ifstream file(entry.path());
+    std::ifstream file(path);
     for (std::string line; std::getline(file, line); ++number) {
       const json::object record = ParseJsonObject(line, "line").value();
       Tokens tokens;
